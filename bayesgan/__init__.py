@@ -1,0 +1,6 @@
+"""Posterior sampling over GAN weights with SGHMC, at about the price of one GAN."""
+
+from bayesgan.posterior import load_posterior
+from bayesgan.sampler import SGHMC
+
+__all__ = ["SGHMC", "load_posterior"]

@@ -1,0 +1,67 @@
+"""Data that needs no file: scikit-learn's handwritten digits and two mixtures with known answers."""
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+
+from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
+from bayesgan.errors import InputError
+
+__all__ = ["gaussian_grid", "standardise"]
+
+
+def digits(options: DataOptions) -> Dataset:
+    """1,797 real 8x8 digits (UCI optical recognition, test part), 80/20 split."""
+    source = load_digits()
+    images = np.rint(source.images * (255 / 16)).astype(np.uint8)
+    data = images_tensor(images, options.image_size)
+    return split(data, torch.from_numpy(source.target).long(), 0.2, "digits", tuple("0123456789"))
+
+
+DATA_SETS.register("digits")(DataSource(digits, {}))
+
+
+def standardise(data: np.ndarray) -> torch.Tensor:
+    """Zero mean and unit variance in each column, float32. Constant columns become zero."""
+    spread = data.std(0)
+    return torch.from_numpy(((data - data.mean(0)) / np.where(spread > 0, spread, 1)).astype(np.float32))
+
+
+def synthetic(options: DataOptions) -> Dataset:
+    """Saatchi & Wilson 2017, section 4.1: 10 clusters x = A (z + mean), A ~ N(0, 25) D x d, 10,000 points."""
+    dimension, inner, clusters, points = options.x_dim, options.cluster_dim, 10, 1000
+    if not 1 <= inner <= dimension:
+        raise InputError(f"cluster_dim must be in 1..x_dim, got {inner} with x_dim {dimension}")
+    random = np.random.default_rng(1234)  # one fixed mixture, as in the paper
+    rows = []
+    for _ in range(clusters):
+        mean = 5 * random.standard_normal(inner)
+        matrix = 5 * random.standard_normal((dimension, inner))
+        rows.append((random.standard_normal((points, inner)) + mean) @ matrix.T)
+    labels = torch.arange(clusters).repeat_interleave(points)
+    data = standardise(np.concatenate(rows))
+    return split(data, labels, 0.2, "synthetic", tuple(str(c) for c in range(clusters)))
+
+
+DATA_SETS.register("synthetic")(DataSource(synthetic, {}))
+
+
+def gaussian_grid() -> np.ndarray:
+    """(25, 2): the modes of gaussians25 before standardising, {-2, -1, 0, 1, 2}²."""
+    side = np.arange(-2, 3)
+    return np.stack(np.meshgrid(side, side, indexing="ij"), -1).reshape(25, 2).astype(np.float64)
+
+
+def gaussians25(options: DataOptions) -> Dataset:
+    """A 5x5 grid of Gaussians with sd 0.05, 64,000 training and 10,000 test points, divided by the grid's spread."""
+    random = np.random.default_rng(25)
+    modes = gaussian_grid()
+    labels = np.concatenate([np.arange(64_000) % 25, np.arange(10_000) % 25])
+    # one constant scale, not the sample's own: a point's mode must be recoverable exactly
+    data = (modes[labels] + 0.05 * random.standard_normal((len(labels), 2))) / np.sqrt(2)
+    tensor, classes = torch.from_numpy(data.astype(np.float32)), torch.from_numpy(labels)
+    return Dataset("gaussians25", tensor[:64_000], tensor[64_000:], classes[:64_000], classes[64_000:],
+                   tuple(f"({a:g}, {b:g})" for a, b in modes))
+
+
+DATA_SETS.register("gaussians25")(DataSource(gaussians25, {}))

@@ -1,0 +1,131 @@
+"""What every data set is after loading: tensors that live on the device, from which batches are index draws."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayesgan.errors import InputError
+from bayesgan.registry import Registry
+
+__all__ = ["DATA_SETS", "DataOptions", "DataSource", "Dataset", "to_bytes", "to_float"]
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """What a loader may be told.
+
+    Attributes:
+        data_path: File or folder of the user's; only ever read, unless a download is needed.
+        cache_path: Folder that conversions are kept in.
+        image_size: Side to scale images to; None keeps the file's.
+        x_dim: Dimension D of the synthetic mixture.
+        cluster_dim: Dimension d of each cluster of the synthetic mixture.
+    """
+
+    data_path: Path = Path("datasets")
+    cache_path: Path = Path("datasets")
+    image_size: int | None = None
+    x_dim: int = 100
+    cluster_dim: int = 2
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training and test data.
+
+    Attributes:
+        train: Images (N, C, H, W) uint8, or vectors (N, D) float32, standardised.
+        test: The same for held-out data; may have no rows.
+        train_labels, test_labels: (N,) int64, or None where the set has none.
+        classes: One name a class; empty without labels.
+    """
+
+    name: str
+    train: Tensor
+    test: Tensor
+    train_labels: Tensor | None = None
+    test_labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one datum: (C, H, W) or (D,)."""
+        return tuple(self.train.shape[1:])
+
+    @property
+    def is_images(self) -> bool:
+        return self.train.dim() == 4
+
+    def to(self, device: torch.device | str) -> "Dataset":
+        """The same data on `device`."""
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items() if torch.is_tensor(value)})
+
+    def only(self, classes: list[int]) -> "Dataset":
+        """The rows of some classes, relabelled 0, 1, ... in the order of `classes`.
+
+        Raises:
+            ValueError: If there are no labels, or a class does not exist or repeats.
+        """
+        if self.train_labels is None:
+            raise InputError(f"--classes needs labels and {self.name} has none; leave --classes out")
+        if wrong := [c for c in classes if not 0 <= c < len(self.classes)]:
+            raise InputError(f"classes of {self.name} are 0..{len(self.classes) - 1}, got {wrong[0]}")
+        if len(set(classes)) < len(classes):
+            raise InputError(f"--classes names a class twice: {classes}; name each once")
+        rename = torch.full((len(self.classes),), -1)
+        rename[classes] = torch.arange(len(classes))
+        parts = {}
+        for part in ("train", "test"):
+            labels = rename[getattr(self, f"{part}_labels")]
+            parts[part], parts[f"{part}_labels"] = getattr(self, part)[labels >= 0], labels[labels >= 0]
+        return replace(self, **parts, classes=tuple(self.classes[c] for c in classes))
+
+
+class DataSource(NamedTuple):
+    """A registered data set: how to load it, and the options that suit it where the user gives none."""
+
+    load: Callable[[DataOptions], Dataset]
+    defaults: dict
+
+
+DATA_SETS: Registry[DataSource] = Registry("data set")
+
+
+def to_float(data: Tensor) -> Tensor:
+    """uint8 images to float32 in [-1, 1]; vectors unchanged."""
+    return data.float().div_(127.5).sub_(1) if data.dtype == torch.uint8 else data
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [-1, 1] to uint8: the inverse of `to_float`."""
+    return ((images + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def images_tensor(images: np.ndarray, image_size: int | None) -> Tensor:
+    """(N, H, W) or (N, H, W, C) uint8 arrays to (N, C, S, S), scaled by area where image_size asks for it."""
+    tensor = torch.from_numpy(np.array(images, order="C"))  # a copy: files are mapped read-only
+    tensor = tensor.unsqueeze(1) if tensor.dim() == 3 else tensor.permute(0, 3, 1, 2).contiguous()
+    if image_size is None or tensor.shape[-2:] == (image_size, image_size):
+        return tensor
+    parts = tensor.split(1024)  # float copies of the whole set would not fit next to it
+    return torch.cat([
+        torch.nn.functional.interpolate(part.float(), (image_size, image_size), mode="bilinear", antialias=True)
+        .round_().clamp_(0, 255).to(torch.uint8)
+        for part in parts
+    ])
+
+
+def split(data: Tensor, labels: Tensor | None, test_share: float, name: str, classes: tuple[str, ...]) -> Dataset:
+    """Cuts a test part off by a fixed shuffle: the same rows at every run and on every machine."""
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(data)))
+    cut = len(data) - round(len(data) * test_share)
+    train, test = order[:cut], order[cut:]
+    return Dataset(
+        name, data[train], data[test], None if labels is None else labels[train],
+        None if labels is None else labels[test], classes,
+    )

@@ -1,0 +1,88 @@
+"""MNIST and Fashion-MNIST from their original idx files, packed or not, in the folder given or where torchvision puts
+them; downloaded by torchvision only when none is there."""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+
+from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
+from bayesgan.errors import InputError
+
+__all__ = ["read_idx"]
+
+PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The unsigned-byte array of an idx file (yann.lecun.com/exdb/mnist), .gz or not.
+
+    Raises:
+        ValueError: If the file is not idx, not unsigned bytes, or shorter or longer than its header says.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be unpacked ({error}); download it again") from None
+    if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
+        raise InputError(f"{path} is not an idx file of bytes: it starts with {content[:4].hex() or 'nothing'}, "
+                         "expected 000008 and the number of axes; download it again")
+    shape = struct.unpack_from(f">{content[3]}I", content, 4)
+    start = 4 + 4 * content[3]
+    if len(content) - start != math.prod(shape):
+        raise InputError(f"{path} holds {len(content) - start} bytes of data, its header says {math.prod(shape)} "
+                         f"for shape {shape}: truncated or corrupted; download it again")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def find_parts(folders: list[Path]) -> list[Path] | None:
+    """The four files in the first folder that has any; None when no folder has one."""
+    for folder in folders:
+        found = [next((p for p in (folder / part, folder / f"{part}.gz") if p.is_file()), None) for part in PARTS]
+        if missing := [part for part, path in zip(PARTS, found) if path is None]:
+            if len(missing) < len(PARTS):
+                raise InputError(f"{folder} lacks {missing[0]}[.gz] while other parts are there; add it")
+            continue
+        return found
+    return None
+
+
+def load_idx_set(name: str, torchvision_set: type, options: DataOptions) -> Dataset:
+    """The set in data_path, data_path/<Set>/raw or data_path/<name>, else downloaded into data_path."""
+    root = options.data_path
+    stored = root / torchvision_set.__name__ / "raw"
+    folders = [stored, root / name, root]
+    paths = find_parts(folders)
+    if paths is None:
+        print(f"{name}: no idx files in {', '.join(map(str, folders))}; downloading with torchvision", flush=True)
+        try:
+            torchvision_set(root, download=True)
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"{name}: no {PARTS[0]}[.gz] in {', '.join(map(str, folders))} and the download failed "
+                f"({str(error).splitlines()[0]}); put the four files there, or name their folder with --data_path"
+            ) from None
+        paths = find_parts([stored])
+    train, train_labels, test, test_labels = (read_idx(path) for path in paths)
+    for images, labels, path in ((train, train_labels, paths[0]), (test, test_labels, paths[2])):
+        if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or labels.max(initial=0) > 9:
+            raise InputError(f"{path} and its labels do not fit: shapes {images.shape} and {labels.shape}, "
+                             "expected (n, 28, 28) and (n,) with labels 0..9; download both again")
+    return Dataset(
+        name, images_tensor(train, options.image_size), images_tensor(test, options.image_size),
+        torch.from_numpy(train_labels.astype(np.int64)), torch.from_numpy(test_labels.astype(np.int64)),
+        tuple(torchvision_set.classes),
+    )
+
+
+DATA_SETS.register("mnist")(
+    DataSource(lambda options: load_idx_set("mnist", torchvision.datasets.MNIST, options), {})
+)
+DATA_SETS.register("fashion_mnist")(
+    DataSource(lambda options: load_idx_set("fashion_mnist", torchvision.datasets.FashionMNIST, options), {})
+)

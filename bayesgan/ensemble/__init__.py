@@ -1,0 +1,7 @@
+"""Ensembles of one architecture as stacked weights, and the store of collected samples; no objectives here."""
+
+from bayesgan.ensemble.engines import ENGINES
+from bayesgan.ensemble.ensemble import Ensemble
+from bayesgan.ensemble.store import SampleStore
+
+__all__ = ["ENGINES", "Ensemble", "SampleStore"]

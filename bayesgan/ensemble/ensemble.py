@@ -1,0 +1,107 @@
+"""Many networks of one architecture as stacked weights: one tensor (members, ...) a layer. See engines.py next."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bayesgan.ensemble.engines import ENGINES
+from bayesgan.errors import InputError
+from bayesgan.sampler.priors import fan_in_scales
+
+__all__ = ["Ensemble"]
+
+
+class Ensemble:
+    """`members` copies of one network with weights and normalisation statistics of their own.
+
+    Initial weights are He et al. 2015 (weights N(0, 2/fan-in), biases 0), which is a draw from the default prior.
+
+    Args:
+        build: Makes the network; called on the meta device, so its own initialisation is not run.
+        members: How many, >= 1.
+        generator: Member number -> the torch.Generator its initial weights are drawn from; None leaves them zero,
+            for weights that are loaded.
+        engine: Name in `ENGINES`.
+
+    Attributes:
+        parameters: Name -> (members, ...) leaf tensor that requires gradients.
+        buffers: Name -> (members, ...), for example running means; updated by forward(train=True).
+        scales: Name -> sqrt(2/fan-in) of each weight, 1 for biases.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], nn.Module],
+        members: int,
+        generator: Callable[[int], torch.Generator] | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        engine: str = "loop",
+    ):
+        if members < 1:
+            raise InputError(f"an ensemble needs at least 1 member, got {members}")
+        with torch.device("meta"):
+            self.network = build()
+        self.members = members
+        self.device = torch.device(device)
+        self.engine = ENGINES[engine]
+        self.scales = fan_in_scales(self.network)
+        generators = [generator(member) for member in range(members)] if generator else []
+        self.parameters = {}
+        for name, parameter in self.network.named_parameters():
+            values = torch.zeros(members, *parameter.shape, dtype=dtype)
+            if parameter.dim() > 1:
+                for member, source in enumerate(generators):
+                    values[member].normal_(0, self.scales[name], generator=source)
+            self.parameters[name] = values.to(self.device).requires_grad_()
+        self.buffers = {
+            name: torch.full((members, *buffer.shape), float(name.endswith("running_var")), dtype=dtype,
+                             device=self.device)
+            for name, buffer in self.network.named_buffers()
+        }
+
+    def forward(self, inputs: Tensor, *, train: bool, freeze: bool = False) -> Tensor | tuple[Tensor, ...]:
+        """All members on inputs of their own.
+
+        Args:
+            inputs: (members, B, ...), or (B, ...) expanded by the caller.
+            train: Normalise with the batch's statistics and update the running ones; otherwise use the running
+                ones, so that an output depends on its own input alone. Scores are always taken that way.
+            freeze: Do not build gradients for the weights (for gradients with respect to the inputs).
+
+        Returns:
+            What the network returns, each tensor with a leading members axis.
+        """
+        if inputs.shape[0] != self.members:
+            raise InputError(f"inputs must be (members, B, ...) with {self.members} members, got {tuple(inputs.shape)}")
+        self.network.train(train)
+        weights = {name: p.detach() for name, p in self.parameters.items()} if freeze else self.parameters
+        return self.engine(self.network, {**weights, **self.buffers}, inputs)
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and statistics under one mapping, detached but not copied."""
+        return {**{name: p.detach() for name, p in self.parameters.items()}, **self.buffers}
+
+    @torch.no_grad()
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Copies a `state()` in; names and shapes must match."""
+        own = self.state()
+        shapes = {name: tuple(t.shape) for name, t in state.items()}
+        if shapes != {name: tuple(t.shape) for name, t in own.items()}:
+            wrong = sorted(set(shapes.items()) ^ {(name, tuple(t.shape)) for name, t in own.items()})
+            raise InputError(f"stored weights do not fit this ensemble; differing: {wrong[:4]}; use the run's options")
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+    def weight_count(self) -> int:
+        """Weights of one member."""
+        return sum(p[0].numel() for p in self.parameters.values())
+
+    @torch.no_grad()
+    def forward_member(self, member: int, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """One member on inputs (B, ...), with its running statistics and without gradients."""
+        self.network.eval()
+        return functional_call(self.network, {name: t[member] for name, t in self.state().items()}, inputs)

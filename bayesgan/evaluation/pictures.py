@@ -1,0 +1,48 @@
+"""What a person looks at: grids of images, and scatter plots of vectors."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+from sklearn.decomposition import PCA
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from bayesgan.data import to_bytes
+from bayesgan.files import write_atomically
+
+__all__ = ["image_grid", "save_picture", "scatter"]
+
+SMALLEST_CELL = 32  # pixels a side; smaller images are enlarged by a whole factor
+
+
+def image_grid(images: Tensor, columns: int = 10) -> Tensor:
+    """Images (n, C, H, W) in [-1, 1] as one uint8 picture (3, height, width)."""
+    factor = max(1, SMALLEST_CELL // images.shape[-1])
+    enlarged = images.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+    return make_grid(to_bytes(enlarged.cpu()), nrow=columns, padding=2, pad_value=96)
+
+
+def scatter(data: Tensor, real: Tensor) -> Figure:
+    """Vectors (n, D) over real ones (m, D), both on the first two principal axes of the real ones."""
+    axes = PCA(2).fit(real.cpu()) if real.shape[1] > 2 else None
+    figure = Figure(figsize=(5, 5), dpi=100)
+    panel = figure.subplots()
+    for points, colour, label in ((real, "0.7", "real"), (data, "C1", "generated")):
+        plane = axes.transform(points.cpu()) if axes else points.cpu().numpy()
+        panel.scatter(plane[:, 0], plane[:, -1], s=4, c=colour, label=label, linewidths=0)
+    panel.legend(loc="upper right", markerscale=3)
+    panel.set_xlabel("first axis"), panel.set_ylabel("second axis")
+    figure.tight_layout()
+    return figure
+
+
+def save_picture(path: Path, data: Tensor, real: Tensor) -> None:
+    """Images as a grid, vectors as a scatter plot over `real`, into a .png; never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if data.dim() == 4:
+        picture = Image.fromarray(image_grid(data).permute(1, 2, 0).numpy())
+        write_atomically(path, lambda file: picture.save(file, format="png"))
+    else:
+        figure = scatter(data, real)
+        write_atomically(path, lambda file: figure.savefig(file, format="png"))

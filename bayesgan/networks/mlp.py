@@ -1,0 +1,51 @@
+"""Fully connected pair for vectors, and for images flattened to vectors."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from bayesgan.networks.registry import NETWORKS, NetworkSizes
+
+__all__ = ["Generator", "Discriminator"]
+
+
+def hidden_layers(inputs: int, width: int, count: int) -> nn.ModuleList:
+    """`count` linear layers of `width` units."""
+    return nn.ModuleList(nn.Linear(a, b) for a, b in pairwise([inputs, *[width] * count]))
+
+
+class Discriminator(nn.Module):
+    """`layers` hidden ReLU layers. (B, ...) -> logits (B, outputs), features (B, width)."""
+
+    def __init__(self, sizes: NetworkSizes):
+        super().__init__()
+        self.hidden = hidden_layers(math.prod(sizes.data_shape), sizes.discriminator_width, sizes.layers)
+        self.logits = nn.Linear(sizes.discriminator_width, sizes.outputs)
+
+    def forward(self, data: Tensor) -> tuple[Tensor, Tensor]:
+        features = data.flatten(1)
+        for layer in self.hidden:
+            features = torch.relu(layer(features))
+        return self.logits(features), features
+
+
+class Generator(nn.Module):
+    """`layers` hidden ReLU layers. z (B, Z) -> (B, *data_shape): tanh for images, unbounded for vectors."""
+
+    def __init__(self, sizes: NetworkSizes):
+        super().__init__()
+        self.hidden = hidden_layers(sizes.latent, sizes.generator_width, sizes.layers)
+        self.data = nn.Linear(sizes.generator_width, math.prod(sizes.data_shape))
+        self.data_shape = sizes.data_shape
+
+    def forward(self, latent: Tensor) -> Tensor:
+        units = latent
+        for layer in self.hidden:
+            units = torch.relu(layer(units))
+        data = self.data(units).unflatten(1, self.data_shape)
+        return torch.tanh(data) if len(self.data_shape) == 3 else data
+
+
+NETWORKS.register("mlp")((Generator, Discriminator))

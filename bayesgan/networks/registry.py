@@ -1,0 +1,33 @@
+"""What a network is told, and the registry of pairs: name -> (generator class, discriminator class)."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from bayesgan.registry import Registry
+
+__all__ = ["NETWORKS", "NetworkSizes"]
+
+
+@dataclass(frozen=True)
+class NetworkSizes:
+    """Everything that sizes a pair.
+
+    Attributes:
+        data_shape: (C, H, W) with H = W for images, (D,) for vectors.
+        latent: Z, length of the generator's input.
+        generator_width: Of its layer next to the data.
+        discriminator_width: Of its layer next to the data.
+        layers: Convolutions, or hidden layers.
+        outputs: Discriminator logits: 1, or the number of classes.
+    """
+
+    data_shape: tuple[int, ...]
+    latent: int
+    generator_width: int
+    discriminator_width: int
+    layers: int
+    outputs: int = 1
+
+
+NETWORKS: Registry[tuple[type[nn.Module], type[nn.Module]]] = Registry("network")

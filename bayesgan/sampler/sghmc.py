@@ -1,0 +1,281 @@
+"""Stochastic-gradient Hamiltonian Monte Carlo: one pure update, and the torch optimiser that applies it.
+
+Source: Chen, Fox, Guestrin 2014 (arXiv:1402.4102), eq. 15; Saatchi & Wilson 2017, Algorithm 1. Next: moments.py for
+the law this chain keeps, schedules.py for step sizes and temperatures that change.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+
+from bayesgan.errors import InputError
+from bayesgan.sampler.preconditioners import RMSprop
+
+__all__ = ["SGHMC", "sghmc_step", "SCHEMES"]
+
+# word: what it does
+SCHEMES = {
+    "symplectic": "gradient and friction, then position: Var θ is off by O(eta), stable while eta·k < 4 - 2 alpha",
+    "baoa": "gradient, half drift, friction, half drift: Var θ is exact on Gaussians for every stable eta",
+}
+
+Scheduled = float | Callable[[int], float]
+
+
+def sghmc_step(
+    position: torch.Tensor,
+    momentum: torch.Tensor,
+    gradient: torch.Tensor,
+    noise: torch.Tensor | None,
+    *,
+    eta: float,
+    alpha: float,
+    temperature: float = 1.0,
+    beta_hat: float = 0.0,
+    gradient_scale: float = 1.0,
+    preconditioner: torch.Tensor | None = None,
+    scheme: str = "symplectic",
+) -> None:
+    """One update of `position` and `momentum`, in place; a function of its arguments alone.
+
+    With g = gradient_scale · gradient = ∇U(θ) on the sum scale and C the preconditioner (1 without one):
+
+        symplectic:  v ← (1-alpha) v - eta C g + sqrt(2 eta C (alpha T - beta_hat)) ξ;   θ ← θ + v
+        baoa:        v ← v - eta C g;   θ ← θ + v/2;
+                     v ← (1-alpha) v + sqrt(eta C (T (1-(1-alpha)²) - 2 (1-alpha)² beta_hat)) ξ;   θ ← θ + v/2
+
+    Args:
+        position: θ, any shape, overwritten.
+        momentum: v, the displacement of the last step, same shape, overwritten.
+        gradient: Of U, divided by gradient_scale, same shape.
+        noise: ξ, standard normal, same shape; overwritten. None where the noise variance is 0.
+        preconditioner: C > 0, same shape, constant while samples are collected.
+
+    The chain's stationary density is exp(-U(θ)/T) up to the discretisation that `stationary_moments` states.
+    """
+    drive = gradient if preconditioner is None else gradient * preconditioner
+    if noise is not None:
+        noise.mul_(math.sqrt(noise_variance(eta, alpha, temperature, beta_hat, scheme)))
+        if preconditioner is not None:
+            noise.mul_(preconditioner.sqrt())
+    if scheme == "symplectic":
+        momentum.mul_(1 - alpha).add_(drive, alpha=-eta * gradient_scale)
+        if noise is not None:
+            momentum.add_(noise)
+        position.add_(momentum)
+    else:
+        momentum.add_(drive, alpha=-eta * gradient_scale)
+        position.add_(momentum, alpha=0.5)
+        momentum.mul_(1 - alpha)
+        if noise is not None:
+            momentum.add_(noise)
+        position.add_(momentum, alpha=0.5)
+
+
+def noise_variance(eta: float, alpha: float, temperature: float, beta_hat: float, scheme: str) -> float:
+    """Variance of the injected noise per step and weight, before the preconditioner."""
+    if scheme == "symplectic":
+        return 2 * eta * (alpha * temperature - beta_hat)
+    kept = (1 - alpha) ** 2  # of the gradient's noise, which enters before the friction
+    return eta * (temperature * (1 - kept) - 2 * kept * beta_hat)
+
+
+class SGHMC(torch.optim.Optimizer):
+    """SGHMC as a torch optimiser: call `loss.backward()` and `step()`, and the weights become a Markov chain.
+
+    The gradients must be those of U = -log prior - sum over all data of log-likelihood (the SUM scale: a minibatch
+    term is multiplied by N/n). For gradients of a mean loss use `from_sgd`. Update and target: `sghmc_step`.
+
+    Args:
+        params: Parameters or parameter groups, as for every torch optimiser. Real floating point.
+        eta: Step size on the sum-scale gradient, > 0; a number or a function of the step number (0, 1, ...).
+        alpha: Friction in (0, 1], 1 - momentum.
+        temperature: T >= 0, the target is exp(-U/T); a number or a function of the step number. 0 injects no
+            noise: SGD with momentum.
+        beta_hat: Estimate eta/2 · V of the gradient noise's own contribution, V its variance per weight.
+        preconditioner: None; "rmsprop" or an `RMSprop`, adapted at every step until `freeze_preconditioner()`; or
+            a list of positive tensors, one a parameter, used as they are.
+        scheme: "symplectic" or "baoa".
+        generator: Source of the noise, on the parameters' device. Without one, a generator of its own is seeded by
+            the operating system. Its state is part of `state_dict()`.
+
+    Raises:
+        ValueError: At construction for values outside these ranges; at `step()` for a missing or non-finite
+            gradient (naming the parameter), alpha·T < beta_hat, or T > 0 while the preconditioner still adapts.
+    """
+
+    def __init__(
+        self,
+        params: Iterable,
+        eta: Scheduled,
+        alpha: float = 0.1,
+        *,
+        temperature: Scheduled = 1.0,
+        beta_hat: float = 0.0,
+        preconditioner: str | RMSprop | list[torch.Tensor] | None = None,
+        scheme: str = "symplectic",
+        generator: torch.Generator | None = None,
+        gradient_scale: float = 1.0,
+    ):
+        if preconditioner == "rmsprop":
+            preconditioner = RMSprop()
+        elif isinstance(preconditioner, str):
+            raise InputError(f"unknown preconditioner {preconditioner!r}; choose rmsprop, None or a list of tensors")
+        if scheme not in SCHEMES:
+            raise InputError(f"unknown scheme {scheme!r}; choose one of: {', '.join(SCHEMES)}")
+        if not gradient_scale > 0:
+            raise InputError(f"num_data must be positive, got {gradient_scale}; it is the size of the data set")
+        fixed = preconditioner if isinstance(preconditioner, list) else None
+        self.rule = None if fixed else preconditioner
+        self.scheme = scheme
+        self.frozen = False
+        self.steps = 0
+        defaults = dict(
+            eta=eta, alpha=alpha, temperature=temperature, beta_hat=beta_hat, gradient_scale=gradient_scale
+        )
+        super().__init__(params, defaults)
+        for parameter in self._all_parameters():
+            if not parameter.is_floating_point():
+                raise InputError(f"{self._name(parameter)} is {parameter.dtype}; SGHMC moves real floating-point ones")
+        for group in self.param_groups:
+            self._values(group, 0)
+        if fixed is not None:
+            self._fix_preconditioner(fixed)
+        device = next(self._all_parameters()).device
+        if generator is None:
+            generator = torch.Generator(device)
+            generator.seed()
+        self.generator = generator
+
+    @classmethod
+    def from_sgd(cls, params: Iterable, lr: float, momentum: float, num_data: int, **options) -> "SGHMC":
+        """For gradients of the MEAN loss over num_data points: the settings of torch.optim.SGD(lr, momentum).
+
+        alpha = 1 - momentum and eta = lr / num_data, so at temperature 0 every step equals SGD's. `lr` may be a
+        function of the step. With "rmsprop" the floor is in units of the mean gradient.
+        """
+        if not num_data > 0:
+            raise InputError(f"num_data must be positive, got {num_data}; it is the size of the data set")
+        eta = (lambda step: lr(step) / num_data) if callable(lr) else lr / num_data
+        return cls(params, eta, 1 - momentum, gradient_scale=num_data, **options)
+
+    def freeze_preconditioner(self) -> None:
+        """Ends the adaptation: from here on the chain has a stationary law, and temperature may be positive.
+
+        Raises:
+            ValueError: If nothing was adapted yet.
+        """
+        if self.rule is None or self.frozen:
+            return
+        if self.steps == 0:
+            raise InputError("the preconditioner has seen no gradient; take steps at temperature 0 before freezing it")
+        for parameter in self._all_parameters():
+            self.rule.freeze(self.state[parameter])
+        self.frozen = True
+
+    @torch.no_grad()
+    def step(self, closure: Callable | None = None):
+        """One update of all parameters; returns the closure's loss if there is one."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._check_gradients()
+        for group in self.param_groups:
+            values = self._values(group, self.steps)
+            if self.rule is not None and not self.frozen and values["temperature"] > 0:
+                raise InputError(
+                    f"temperature must be 0 while the preconditioner adapts, got {values['temperature']:g}; "
+                    "call freeze_preconditioner() when burn-in ends"
+                )
+            noisy = noise_variance(**{k: values[k] for k in ("eta", "alpha", "temperature", "beta_hat")},
+                                   scheme=self.scheme) > 0
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                if "momentum" not in state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                if self.rule is not None and not self.frozen:
+                    self.rule.update(state, parameter.grad)
+                noise = None
+                if noisy:
+                    noise = torch.randn(parameter.shape, generator=self.generator, device=parameter.device,
+                                        dtype=parameter.dtype)
+                sghmc_step(parameter, state["momentum"], parameter.grad, noise, scheme=self.scheme,
+                           preconditioner=state.get("preconditioner"), **values)
+        self.steps += 1
+        return loss
+
+    def state_dict(self) -> dict:
+        """Everything the next step needs, functions of the step excepted: tensors and numbers only."""
+        content = super().state_dict()
+        for group in content["param_groups"]:
+            for key in ("eta", "temperature"):
+                if callable(group[key]):
+                    group[key] = None
+        content["sghmc"] = {"steps": self.steps, "frozen": self.frozen, "generator": self.generator.get_state()}
+        return content
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Continues where `state_dict()` was taken; functions of the step stay those given at construction."""
+        own = [{key: group[key] for key in ("eta", "temperature")} for group in self.param_groups]
+        extra = state_dict["sghmc"]
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != "sghmc"})
+        for group, values in zip(self.param_groups, own):
+            group.update({key: value for key, value in values.items() if group[key] is None})
+        self.steps, self.frozen = extra["steps"], extra["frozen"]
+        self.generator.set_state(extra["generator"].cpu())
+
+    def _all_parameters(self):
+        return (parameter for group in self.param_groups for parameter in group["params"])
+
+    def _name(self, wanted: torch.Tensor) -> str:
+        """The name given with named parameters, else the position."""
+        names = [name for group in self.param_groups
+                 for name in group.get("param_names") or [None] * len(group["params"])]
+        index = next(i for i, parameter in enumerate(self._all_parameters()) if parameter is wanted)
+        return f"parameter {names[index] or index} of shape {tuple(wanted.shape)}"
+
+    def _values(self, group: dict, step: int) -> dict:
+        """The group's numbers at this step, checked."""
+        values = {key: group[key] for key in ("eta", "alpha", "temperature", "beta_hat", "gradient_scale")}
+        for key in ("eta", "temperature"):
+            if callable(values[key]):
+                values[key] = float(values[key](step))
+        eta, alpha, temperature, beta_hat = (values[k] for k in ("eta", "alpha", "temperature", "beta_hat"))
+        if not 0 < alpha <= 1:
+            raise InputError(f"alpha must be in (0, 1], got {alpha}; alpha is 1 - momentum: momentum 0.9 is alpha 0.1")
+        if not (eta > 0 and math.isfinite(eta)):
+            raise InputError(f"eta must be positive and finite, got {eta}; for a mean loss eta is lr / num_data")
+        if not (temperature >= 0 and math.isfinite(temperature)):
+            raise InputError(f"temperature must be 0 or more and finite, got {temperature}; 1 samples the posterior")
+        if beta_hat < 0:
+            raise InputError(f"beta_hat must be 0 or more, got {beta_hat}; it is half eta times a variance")
+        if alpha * temperature < beta_hat or noise_variance(eta, alpha, temperature, beta_hat, self.scheme) < 0:
+            raise InputError(
+                f"alpha * temperature must be at least beta_hat, got {alpha} * {temperature} < {beta_hat}: the "
+                "gradient noise alone is hotter than the target; raise alpha or the batch size, or lower eta"
+            )
+        return values
+
+    def _check_gradients(self) -> None:
+        for parameter in self._all_parameters():
+            if parameter.grad is None:
+                raise InputError(f"{self._name(parameter)} has no gradient; call backward() first, or leave it out")
+        gradients = [parameter.grad for parameter in self._all_parameters()]
+        largest = torch.stack(torch._foreach_norm(gradients, ord=math.inf))  # one pass, one host read
+        if not largest.isfinite().all():
+            name = next(self._name(p) for p in self._all_parameters() if not p.grad.isfinite().all())
+            raise InputError(f"{name} has a non-finite gradient at step {self.steps}; lower eta or clip the loss")
+
+    def _fix_preconditioner(self, diagonals: list[torch.Tensor]) -> None:
+        parameters = list(self._all_parameters())
+        if [tuple(d.shape) for d in diagonals] != [tuple(p.shape) for p in parameters]:
+            raise InputError(
+                f"preconditioner must hold one tensor of its shape for each parameter, got "
+                f"{[tuple(d.shape) for d in diagonals]} for {[tuple(p.shape) for p in parameters]}"
+            )
+        for parameter, diagonal in zip(parameters, diagonals):
+            if not (diagonal > 0).all():
+                raise InputError(f"the preconditioner of {self._name(parameter)} must be positive everywhere")
+            self.state[parameter]["preconditioner"] = diagonal.to(parameter)

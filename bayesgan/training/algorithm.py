@@ -1,0 +1,209 @@
+"""Algorithm 1 of Saatchi & Wilson 2017: SGHMC on all generators and all discriminators, one iteration at a time.
+
+The trainer owns the two ensembles and their samplers; it writes no file and prints nothing (loop.py does).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bayesgan.data import Dataset, to_float
+from bayesgan.ensemble import Ensemble
+from bayesgan.errors import Diverged
+from bayesgan.networks import NETWORKS, NetworkSizes
+from bayesgan.objectives import OBJECTIVES, feature_matching, real_score
+from bayesgan.randomness import keyed_generator
+from bayesgan.sampler import SGHMC, Normal, RMSprop, exponential_then_constant, ramp
+from bayesgan.training.options import Options
+
+__all__ = ["Losses", "Trainer", "latent_draw", "networks_for"]
+
+
+@dataclass
+class Losses:
+    """Mean losses of one iteration, priors left out: discriminators (K,), generators (I,)."""
+
+    discriminators: Tensor
+    generators: Tensor
+
+
+def networks_for(options: Options, data_shape: tuple[int, ...]) -> NetworkSizes:
+    """What the options ask of the networks."""
+    return NetworkSizes(
+        data_shape=data_shape,
+        latent=options.z_dim,
+        generator_width=options.gf_dim or options.df_dim,  # the reference mirrors the discriminator
+        discriminator_width=options.df_dim,
+        layers=options.num_layers,
+    )
+
+
+def latent_draw(members: int, count: int, size: int, generator: torch.Generator) -> Tensor:
+    """z, (members, count, size), standard normal."""
+    return torch.randn(members, count, size, generator=generator, device=generator.device)
+
+
+class Trainer:
+    """Both posteriors, and `step()` to move every member once.
+
+    The potentials, on the sum scale (N training data, N_g the pseudo-count):
+
+        U_D = N · [-mean_real log D - mean_fakes log(1-D)] - log p(θ_d)     fakes from the mixture of all generators
+        U_G = N_g · [-mean_z mean_k log D_k(G(z))] - log p(θ_g)
+
+    Full coupling uses every pair (Algorithm 1 literally); mixture coupling estimates the sums over opponents without
+    bias: a discriminator sees random images of the mixture, a generator is scored by one random discriminator.
+    """
+
+    def __init__(self, options: Options, data: Dataset, device: torch.device | str = "cpu"):
+        self.options, self.device = options, torch.device(device)
+        self.data = data.to(self.device)
+        self.objective = OBJECTIVES[options.objective]
+        self.iteration = 0
+        sizes = networks_for(options, data.shape)
+        pair = NETWORKS[options.network_for(data)]
+        self.generators, self.discriminators = (
+            Ensemble(
+                lambda: network(sizes), members,
+                lambda member: keyed_generator(options.random_seed, "initial weights", role, member),
+                device=self.device, engine=options.engine,
+            )
+            for network, role, members in zip(
+                pair, ("generator", "discriminator"), (options.generators, options.discriminators)
+            )
+        )
+        self.counts = {"generator": options.pseudo_count or len(data.train), "discriminator": len(data.train)}
+        self.samplers, self.priors = {}, {}
+        for role, ensemble in (("generator", self.generators), ("discriminator", self.discriminators)):
+            self.samplers[role] = SGHMC.from_sgd(
+                list(ensemble.parameters.items()),
+                lr=exponential_then_constant(options.lr, options.lr_decay, options.burn_in),
+                momentum=1 - options.friction,
+                num_data=self.counts[role],
+                temperature=self.temperature,
+                preconditioner=RMSprop(floor=options.floor) if options.optimizer == "adam" else None,
+                generator=self.random("noise", role),
+            )
+            self.priors[role] = None if options.ml else Normal(options.prior_std, ensemble.scales)
+
+    def temperature(self, iteration: int) -> float:
+        """0 in burn-in, then a ramp, then the target's."""
+        return ramp(self.options.temperature, self.options.burn_in, self.options.ramp)(iteration)
+
+    def step(self) -> Losses:
+        """One iteration: fakes once, all discriminators, then all generators against the moved discriminators."""
+        options = self.options
+        if self.iteration == options.burn_in:
+            for sampler in self.samplers.values():
+                sampler.freeze_preconditioner()
+        latent = latent_draw(options.generators, options.gen_batch, options.z_dim, self.random("latent"))
+        fakes = self.generators.forward(latent, train=True)  # (I, B_g, ...)
+        real = self._real_batches()  # (K, B, ...)
+        d_losses = self._move_discriminators(real, fakes.detach())
+        g_losses = self._move_generators(real, fakes)
+        self.iteration += 1
+        return Losses(d_losses, g_losses)
+
+    def _move_discriminators(self, real: Tensor, fakes: Tensor) -> Tensor:
+        pool = fakes.flatten(0, 1)  # (P, ...), P = I · B_g
+        choice = self.random("fakes")
+        count = len(pool) if self.options.coupling == "full" else min(real.shape[1], len(pool))
+        fake = torch.stack([
+            pool[torch.randperm(len(pool), generator=choice, device=self.device)[:count]] for _ in range(len(real))
+        ])  # (K, F, ...)
+        # one pass over both, so that batch statistics are those of the mixture the discriminator judges
+        logits, _ = self.discriminators.forward(torch.cat([real, fake], 1), train=True)
+        scores = real_score(logits)  # (K, B + F)
+        losses = self.objective.discriminator(scores[:, : real.shape[1]], scores[:, real.shape[1]:])  # (K,)
+        total = losses.sum()
+        if self.objective.gradient_penalty:
+            total = total + self.objective.gradient_penalty * self._slope_penalty(real, fake)
+        self._apply("discriminator", self.discriminators, total)
+        return losses.detach()
+
+    def _slope_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
+        """sum_k mean (|∇_x l_k(x)| - 1)² at random points between real and fake (Gulrajani et al. 2017, alg. 1)."""
+        count = min(real.shape[1], fake.shape[1])
+        share = torch.rand(len(real), count, generator=self.random("between"), device=self.device)
+        share = share.view(*share.shape, *[1] * (real.dim() - 2))
+        points = (share * real[:, :count] + (1 - share) * fake[:, :count]).requires_grad_()
+        logits, _ = self.discriminators.forward(points, train=False)
+        (slope,) = torch.autograd.grad(real_score(logits).sum(), points, create_graph=True)
+        return ((slope.flatten(2).norm(dim=-1) - 1) ** 2).mean(-1).sum()
+
+    def _move_generators(self, real: Tensor, fakes: Tensor) -> Tensor:
+        judged, weights = self._pairs()  # (K, g): which generators each discriminator scores, and their weights
+        images = fakes.detach()[judged].flatten(1, 2).requires_grad_()  # (K, g · B_g, ...)
+        logits, features = self.discriminators.forward(images, train=False, freeze=True)
+        if self.options.feature_matching:
+            with torch.no_grad():
+                _, target = self.discriminators.forward(real, train=False, freeze=True)
+            losses = feature_matching(target.unsqueeze(1), features.unflatten(1, (judged.shape[1], -1)))
+        else:
+            losses = self.objective.generator(real_score(logits).unflatten(1, (judged.shape[1], -1)))  # (K, g)
+        total = (losses * weights).sum()
+        (gradient,) = torch.autograd.grad(total, images)
+        pulled = torch.zeros_like(fakes).index_add_(
+            0, judged.flatten(), gradient.unflatten(1, (judged.shape[1], -1)).flatten(0, 1)
+        )  # (I, B_g, ...): what all its judges want of every image
+        self._apply("generator", self.generators, fakes, pulled)
+        mean = torch.zeros(self.options.generators, device=self.device)
+        return mean.index_add_(0, judged.flatten(), (losses.detach() * weights).flatten())
+
+    def _pairs(self) -> tuple[Tensor, Tensor]:
+        """Generator numbers (K, g) and weights (K, g); each generator's weights add up to 1."""
+        generators, discriminators = self.options.generators, self.options.discriminators
+        if self.options.coupling == "full":
+            judged = torch.arange(generators, device=self.device).expand(discriminators, -1)
+        else:
+            share = -(-generators // discriminators)
+            order = torch.randperm(generators, generator=self.random("judges"), device=self.device)
+            judged = order.repeat(-(-discriminators * share // generators))[: discriminators * share]
+            judged = judged.view(share, discriminators).T
+        return judged, 1 / judged.flatten().bincount(minlength=generators)[judged]
+
+    def _apply(self, role: str, ensemble: Ensemble, value: Tensor, gradient: Tensor | None = None) -> None:
+        """Backward from `value` (a mean loss), the prior's share, one SGHMC step."""
+        self.samplers[role].zero_grad()
+        value.backward(gradient)
+        if self.priors[role] is not None:
+            self.priors[role].add_gradient(ensemble.parameters, 1 / self.counts[role])
+        self.samplers[role].step()
+
+    def _real_batches(self) -> Tensor:
+        """An independent minibatch of real data for each discriminator, drawn with replacement: (K, B, ...)."""
+        shape = (self.options.discriminators, self.options.batch_size)
+        rows = torch.randint(len(self.data.train), shape, generator=self.random("real"), device=self.device)
+        return to_float(self.data.train[rows])
+
+    def random(self, *key: str | int, iteration: int | None = None) -> torch.Generator:
+        """The random stream of a role at an iteration (default: the present one)."""
+        iteration = self.iteration if iteration is None else iteration
+        return keyed_generator(self.options.random_seed, *key, iteration, device=self.device)
+
+    def check(self, history: list[Losses], first: int) -> None:
+        """Raises `Diverged`, naming member and iteration, if a loss in `history` (from iteration `first`) is not finite."""
+        for role in ("discriminators", "generators"):
+            finite = torch.stack([getattr(losses, role) for losses in history]).isfinite()
+            if not finite.all():
+                row, member = (~finite).nonzero()[0].tolist()
+                raise Diverged(f"the loss of {role[:-1]} {member} became non-finite at iteration {first + row}; "
+                               "lower --lr, or sample colder with --temperature")
+
+    def state_dict(self) -> dict:
+        """Everything the next iteration needs; tensors, numbers and strings only."""
+        return {
+            "iteration": self.iteration,
+            "generators": self.generators.state(),
+            "discriminators": self.discriminators.state(),
+            "samplers": {role: sampler.state_dict() for role, sampler in self.samplers.items()},
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continues where `state_dict()` was taken, bit for bit on the same machine."""
+        self.iteration = state["iteration"]
+        self.generators.load_state(state["generators"])
+        self.discriminators.load_state(state["discriminators"])
+        for role, sampler in self.samplers.items():
+            sampler.load_state_dict(state["samplers"][role])

@@ -1,0 +1,172 @@
+"""The command line of run_bgan.py: from arguments to a finished run, and every failure as one line."""
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from bayesgan.data import Dataset
+from bayesgan.errors import Diverged, InputError
+from bayesgan.evaluation.pictures import save_picture
+from bayesgan.data import to_float
+from bayesgan.posterior import load_posterior
+from bayesgan.training.algorithm import Trainer
+from bayesgan.training.loop import SHOWN, Stopped, train
+from bayesgan.training.options import Options, add_flags, load_data, resolve
+from bayesgan.training.run_folder import RunFolder
+
+__all__ = ["main"]
+
+# what a resumed run may change: how far and where it goes, not what it samples
+CHANGEABLE = {"train_iter", "device", "gpu_id", "data_path", "cache_path", "n_save", "log_every", "save_samples",
+              "save_weights", "keep"}
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise InputError(f"{message}; see --help")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code: 0 done, 2 bad input, 3 diverged, 130 stopped by the user."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return run(arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: cannot read or write {error.filename or 'a file'} ({error.strerror or error}); what was saved "
+              "before is intact", file=sys.stderr)
+        return 2
+
+
+def run(arguments: list[str]) -> int:
+    parser = Parser(
+        prog="run_bgan.py", allow_abbrev=False,
+        description="Samples the posterior over GAN weights with SGHMC (Saatchi & Wilson 2017), unsupervised.",
+        epilog="The data sets digits, synthetic and gaussians25 bring smaller defaults of their own; "
+               "--dry_run shows what a command comes to.",
+    )
+    add_flags(parser)
+    parser.add_argument("--N", type=int, default=argparse.SUPPRESS, help="refused: only run_bgan_semi.py reads labels")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in this folder")
+    parser.add_argument("--dry_run", "--dry-run", action="store_true",
+                        help="check everything, time one iteration, write nothing")
+    given = vars(parser.parse_args(arguments))
+    resume, dry_run = given.pop("resume"), given.pop("dry_run")
+    if "N" in given:
+        raise InputError(f"--N is the number of labels and an unsupervised run reads none, got {given['N']}; "
+                         "leave it out, or use run_bgan_semi.py")
+    if resume is not None:
+        folder = RunFolder.open(resume)
+        options, notes = continued(folder, given), []
+    else:
+        options, notes = resolve(given)
+    device = pick_device(options)
+    for note in notes:
+        print(note)
+    data = load_data(options)
+    trainer = Trainer(options, data, device)
+    print(describe(trainer), flush=True)
+    if resume is not None:
+        state = folder.load_checkpoint(device)
+        if state is not None:
+            trainer.load_state_dict(state)
+        if trainer.iteration >= options.train_iter:
+            raise InputError(f"{resume} has done its {trainer.iteration} iterations; add some with --train_iter")
+        print(f"resuming {resume} at iteration {trainer.iteration}")
+    if dry_run:
+        seconds = timed_step(trainer)
+        print(f"dry run: {seconds:.2f} s per iteration, about {seconds * options.train_iter / 60:.1f} minutes in all; "
+              "nothing was written")
+        return 0
+    if resume is not None:
+        folder.resumed(options, arguments)
+    else:
+        folder = RunFolder.create(options, data, arguments)
+    print(f"writing to {folder.path}", flush=True)
+    begun = time.perf_counter()
+    try:
+        train(trainer, folder)
+    except Diverged as error:
+        print(f"error: {error}; the last good checkpoint is {folder.path / 'checkpoints' / 'last.pt'}", file=sys.stderr)
+        return 3
+    except Stopped:
+        print(f"stopped after iteration {trainer.iteration}; go on with: --resume {folder.path}")
+        return 130
+    print(summary(trainer, folder, time.perf_counter() - begun))
+    return 0
+
+
+def continued(folder: RunFolder, given: dict) -> Options:
+    """The options of `folder` with what may change taken from `given`.
+
+    Raises:
+        ValueError: Listing every difference that would make it another run.
+    """
+    stored = folder.options()
+    wrong = [f"--{k} {v} (the run has {getattr(stored, k)})" for k, v in given.items()
+             if k not in CHANGEABLE and v != getattr(stored, k)]
+    if wrong:
+        raise InputError(f"a resumed run keeps its options, got {', '.join(wrong)}; leave them out or start a new run")
+    options = dataclasses.replace(stored, **{k: v for k, v in given.items() if k in CHANGEABLE})
+    resolve({k: v for k, v in vars(options).items() if v is not None})  # the ranges, as for a new run
+    return options
+
+
+def pick_device(options: Options) -> torch.device:
+    """The device asked for.
+
+    Raises:
+        ValueError: If a GPU is asked for and absent.
+    """
+    count = torch.cuda.device_count()
+    wanted = options.gpu_id or 0
+    if options.device == "cpu" or (options.device == "auto" and count == 0):
+        return torch.device("cpu")
+    if wanted >= count:
+        flag = f"--gpu_id {options.gpu_id}" if options.gpu_id is not None else "--device cuda"
+        raise InputError(f"{flag} asks for a GPU that is absent ({count} found); leave it out to run on the CPU")
+    return torch.device("cuda", wanted)
+
+
+def describe(trainer: Trainer) -> str:
+    """One paragraph: what will be sampled."""
+    options, data = trainer.options, trainer.data
+    sampling = ("temperature 0 throughout" if options.temperature == 0 else
+                f"{options.burn_in} burn-in, then temperature {options.temperature:g}, a draw every {options.thin}")
+    return (
+        f"{data.name}: {len(data.train)} training data of shape {'x'.join(map(str, data.shape))}\n"
+        f"{options.generators} generators of {trainer.generators.weight_count():,} weights, "
+        f"{options.discriminators} discriminators of {trainer.discriminators.weight_count():,}, on {trainer.device}\n"
+        f"{options.train_iter} iterations: {sampling}"
+    )
+
+
+def timed_step(trainer: Trainer) -> float:
+    """Seconds of the second iteration: the first also warms up."""
+    trainer.step()
+    begun = time.perf_counter()
+    losses = trainer.step()
+    losses.generators.sum().item()
+    return time.perf_counter() - begun
+
+
+def summary(trainer: Trainer, folder: RunFolder, seconds: float) -> str:
+    """What a user wants to know at the end; also makes the picture of the whole posterior."""
+    posterior = load_posterior(folder.path)
+    picture = folder.path / "samples" / "posterior.png"
+    count = 100 if trainer.data.is_images else 1000
+    save_picture(picture, posterior.sample(count), to_float(trainer.data.train[:SHOWN]).cpu())
+    return (
+        f"\ndone in {seconds / 60:.1f} minutes: {len(posterior.draws)} draws of {trainer.options.generators} generators\n"
+        f"  look at    {picture}   (mixture of everything collected; one grid per generator beside it)\n"
+        f"  follow     tensorboard --logdir {folder.path / 'tensorboard'}\n"
+        f"  sample     python -c \"from bayesgan import load_posterior; "
+        f"print(load_posterior('{folder.path}').sample(64, seed=1).shape)\"\n"
+        f"  go on      python run_bgan.py --resume {folder.path} --train_iter {2 * trainer.options.train_iter}"
+    )

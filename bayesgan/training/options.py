@@ -1,0 +1,217 @@
+"""Every option of the training scripts: one dataclass, from which the command line, the config file and --help are made."""
+
+import argparse
+import dataclasses
+import math
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+
+from bayesgan.data import DATA_SETS, DataOptions, Dataset
+from bayesgan.ensemble import ENGINES
+from bayesgan.errors import InputError
+from bayesgan.networks import NETWORKS
+from bayesgan.objectives import OBJECTIVES
+
+__all__ = ["Options"]
+
+COUPLINGS = {"mixture": "each generator against one random discriminator a step", "full": "all pairs, Algorithm 1 literally"}
+OPTIMIZERS = {"adam": "RMS-preconditioned, Adam at temperature 0", "sgd": "plain, SGD with momentum at temperature 0"}
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def option(default, help: str, choices=None):
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a training run; the field's help is its documentation."""
+
+    # where and what
+    out_dir: Path = option(Path("runs"), "folder in which the run's own folder bgan_<dataset>_<time> is made")
+    data_path: Path = option(Path("datasets"), "file or folder of the data; only read, unless a download is needed")
+    cache_path: Path = option(Path("datasets"), "folder for converted data (four_shapes)")
+    dataset: str = option("digits", "data set", DATA_SETS)
+    image_size: int | None = option(None, "scale images to this side, 8..200 (default: the data's own)")
+    classes: list[int] | None = option(None, "only these classes, by number")
+    x_dim: int = option(100, "synthetic: dimension of the data")
+    cluster_dim: int = option(2, "synthetic: dimension of each cluster")
+    # networks
+    network: str = option("auto", "pair of networks; auto: dcgan for images, mlp for vectors", ["auto", *NETWORKS])
+    z_dim: int = option(100, "dimension of the generator's input z")
+    gf_dim: int | None = option(None, "generator width next to the data (default: df_dim, the mirror the paper used)")
+    df_dim: int = option(96, "discriminator width next to the data; doubles per layer up to 512 (mlp: all layers)")
+    num_layers: int = option(4, "convolutions, each halving the image, at most to 2x2 (mlp: hidden layers)")
+    # posterior
+    num_gen: int = option(1, "J_g, noise draws for generators; there are num_gen * num_mcmc generators")
+    num_disc: int = option(1, "J_d, noise draws for discriminators; there are num_disc * num_mcmc of them")
+    num_mcmc: int = option(1, "M, SGHMC chains per draw")
+    prior_std: float = option(1.0, "prior N(0, (prior_std * sqrt(2/fan-in))^2) on each weight")
+    temperature: float = option(1.0, "of the posterior: 1 samples it, 0 optimises, between is a cold posterior")
+    friction: float = option(0.5, "SGHMC friction alpha = 1 - momentum, in (0, 1]")
+    pseudo_count: int | None = option(None, "N_g, data the generator's likelihood counts for (default: training size)")
+    coupling: str = option("mixture", "opponents per step", COUPLINGS)
+    objective: str = option("standard", "likelihood", OBJECTIVES)
+    wasserstein: bool = option(False, "short for --objective wasserstein")
+    feature_matching: bool = option(False, "generators match mean discriminator features instead of scores")
+    ml: bool = option(False, "maximum likelihood: one generator, one discriminator, temperature 0, no prior")
+    # schedule
+    batch_size: int = option(64, "real images a discriminator sees per iteration")
+    gen_batch_size: int | None = option(None, "images each generator makes per iteration (default: batch_size)")
+    train_iter: int = option(50000, "iterations, burn-in included")
+    burn_in: int | None = option(None, "iterations at temperature 0 before sampling (default: half of train_iter)")
+    ramp: int | None = option(None, "iterations over which the temperature rises (default: a tenth of those after burn_in)")
+    thin: int | None = option(None, "iterations between collected draws (default: keep draws, evenly spread)")
+    keep: int = option(10, "collected draws kept on disk, the newest")
+    lr: float = option(0.005, "learning rate of SGD with momentum 1 - friction; Adam's is lr / friction")
+    lr_decay: float = option(3.0, "lr falls by exp(-lr_decay) in burn-in, then stays")
+    optimizer: str = option("adam", "what SGHMC is at temperature 0", OPTIMIZERS)
+    floor: float = option(1e-3, "adam: added to the root mean square gradient that divides the step")
+    # running
+    n_save: int = option(100, "iterations between results, checkpoints and image grids")
+    log_every: int = option(50, "iterations between progress lines")
+    save_samples: bool = option(False, "also write the image grids at every n_save, not only at the end")
+    save_weights: bool = option(False, "also write weights_<iter>.npz at every n_save")
+    random_seed: int = option(2222, "seed of everything random")
+    engine: str = option("loop", "how ensembles are computed", ENGINES)
+    device: str = option("auto", "where to compute; auto: a GPU if there is one", DEVICES)
+    gpu_id: int | None = option(None, "number of the GPU; asks for one like --device cuda")
+
+    @property
+    def generators(self) -> int:
+        """I = J_g * M."""
+        return self.num_gen * self.num_mcmc
+
+    @property
+    def discriminators(self) -> int:
+        """K = J_d * M."""
+        return self.num_disc * self.num_mcmc
+
+    @property
+    def gen_batch(self) -> int:
+        return self.gen_batch_size or self.batch_size
+
+    def network_for(self, data: Dataset) -> str:
+        """The pair's name, `auto` resolved."""
+        return self.network if self.network != "auto" else "dcgan" if data.is_images else "mlp"
+
+
+ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0}
+
+# flag -> (lowest allowed value, why)
+LEAST = {
+    "num_gen": 1, "num_disc": 1, "num_mcmc": 1, "batch_size": 1, "gen_batch_size": 1, "z_dim": 1, "gf_dim": 1,
+    "df_dim": 1, "num_layers": 1, "train_iter": 1, "burn_in": 0, "ramp": 0, "thin": 1, "keep": 1, "n_save": 1, "log_every": 1,
+    "pseudo_count": 1, "x_dim": 1, "cluster_dim": 1, "temperature": 0, "lr_decay": 0, "random_seed": 0, "gpu_id": 0,
+}
+POSITIVE = ("prior_std", "lr", "floor")
+IMAGE_SIZES = (8, 200)
+
+
+def resolve(given: dict) -> tuple[Options, list[str]]:
+    """Options from what a user gave: the data set's own defaults fill in, shorthands expand, values are checked.
+
+    Args:
+        given: Field name -> value, only what was really given.
+
+    Returns:
+        The options with every None that depends on another option filled in, and lines to tell the user.
+
+    Raises:
+        ValueError: Naming the flag, its rule, its value and the remedy.
+    """
+    notes = []
+    for name, value in given.items():
+        field = next(f for f in dataclasses.fields(Options) if f.name == name)
+        if field.metadata["choices"] is not None and value not in (choices := list(field.metadata["choices"])):
+            raise InputError(f"--{name} must be one of: {', '.join(choices)}; got {value!r}")
+    dataset = given.get("dataset", Options.dataset)
+    values = {**DATA_SETS[dataset].defaults, **given}
+    if values.get("wasserstein"):
+        if given.get("objective", "wasserstein") != "wasserstein":
+            raise InputError(f"--wasserstein is --objective wasserstein, got --objective {given['objective']}; give one")
+        values["objective"] = "wasserstein"
+    if values.get("ml"):
+        overridden = {k: values[k] for k in ML_OVERRIDES if values.get(k, ML_OVERRIDES[k]) != ML_OVERRIDES[k]}
+        values |= ML_OVERRIDES
+        notes.append("--ml trains one generator and one discriminator at temperature 0 without a prior"
+                     + "".join(f"; --{k} {v} overridden" for k, v in overridden.items()))
+        if "prior_std" in given:
+            notes[-1] += f"; --prior_std {given['prior_std']} overridden"
+    if values.get("feature_matching") and "objective" in given:
+        notes.append(f"--feature_matching: --objective {given['objective']} applies to the discriminators alone")
+    if values.get("gpu_id") is not None:
+        if values.get("device", "auto") == "cpu":
+            raise InputError(f"--gpu_id {values['gpu_id']} asks for a GPU and --device cpu for none; give one of them")
+        values["device"] = "cuda"
+    options = Options(**values)
+    check_ranges(options)
+    burn_in = options.train_iter // 2 if options.burn_in is None else options.burn_in
+    if burn_in > options.train_iter:
+        raise InputError(f"--burn_in must be at most train_iter {options.train_iter}, got {burn_in}; raise --train_iter")
+    ramp = (options.train_iter - burn_in) // 10 if options.ramp is None else options.ramp
+    thin = options.thin or max(1, (options.train_iter - burn_in - ramp) // options.keep)
+    return dataclasses.replace(options, burn_in=burn_in, ramp=ramp, thin=thin), notes
+
+
+def check_ranges(options: Options) -> None:
+    """Raises InputError for the first number outside its range."""
+    for name, least in LEAST.items():
+        value = getattr(options, name)
+        if value is not None and not value >= least:
+            raise InputError(f"--{name} must be at least {least}, got {value}")
+    for name in (*POSITIVE, "temperature", "lr_decay"):
+        value = getattr(options, name)
+        if not math.isfinite(value) or (name in POSITIVE and value <= 0):
+            raise InputError(f"--{name} must be positive and finite, got {value}; the default is {getattr(Options, name)}")
+    if not 0 < options.friction <= 1:
+        raise InputError(f"--friction must be in (0, 1], got {options.friction}; it is 1 - momentum")
+    low, high = IMAGE_SIZES
+    if options.image_size is not None and not low <= options.image_size <= high:
+        raise InputError(f"--image_size must be in {low}..{high}, got {options.image_size}")
+
+
+def check_data(options: Options, data: Dataset) -> None:
+    """Raises InputError where options and data do not fit together."""
+    low, high = IMAGE_SIZES
+    if data.is_images and not low <= data.shape[-1] <= high:
+        raise InputError(f"images must be {low}..{high} pixels a side, {data.name} has {data.shape[-1]}; "
+                         "scale them with --image_size")
+    if not data.is_images and options.network_for(data) == "dcgan":
+        raise InputError(f"--network dcgan needs images, {data.name} holds vectors; use --network mlp")
+    if not data.is_images and options.image_size is not None:
+        raise InputError(f"--image_size scales images, {data.name} holds vectors; leave it out")
+    if options.batch_size > len(data.train):
+        raise InputError(f"--batch_size must be at most the {len(data.train)} training data, got {options.batch_size}")
+
+
+def load_data(options: Options) -> Dataset:
+    """The data set the options name, restricted to the classes asked for, checked against them."""
+    source = DATA_SETS[options.dataset]
+    data = source.load(DataOptions(options.data_path, options.cache_path, options.image_size, options.x_dim,
+                                   options.cluster_dim))
+    if options.classes is not None:
+        data = data.only(options.classes)
+    check_data(options, data)
+    return data
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """One flag a field, with underscores or dashes; absent flags stay absent, so that data sets can bring defaults."""
+    for field in dataclasses.fields(Options):
+        kind = next((k for k in typing.get_args(field.type) if k is not type(None)), field.type)  # T of T | None
+        flags = list(dict.fromkeys([f"--{field.name}", f"--{field.name.replace('_', '-')}"]))
+        choices = field.metadata["choices"]
+        text = field.metadata["help"]
+        if choices is not None:
+            text += f"; one of: {', '.join(choices)}"
+        if field.default is not None and field.default is not False:
+            text += f" (default: {field.default})"
+        settings = {"dest": field.name, "default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
+        if kind is bool:
+            parser.add_argument(*flags, action="store_true", **settings)
+            continue
+        if typing.get_origin(kind) is list:
+            settings["nargs"], (kind,) = "+", typing.get_args(kind)
+        parser.add_argument(*flags, type=kind, metavar=kind.__name__.upper(), **settings)

@@ -1,0 +1,181 @@
+"""A run's folder: what is written where, and how a run is found again.
+
+    config.json  hypers.txt  results_<iter>.json  weights_<iter>.npz  tensorboard/  samples/  checkpoints/  posterior/
+"""
+
+import dataclasses
+import json
+import pprint
+import subprocess
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import sklearn
+import torch
+import torchvision
+
+from bayesgan.data import Dataset
+from bayesgan.ensemble import SampleStore
+from bayesgan.errors import InputError
+from bayesgan.files import write_atomically
+from bayesgan.training.algorithm import Losses, Trainer
+from bayesgan.training.options import Options
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder:
+    """Reads and writes one run.
+
+    Attributes:
+        path: The folder.
+        config: {"options", "data", "versions", "git_commit", "commands"}, as in config.json.
+    """
+
+    def __init__(self, path: Path, config: dict):
+        self.path, self.config = Path(path), config
+
+    @classmethod
+    def create(cls, options: Options, data: Dataset, command: list[str]) -> "RunFolder":
+        """Makes out_dir/bgan_<dataset>_<time>; never an existing one.
+
+        Raises:
+            ValueError: If out_dir is a file or cannot be written.
+        """
+        name = f"bgan_{options.dataset}_{int(time.time())}"
+        try:
+            options.out_dir.mkdir(parents=True, exist_ok=True)
+            for attempt in range(1000):
+                path = options.out_dir / (name if attempt == 0 else f"{name}_{attempt}")
+                try:
+                    path.mkdir()
+                    break
+                except FileExistsError:
+                    continue
+        except OSError as error:
+            raise InputError(f"--out_dir must be a folder that can be written, got {options.out_dir} "
+                             f"({error.strerror}); name another") from None
+        config = {
+            "format": 1,
+            "options": as_json(options),
+            "data": {"shape": list(data.shape), "network": options.network_for(data), "classes": list(data.classes),
+                     "train": len(data.train), "test": len(data.test)},
+            "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__,
+                         "numpy": np.__version__, "scikit-learn": sklearn.__version__},
+            "git_commit": git_commit(),
+            "commands": [entry(command)],
+        }
+        folder = cls(path, config)
+        folder._write_config()
+        (path / "hypers.txt").write_text(f"Hyper settings:\n{pprint.pformat(config['options'])}\n")
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """An existing run.
+
+        Raises:
+            ValueError: If there is no readable config.json.
+        """
+        file = Path(path) / "config.json"
+        try:
+            config = json.loads(file.read_text())
+            config["options"], config["data"]["shape"]  # noqa: B018 what every reader needs
+            return cls(Path(path), config)
+        except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise InputError(f"{path} is not a run folder: {file} is missing or damaged ({error}); "
+                             "name a folder like runs/bgan_digits_1700000000") from None
+
+    def options(self) -> Options:
+        """The run's options as they were resolved."""
+        known = {field.name: field for field in dataclasses.fields(Options)}
+        values = {name: value for name, value in self.config["options"].items() if name in known}
+        return Options(**{n: Path(v) if known[n].type is Path else v for n, v in values.items()})
+
+    def resumed(self, options: Options, command: list[str]) -> None:
+        """Notes a continuation and the options it runs with."""
+        self.config["options"] = as_json(options)
+        self.config["commands"].append(entry(command))
+        self._write_config()
+
+    @property
+    def store(self) -> SampleStore:
+        """The collected draws."""
+        return SampleStore(self.path / "posterior", self.config["options"]["keep"])
+
+    def save_results(self, iteration: int, losses: Losses, temperature: float) -> None:
+        """results_<iter>.json with the reference's keys, and the temperature."""
+        content = {
+            "disc_losses": losses.discriminators.tolist(), "gen_losses": losses.generators.tolist(),
+            "timestamp": time.time(), "iteration": iteration, "temperature": temperature,
+        }
+        self._write_text(f"results_{iteration}.json", json.dumps(content))
+
+    def save_weights(self, iteration: int, trainer: Trainer) -> None:
+        """weights_<iter>.npz: arrays (members, ...) named generators/<weight> and discriminators/<weight>."""
+        arrays = {
+            f"{group}/{name}": tensor.cpu().numpy()
+            for group in ("generators", "discriminators") for name, tensor in getattr(trainer, group).state().items()
+        }
+
+        def write(path: Path) -> None:
+            with open(path, "wb") as file:
+                np.savez(file, **arrays)
+
+        write_atomically(self.path / f"weights_{iteration}.npz", write)
+
+    def save_checkpoint(self, trainer: Trainer) -> None:
+        """checkpoints/last.pt, the one before it kept as previous.pt."""
+        folder = self.path / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        last, previous = folder / "last.pt", folder / "previous.pt"
+
+        def write(path: Path) -> None:
+            torch.save(trainer.state_dict(), path)
+            if last.exists():
+                last.replace(previous)
+
+        write_atomically(last, write)
+
+    def load_checkpoint(self, device: torch.device) -> dict | None:
+        """The newest readable checkpoint; None where the run has not written one yet.
+
+        Raises:
+            ValueError: If there are checkpoints and none can be read.
+        """
+        failures = []
+        for name in ("last.pt", "previous.pt"):
+            path = self.path / "checkpoints" / name
+            if path.exists():
+                try:
+                    return torch.load(path, map_location=device, weights_only=True)
+                except Exception as error:  # torch raises many kinds for a damaged file
+                    failures.append(f"{path} ({str(error).splitlines()[0]})")
+        if failures:
+            raise InputError(f"no checkpoint can be read: {'; '.join(failures)}; start the run anew")
+        return None
+
+    def _write_config(self) -> None:
+        self._write_text("config.json", json.dumps(self.config, indent=1))
+
+    def _write_text(self, name: str, text: str) -> None:
+        write_atomically(self.path / name, lambda path: path.write_text(text))
+
+
+def as_json(options: Options) -> dict:
+    return {name: str(v) if isinstance(v, Path) else v for name, v in dataclasses.asdict(options).items()}
+
+
+def entry(command: list[str]) -> dict:
+    return {"command": command, "started": datetime.now(timezone.utc).isoformat(timespec="seconds")}
+
+
+def git_commit() -> str | None:
+    """Commit of the code that runs, None outside a checkout."""
+    try:
+        answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:
+        return None
+    return answer.stdout.strip() or None

@@ -1,0 +1,222 @@
+"""The chain against its exact discrete law, against torch.optim.SGD, and against itself after a restart."""
+
+import math
+
+import pytest
+import torch
+
+from bayesgan import SGHMC
+from bayesgan.sampler import RMSprop, stationary_moments
+from tests.targets import GRID, law_z_scores
+
+LIMIT = 5.0  # |z|: a false alarm in 1.7 million comparisons
+
+
+@pytest.mark.parametrize("scheme", ["symplectic", "baoa"])
+@pytest.mark.parametrize("alpha, eta, curvature, temperature", GRID)
+def test_keeps_its_exact_law(scheme, alpha, eta, curvature, temperature):
+    z = law_z_scores(alpha, eta, curvature, temperature, scheme)
+    assert max(map(abs, z)) < LIMIT, z
+
+
+@pytest.mark.parametrize("scheme", ["symplectic", "baoa"])
+def test_a_constant_preconditioner_scales_the_step_not_the_target(scheme):
+    z = law_z_scores(0.3, 0.1, 2.0, 1.0, scheme, preconditioner=3.0)
+    assert max(map(abs, z)) < LIMIT, z
+
+
+def test_forgets_where_it_started():
+    source = torch.Generator()
+    source.seed()
+    theta = torch.full((65_536,), 10.0, dtype=torch.float64, requires_grad=True)
+    chain = SGHMC([theta], eta=0.5, alpha=0.3, generator=source)
+    for _ in range(300):
+        theta.grad = theta.detach().clone()
+        chain.step()
+    law = stationary_moments(0.3, 0.5, 1.0)
+    n = theta.numel()
+    assert abs(theta.mean().item()) / math.sqrt(law.var_theta / n) < LIMIT
+    assert abs((theta**2).mean().item() - law.var_theta) / (law.var_theta * math.sqrt(2 / n)) < LIMIT
+
+
+def test_gradient_noise_heats_the_chain_by_the_known_amount_and_beta_hat_takes_it_out():
+    alpha, eta, variance = 0.3, 0.1, 4.0
+    # noise of variance V adds eta² V to v's variance at each step, as 2 eta alpha T does: T_eff = T + eta V/(2 alpha)
+    hot = stationary_moments(alpha, eta, 1.0, 1.0 + eta * variance / (2 * alpha))
+    assert max(map(abs, law_z_scores(alpha, eta, 1.0, 1.0, expected=hot, gradient_noise=variance))) < LIMIT
+    corrected = law_z_scores(alpha, eta, 1.0, 1.0, gradient_noise=variance, beta_hat=eta * variance / 2)
+    assert max(map(abs, corrected)) < LIMIT
+
+
+def network():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Tanh(), torch.nn.Linear(7, 1)).double()
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_temperature_zero_is_sgd_with_momentum(momentum):
+    ours, theirs = network(), network()
+    x = torch.randn(20, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    chain = SGHMC.from_sgd(ours.parameters(), lr=0.05, momentum=momentum, num_data=1000, temperature=0.0)
+    sgd = torch.optim.SGD(theirs.parameters(), lr=0.05, momentum=momentum)
+    for _ in range(50):
+        for net, optimiser in ((ours, chain), (theirs, sgd)):
+            optimiser.zero_grad()
+            ((net(x) - x.sum(1, keepdim=True)) ** 2).mean().backward()
+            optimiser.step()
+        for a, b in zip(ours.parameters(), theirs.parameters()):
+            assert (a - b).abs().max() < 1e-12
+
+
+def test_from_sgd_samples_the_sum_scale_posterior():
+    """Mean gradients with num_data N and sum gradients with eta = lr/N are the same chain, noise included."""
+    ends = []
+    for mean_scale in (True, False):
+        theta = torch.zeros(100, dtype=torch.float64, requires_grad=True)
+        source = torch.Generator().manual_seed(3)
+        chain = (SGHMC.from_sgd([theta], lr=0.1, momentum=0.8, num_data=50, generator=source) if mean_scale
+                 else SGHMC([theta], eta=0.1 / 50, alpha=1 - 0.8, generator=source))
+        for _ in range(20):
+            theta.grad = (theta.detach() - 1) * (1 if mean_scale else 50)
+            chain.step()
+        ends.append(theta.detach())
+    assert (ends[0] - ends[1]).abs().max() < 1e-12
+
+
+def test_schedules_are_read_at_every_step():
+    theta = torch.zeros(1, requires_grad=True)
+    seen = []
+    chain = SGHMC([theta], eta=lambda t: seen.append(t) or 0.1 / (1 + t), temperature=lambda t: 0.0)
+    seen.clear()
+    for _ in range(3):
+        theta.grad = torch.ones(1)
+        chain.step()
+    assert seen == [0, 1, 2]
+
+
+@pytest.mark.parametrize("preconditioner", [None, "rmsprop"])
+def test_stop_save_load_continue_is_never_having_stopped(preconditioner, tmp_path):
+    def make(seed):
+        theta = [torch.ones(5, requires_grad=True), torch.ones(2, 3, requires_grad=True)]
+        heat = lambda step: 0.0 if step < 4 else 1.0  # noqa: E731
+        return theta, SGHMC(theta, 0.01, temperature=heat, preconditioner=preconditioner,
+                            generator=torch.Generator().manual_seed(seed))
+
+    def advance(theta, chain, begin, end):
+        for step in range(begin, end):
+            if step == 4:
+                chain.freeze_preconditioner()
+            for p in theta:
+                p.grad = p.detach() ** 3
+            chain.step()
+
+    whole, chain = make(1)
+    advance(whole, chain, 0, 12)
+    for cut in (2, 7):
+        first, chain = make(1)
+        advance(first, chain, 0, cut)
+        torch.save([chain.state_dict(), [p.detach() for p in first]], tmp_path / "state.pt")
+        state, weights = torch.load(tmp_path / "state.pt", weights_only=True)
+        second, chain = make(99)
+        with torch.no_grad():
+            for p, w in zip(second, weights):
+                p.copy_(w)
+        chain.load_state_dict(state)
+        advance(second, chain, cut, 12)
+        assert all(torch.equal(a, b) for a, b in zip(whole, second))
+
+
+def test_without_a_generator_two_samplers_draw_different_noise():
+    ends = []
+    for _ in range(2):
+        theta = torch.zeros(10, requires_grad=True)
+        chain = SGHMC([theta], 0.1)
+        theta.grad = torch.zeros(10)
+        chain.step()
+        ends.append(theta.detach())
+    assert not torch.equal(*ends)
+
+
+def test_the_global_generator_is_not_touched():
+    before = torch.get_rng_state()
+    theta = torch.zeros(10, requires_grad=True)
+    chain = SGHMC([theta], 0.1)
+    theta.grad = torch.zeros(10)
+    chain.step()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_rmsprop_at_temperature_zero_is_adam():
+    """Constant gradients make Adam's first moment bias vanish: both move by lr · sign(g) once momentum is built up."""
+    theta = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    chain = SGHMC([theta], eta=0.5 * 0.01, alpha=0.5, temperature=0.0, preconditioner="rmsprop")
+    gradient = torch.tensor([5.0, -0.02, 300.0], dtype=torch.float64)
+    for _ in range(60):
+        theta.grad = gradient.clone()
+        before = theta.detach().clone()
+        chain.step()
+    assert torch.allclose(theta.detach() - before, -0.01 * gradient.sign(), rtol=1e-5)
+
+
+def test_freezing_keeps_the_preconditioner_and_applies_the_floor():
+    theta = torch.zeros(2, requires_grad=True)
+    chain = SGHMC([theta], 0.1, temperature=0.0, preconditioner=RMSprop(floor=0.5))
+    theta.grad = torch.tensor([2.0, 0.0])
+    chain.step()
+    chain.freeze_preconditioner()
+    assert torch.allclose(chain.state[theta]["preconditioner"], torch.tensor([1 / 2.5, 1 / 0.5]))
+    theta.grad = torch.tensor([100.0, 100.0])
+    chain.step()
+    assert torch.allclose(chain.state[theta]["preconditioner"], torch.tensor([1 / 2.5, 1 / 0.5]))
+
+
+def parameter(gradient=None):
+    theta = torch.zeros(2, requires_grad=True)
+    theta.grad = gradient
+    return theta
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"alpha": 0.0}, "alpha must be in"), ({"alpha": 1.5}, "alpha must be in"), ({"eta": 0.0}, "eta must be pos"),
+        ({"eta": -1.0}, "eta must be pos"), ({"eta": math.nan}, "eta must be pos"),
+        ({"temperature": -0.1}, "temperature must be 0"), ({"beta_hat": 0.2}, "alpha . temperature"),
+        ({"beta_hat": -1.0}, "beta_hat must be 0"), ({"scheme": "euler"}, "unknown scheme"),
+        ({"preconditioner": "adam"}, "unknown preconditioner"), ({"preconditioner": [torch.ones(3)]}, "one tensor of"),
+        ({"preconditioner": [torch.tensor([1.0, 0.0])]}, "must be positive everywhere"),
+    ],
+)
+def test_bad_settings_are_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        SGHMC([parameter()], **{"eta": 0.1, **settings})
+
+
+def test_bad_num_data_is_refused():
+    with pytest.raises(ValueError, match="num_data must be positive"):
+        SGHMC.from_sgd([parameter()], lr=0.1, momentum=0.9, num_data=0)
+
+
+@pytest.mark.parametrize("gradient, words", [(None, "has no gradient"), (torch.tensor([0.0, math.inf]), "non-finite"),
+                                             (torch.tensor([math.nan, 0.0]), "non-finite")])
+def test_bad_gradients_are_named(gradient, words):
+    good, bad = parameter(torch.zeros(2)), parameter(gradient)
+    with pytest.raises(ValueError, match=f"parameter 1 .*{words}"):
+        SGHMC([good, bad], 0.1).step()
+    with pytest.raises(ValueError, match=f"parameter bad .*{words}"):
+        SGHMC([("good", good), ("bad", bad)], 0.1).step()
+    assert torch.equal(good, torch.zeros(2))  # nothing moved
+
+
+def test_sampling_with_an_adapting_preconditioner_is_refused():
+    chain = SGHMC([parameter(torch.ones(2))], 0.1, preconditioner="rmsprop")
+    with pytest.raises(ValueError, match="freeze_preconditioner"):
+        chain.step()
+    with pytest.raises(ValueError, match="has seen no gradient"):
+        chain.freeze_preconditioner()
+
+
+@pytest.mark.parametrize("stiffness, scheme", [(0.0, "symplectic"), (3.5, "symplectic"), (4.0, "baoa")])
+def test_unstable_settings_have_no_law(stiffness, scheme):
+    with pytest.raises(ValueError, match="eta . curvature must be in"):
+        stationary_moments(0.3, stiffness, 1.0, scheme=scheme)
