@@ -37,5 +37,11 @@ class Registry(Generic[T]):
             raise InputError(f"unknown {self.kind} {name!r}; choose one of: {', '.join(self._entries)}")
         return self._entries[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

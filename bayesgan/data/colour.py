@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 from torchvision.datasets.utils import download_and_extract_archive, download_url
 
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
@@ -43,7 +44,7 @@ def svhn(options: DataOptions) -> Dataset:
         try:
             content = loadmat(path, variable_names=("X", "y"))
             images, labels = content["X"], content["y"].astype(np.int64).ravel() % 10  # the digit 0 is stored as 10
-        except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+        except (OSError, ValueError, KeyError, TypeError, NotImplementedError, MatReadError) as error:
             raise InputError(f"{path} is not SVHN's matrix file ({error}); download it again") from None
         if images.ndim != 4 or images.shape[3] != len(labels) or images.dtype != np.uint8:
             raise InputError(f"{path}: X must be (32, 32, 3, n) bytes for n labels, got {images.shape}; download again")

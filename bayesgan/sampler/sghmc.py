@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from bayesgan.errors import InputError
+from bayesgan.errors import InputError, NonFiniteGradient
 from bayesgan.sampler.preconditioners import RMSprop
 
 __all__ = ["SGHMC", "sghmc_step", "SCHEMES"]
@@ -265,8 +265,11 @@ class SGHMC(torch.optim.Optimizer):
         gradients = [parameter.grad for parameter in self._all_parameters()]
         largest = torch.stack(torch._foreach_norm(gradients, ord=math.inf))  # one pass, one host read
         if not largest.isfinite().all():
-            name = next(self._name(p) for p in self._all_parameters() if not p.grad.isfinite().all())
-            raise InputError(f"{name} has a non-finite gradient at step {self.steps}; lower eta or clip the loss")
+            bad = next(p for p in self._all_parameters() if not p.grad.isfinite().all())
+            raise NonFiniteGradient(
+                f"{self._name(bad)} has a non-finite gradient at step {self.steps}; lower eta or clip the loss",
+                ~bad.grad.isfinite(),
+            )
 
     def _fix_preconditioner(self, diagonals: list[torch.Tensor]) -> None:
         parameters = list(self._all_parameters())

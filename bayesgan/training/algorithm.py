@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bayesgan.data import Dataset, to_float
 from bayesgan.ensemble import Ensemble
-from bayesgan.errors import Diverged
+from bayesgan.errors import Diverged, NonFiniteGradient
 from bayesgan.networks import NETWORKS, NetworkSizes
 from bayesgan.objectives import OBJECTIVES, feature_matching, real_score
 from bayesgan.randomness import keyed_generator
@@ -18,6 +18,8 @@ from bayesgan.sampler import SGHMC, Normal, RMSprop, exponential_then_constant, 
 from bayesgan.training.options import Options
 
 __all__ = ["Losses", "Trainer", "latent_draw", "networks_for"]
+
+REMEDY = "lower --lr, or sample colder with --temperature"
 
 
 @dataclass
@@ -157,10 +159,12 @@ class Trainer:
         if self.options.coupling == "full":
             judged = torch.arange(generators, device=self.device).expand(discriminators, -1)
         else:
-            share = -(-generators // discriminators)
-            order = torch.randperm(generators, generator=self.random("judges"), device=self.device)
+            source = self.random("judges")
+            share = -(-generators // discriminators)  # where it does not divide, some generators get two judges
+            order = torch.randperm(generators, generator=source, device=self.device)
             judged = order.repeat(-(-discriminators * share // generators))[: discriminators * share]
-            judged = judged.view(share, discriminators).T
+            judges = torch.randperm(discriminators, generator=source, device=self.device)
+            judged = judged.view(share, discriminators).T[judges]
         return judged, 1 / judged.flatten().bincount(minlength=generators)[judged]
 
     def _apply(self, role: str, ensemble: Ensemble, value: Tensor, gradient: Tensor | None = None) -> None:
@@ -169,7 +173,12 @@ class Trainer:
         value.backward(gradient)
         if self.priors[role] is not None:
             self.priors[role].add_gradient(ensemble.parameters, 1 / self.counts[role])
-        self.samplers[role].step()
+        try:
+            self.samplers[role].step()
+        except NonFiniteGradient as error:
+            member = error.where.flatten(1).any(1).nonzero()[0].item()
+            raise Diverged(f"the gradient of {role} {member} became non-finite at iteration {self.iteration}; {REMEDY}"
+                           ) from None
 
     def _real_batches(self) -> Tensor:
         """An independent minibatch of real data for each discriminator, drawn with replacement: (K, B, ...)."""
@@ -188,8 +197,7 @@ class Trainer:
             finite = torch.stack([getattr(losses, role) for losses in history]).isfinite()
             if not finite.all():
                 row, member = (~finite).nonzero()[0].tolist()
-                raise Diverged(f"the loss of {role[:-1]} {member} became non-finite at iteration {first + row}; "
-                               "lower --lr, or sample colder with --temperature")
+                raise Diverged(f"the loss of {role[:-1]} {member} became non-finite at iteration {first + row}; {REMEDY}")
 
     def state_dict(self) -> dict:
         """Everything the next iteration needs; tensors, numbers and strings only."""

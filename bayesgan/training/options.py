@@ -64,8 +64,8 @@ class Options:
     ramp: int | None = option(None, "iterations over which the temperature rises (default: a tenth of those after burn_in)")
     thin: int | None = option(None, "iterations between collected draws (default: keep draws, evenly spread)")
     keep: int = option(10, "collected draws kept on disk, the newest")
-    lr: float = option(0.005, "learning rate of SGD with momentum 1 - friction; Adam's is lr / friction")
-    lr_decay: float = option(3.0, "lr falls by exp(-lr_decay) in burn-in, then stays")
+    lr: float = option(0.0005, "learning rate of SGD with momentum 1 - friction; Adam's is lr / friction")
+    lr_decay: float = option(1.0, "lr falls by exp(-lr_decay) in burn-in, then stays")
     optimizer: str = option("adam", "what SGHMC is at temperature 0", OPTIMIZERS)
     floor: float = option(1e-3, "adam: added to the root mean square gradient that divides the step")
     # running

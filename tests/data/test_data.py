@@ -1,0 +1,334 @@
+"""Every registered data set under one contract, on files this test makes; then each way a file can be wrong."""
+
+import gzip
+import io
+import json
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import savemat
+
+from bayesgan.data import DATA_SETS, DataOptions, to_bytes, to_float
+from bayesgan.data.bundled import gaussian_grid
+from bayesgan.data.idx import PARTS, read_idx
+from bayesgan.data.pictures import SHAPES
+from tests.paths import needs_real_data, REAL_DATA
+
+RANDOM = np.random.default_rng(0)
+
+
+def write_idx(folder, sizes=(30, 10), pack=True):
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, size in zip(PARTS, (sizes[0], sizes[0], sizes[1], sizes[1])):
+        array = RANDOM.integers(0, 255, (size, 28, 28)) if "images" in part else np.arange(size) % 10
+        content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+        if pack:
+            (folder / f"{part}.gz").write_bytes(gzip.compress(content))
+        else:
+            (folder / part).write_bytes(content)
+
+
+def picture(size=(12, 12), mode="L"):
+    shape = (size[1], size[0]) if mode == "L" else (size[1], size[0], 3)
+    file = io.BytesIO()
+    Image.fromarray(RANDOM.integers(0, 255, shape).astype(np.uint8)).save(file, "png")
+    return file.getvalue()
+
+
+def write_pictures(folder, classes=("a", "b"), count=10, **kind):
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for n in range(count):
+            (folder / name / f"{n}.png").write_bytes(picture(**kind))
+
+
+def write_svhn(folder):
+    for part, size in (("train", 12), ("test", 5)):
+        savemat(folder / f"{part}_32x32.mat", {"X": RANDOM.integers(0, 255, (32, 32, 3, size)).astype(np.uint8),
+                                               "y": (np.arange(size) % 10 + 1).astype(np.uint8)[:, None]})
+
+
+def write_cifar(folder):
+    for name in (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"):
+        rows = RANDOM.integers(0, 255, (4, 3073)).astype(np.uint8)
+        rows[:, 0] = np.arange(4)
+        rows.tofile(folder / f"{name}.bin")
+
+
+# what the user would have on disk; a new data set fails the contract until it says so here
+MAKE = {
+    "digits": lambda folder: None, "synthetic": lambda folder: None, "gaussians25": lambda folder: None,
+    "mnist": lambda folder: write_idx(folder), "fashion_mnist": lambda folder: write_idx(folder, pack=False),
+    "four_shapes": lambda folder: write_pictures(folder, SHAPES), "image_folder": write_pictures,
+    "npz": lambda folder: np.savez(folder / "mine.npz", x=RANDOM.random((20, 9, 9)), y=np.arange(20) % 3),
+    "svhn": write_svhn, "cifar": write_cifar,
+}
+
+
+def load(name, folder, **options):
+    return DATA_SETS[name].load(DataOptions(data_path=Path(folder), cache_path=Path(folder) / "cache", **options))
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_contract(name, tmp_path):
+    MAKE[name](tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    data = load(name, tmp_path)
+    assert len(data.train) > 0 and len(data.test) > 0 and data.train.shape[1:] == data.test.shape[1:]
+    for part in (data.train, data.test):
+        assert part.is_contiguous()
+        if data.is_images:
+            assert part.dtype == torch.uint8 and part.shape[1] in (1, 3)
+        else:
+            assert part.dtype == torch.float32
+    values = to_float(data.train)
+    if data.is_images:
+        assert values.min() >= -1 and values.max() <= 1
+        assert torch.equal(to_bytes(values), data.train)
+    else:
+        assert values.mean().abs() < 0.1 and 0.8 < values.std() < 1.2
+    for labels, part in ((data.train_labels, data.train), (data.test_labels, data.test)):
+        assert labels.dtype == torch.int64 and len(labels) == len(part) and labels.max() < len(data.classes)
+    again = load(name, tmp_path)
+    assert torch.equal(data.train, again.train) and torch.equal(data.test_labels, again.test_labels)
+    assert all(path.read_bytes() == content for path, content in before.items()), "the source was written to"
+    if data.is_images:
+        assert load(name, tmp_path, image_size=16).shape == (data.shape[0], 16, 16)
+
+
+def test_only_some_classes():
+    data = load("digits", ".")
+    some = data.only([7, 2])
+    assert some.classes == ("7", "2") and set(some.train_labels.tolist()) == {0, 1}
+    assert len(some.train) == sum((data.train_labels == c).sum() for c in (2, 7))
+    assert torch.equal(some.train[some.train_labels == 1], data.train[data.train_labels == 2])
+    for classes, words in (([10], "classes of digits are 0..9, got 10"), ([1, 1], "twice")):
+        with pytest.raises(ValueError, match=words):
+            data.only(classes)
+
+
+def test_synthetic_has_the_papers_law():
+    data = load("synthetic", ".", x_dim=30, cluster_dim=3)
+    assert data.shape == (30,) and len(data.train) + len(data.test) == 10_000
+    rows = torch.cat([data.train, data.test]).double()
+    labels = torch.cat([data.train_labels, data.test_labels])
+    assert rows.mean(0).abs().max() < 1e-5 and (rows.std(0) - 1).abs().max() < 1e-3
+    for cluster in range(10):
+        own = rows[labels == cluster]
+        assert len(own) == 1000
+        spectrum = torch.linalg.svdvals(own - own.mean(0))
+        assert spectrum[2] > 1 and spectrum[3] < 1e-3 * spectrum[0]  # three dimensions, no more
+    with pytest.raises(ValueError, match="cluster_dim must be in 1..x_dim, got 5 with x_dim 4"):
+        load("synthetic", ".", x_dim=4, cluster_dim=5)
+
+
+def test_gaussians25_has_its_modes_and_spread():
+    data = load("gaussians25", ".")
+    assert len(data.train) == 64_000 and len(data.test) == 10_000
+    points, labels = data.train.double() * 2**0.5, data.train_labels
+    modes = torch.from_numpy(gaussian_grid())
+    for mode in range(25):
+        own = points[labels == mode]
+        assert (own.mean(0) - modes[mode]).abs().max() < 5 * 0.05 / len(own) ** 0.5
+        assert (own.std(0) - 0.05).abs().max() < 5 * 0.05 / (2 * len(own)) ** 0.5
+
+
+@needs_real_data
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_the_real_idx_files(name):
+    data = load(name, REAL_DATA)
+    assert data.train.shape == (60_000, 1, 28, 28) and data.test.shape == (10_000, 1, 28, 28)
+    assert len(data.classes) == 10
+
+
+@needs_real_data
+def test_the_real_shapes_zip_through_its_cache(tmp_path):
+    options = DataOptions(data_path=REAL_DATA / "shapes.zip", cache_path=tmp_path, image_size=32)
+    data = DATA_SETS["four_shapes"].load(options)
+    assert len(data.train) == 11_976 and len(data.test) == 2_994
+    counts = torch.cat([data.train_labels, data.test_labels]).bincount().tolist()
+    assert counts == [3720, 3765, 3765, 3720]
+    assert to_float(data.train).mean() > 0  # black on white
+    stamp = (tmp_path / "four_shapes_32.npz").stat().st_mtime_ns
+    assert torch.equal(DATA_SETS["four_shapes"].load(options).train, data.train)
+    assert (tmp_path / "four_shapes_32.npz").stat().st_mtime_ns == stamp
+
+
+def test_a_damaged_or_stale_cache_is_made_again(tmp_path):
+    write_pictures(tmp_path / "shapes", SHAPES)
+    first = load("four_shapes", tmp_path)
+    cache = tmp_path / "cache" / "four_shapes_full.npz"
+    cache.write_bytes(cache.read_bytes()[:50])
+    assert torch.equal(load("four_shapes", tmp_path).train, first.train)
+    (tmp_path / "shapes" / "star" / "new.png").write_bytes(picture())
+    assert len(load("four_shapes", tmp_path).train) + len(load("four_shapes", tmp_path).test) == 41
+
+
+@pytest.mark.parametrize("damage, words", [
+    (lambda f: (f / f"{PARTS[0]}.gz").write_bytes(b"\x1f\x8b junk"), "train-images.* cannot be unpacked"),
+    (lambda f: (f / f"{PARTS[2]}.gz").write_bytes(gzip.compress(b"\0\0\x08\x03" + bytes(20))), "t10k-images.*truncated"),
+    (lambda f: (f / f"{PARTS[1]}.gz").write_bytes(gzip.compress(b"P5 not idx")), "train-labels.*not an idx file"),
+    (lambda f: (f / f"{PARTS[3]}.gz").unlink(), "lacks t10k-labels-idx1-ubyte"),
+])
+def test_damaged_idx_files_are_named(tmp_path, damage, words):
+    write_idx(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(ValueError, match=words):
+        load("mnist", tmp_path)
+
+
+def test_images_and_labels_of_different_length(tmp_path):
+    write_idx(tmp_path)
+    (tmp_path / f"{PARTS[1]}.gz").write_bytes(gzip.compress(struct.pack(">BBBBI", 0, 0, 8, 1, 3) + bytes(3)))
+    with pytest.raises(ValueError, match="do not fit"):
+        load("mnist", tmp_path)
+
+
+def test_an_unpacked_idx_file_reads_as_the_packed_one(tmp_path):
+    write_idx(tmp_path)
+    packed = tmp_path / f"{PARTS[0]}.gz"
+    (tmp_path / PARTS[0]).write_bytes(gzip.decompress(packed.read_bytes()))
+    assert np.array_equal(read_idx(packed), read_idx(tmp_path / PARTS[0]))
+
+
+@pytest.mark.parametrize("name", ["mnist", "svhn", "cifar"])
+def test_missing_files_and_a_failing_download_are_one_line(name, tmp_path, monkeypatch):
+    def offline(*arguments, **options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", offline)
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", offline)
+    monkeypatch.setattr("bayesgan.data.colour.download_url", offline)
+    monkeypatch.setattr("bayesgan.data.colour.download_and_extract_archive", offline)
+    with pytest.raises(ValueError, match=f"{name}.*the download failed.*no route to host.*--data_path"):
+        load(name, tmp_path)
+
+
+def test_a_download_is_used_when_nothing_is_there(tmp_path, monkeypatch):
+    """CIFAR's archive, made small, through the same path as the real download."""
+    source = tmp_path / "source"
+    source.mkdir()
+    write_cifar(source)
+    archive = tmp_path / "cifar-10-binary.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(source, "cifar-10-batches-bin")
+
+    def fetched(url, root, md5):
+        with tarfile.open(archive) as tar:
+            tar.extractall(root, filter="data")
+
+    monkeypatch.setattr("bayesgan.data.colour.download_and_extract_archive", fetched)
+    data = load("cifar", tmp_path / "target")
+    assert data.train.shape == (20, 3, 32, 32) and len(data.test) == 4
+
+
+def test_svhn_and_cifar_layouts(tmp_path):
+    write_svhn(tmp_path)
+    write_cifar(tmp_path)
+    assert load("svhn", tmp_path).train_labels.tolist()[:10] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]
+    raw = np.fromfile(tmp_path / "test_batch.bin", np.uint8).reshape(4, 3073)
+    assert np.array_equal(load("cifar", tmp_path).test[2].numpy().ravel(), raw[2, 1:])
+    (tmp_path / "data_batch_3.bin").write_bytes(b"x" * 100)
+    with pytest.raises(ValueError, match="data_batch_3.bin has 100 bytes, expected a multiple of 3073"):
+        load("cifar", tmp_path)
+    (tmp_path / "train_32x32.mat").write_bytes(b"not a matrix")
+    with pytest.raises(ValueError, match="train_32x32.mat is not SVHN's"):
+        load("svhn", tmp_path)
+
+
+def test_pictures_of_mixed_size_or_colour(tmp_path):
+    write_pictures(tmp_path)
+    (tmp_path / "b" / "odd.png").write_bytes(picture((13, 12)))
+    with pytest.raises(ValueError, match="12x12 grey, .*odd.png is 13x12 grey; --image_size"):
+        load("image_folder", tmp_path)
+    assert load("image_folder", tmp_path, image_size=10).shape == (1, 10, 10)
+    (tmp_path / "b" / "odd.png").write_bytes(picture(mode="RGB"))
+    with pytest.raises(ValueError, match="odd.png is 12x12 colour"):
+        load("image_folder", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n broken", picture()[:-30]])
+def test_an_unreadable_picture_is_named(tmp_path, content):
+    write_pictures(tmp_path)
+    (tmp_path / "a" / "bad.png").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot read the picture .*bad.png"):
+        load("image_folder", tmp_path)
+
+
+def test_oblong_empty_and_absent_folders(tmp_path):
+    with pytest.raises(ValueError, match="no pictures"):
+        load("image_folder", tmp_path)
+    with pytest.raises(ValueError, match="does not exist"):
+        load("image_folder", tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="does not exist|four_shapes needs"):
+        load("four_shapes", tmp_path / "nowhere")
+    write_pictures(tmp_path, size=(12, 10))
+    with pytest.raises(ValueError, match="must be square"):
+        load("image_folder", tmp_path)
+    with pytest.raises(ValueError, match="four_shapes needs the folders"):
+        load("four_shapes", tmp_path)
+
+
+def test_a_zip_of_pictures_and_a_cut_one(tmp_path):
+    path = tmp_path / "mine.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for n in range(10):
+            archive.writestr(f"all/{n}.png", picture())
+        archive.writestr("__MACOSX/._0.png", b"resource fork")
+    data = load("image_folder", path)
+    assert len(data.train) == 9 and len(data.test) == 1 and data.train_labels is None
+    with pytest.raises(ValueError, match="--classes needs labels"):
+        data.only([0])
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="nor a complete zip"):
+        load("image_folder", path)
+
+
+@pytest.mark.parametrize("x", [
+    RANDOM.integers(0, 255, (20, 8, 8)).astype(np.uint8), RANDOM.integers(0, 255, (20, 8, 8, 3)),
+    RANDOM.integers(0, 255, (20, 3, 8, 8)).astype(np.uint8), RANDOM.random((20, 8, 8, 1)),
+    RANDOM.random((20, 8, 8)) * 2 - 1, RANDOM.random((20, 5)).astype(np.float32),
+])
+def test_npz_layouts(tmp_path, x):
+    np.savez(tmp_path / "mine.npz", x=x)
+    data = load("npz", tmp_path / "mine.npz")
+    assert data.shape == {2: (5,), 3: (1, 8, 8)}.get(x.ndim, (3 if 3 in x.shape else 1, 8, 8))
+    assert data.train_labels is None and len(data.train) == 18
+
+
+def test_npz_values_are_kept(tmp_path):
+    grey = np.linspace(0, 1, 256).reshape(1, 16, 16).repeat(10, 0)
+    for x in (grey, grey * 2 - 1, np.rint(grey * 255).astype(np.int64)):
+        np.savez(tmp_path / "mine.npz", x=x)
+        assert load("npz", tmp_path).train[0].flatten().tolist() == list(range(256))
+
+
+@pytest.mark.parametrize("arrays, words", [
+    ({"x": np.array([{"a": 1}, None], dtype=object)}, "object arrays are refused"), ({"z": np.ones((3, 3))}, "no array 'x'"),
+    ({"x": np.ones((4, 8, 9))}, r"x must be .*got \(4, 8, 9\)"), ({"x": np.full((4, 8, 8), np.nan)}, "non-finite"),
+    ({"x": np.full((4, 8, 8), 3.0)}, r"must lie in \[0, 1\]"), ({"x": np.full((4, 8, 8), 300)}, "must lie in 0..255"),
+    ({"x": np.ones((4, 8, 8)), "y": np.ones(3, int)}, "y must be 4 class numbers"), ({"x": np.ones((1, 4))}, "at least 2"),
+])
+def test_bad_npz(tmp_path, arrays, words):
+    np.savez(tmp_path / "mine.npz", **arrays)
+    with pytest.raises(ValueError, match=words):
+        load("npz", tmp_path)
+
+
+def test_a_file_that_is_no_npz(tmp_path):
+    (tmp_path / "mine.npz").write_text(json.dumps([1]))
+    with pytest.raises(ValueError, match="mine.npz is not a readable .npz"):
+        load("npz", tmp_path)
+    with pytest.raises(ValueError, match="found 0"):
+        load("npz", tmp_path / "nowhere")
+
+
+def test_unknown_name_lists_the_choices():
+    with pytest.raises(ValueError, match="unknown data set 'mnits'; choose one of: .*mnist"):
+        DATA_SETS["mnits"]

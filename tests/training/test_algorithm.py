@@ -1,0 +1,179 @@
+"""Algorithm 1 against the plain loop over pairs, its scaling, its phases, and restarts."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from bayesgan.data import DATA_SETS, DataOptions
+from bayesgan.errors import Diverged
+from bayesgan.training.algorithm import Losses, Trainer
+from bayesgan.training.options import resolve
+from tests.oracles import pair_losses
+
+TINY = {"num_gen": 3, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "batch_size": 16, "train_iter": 12,
+        "num_layers": 2}
+
+
+def trainer(**changes):
+    options, _ = resolve({**TINY, **changes})
+    return Trainer(options, DATA_SETS[options.dataset].load(DataOptions()))
+
+
+def test_full_coupling_equals_the_loop_over_all_pairs():
+    whole = trainer(coupling="full", network="mlp")
+    real = whole._real_batches()
+    latent = torch.randn(3, 16, 4, generator=whole.random("latent"))
+    expected_d, _ = pair_losses(whole, real, whole.generators.forward(latent, train=False).detach())
+    losses = whole.step()
+    assert (losses.discriminators - expected_d).abs().max() < 1e-5
+    # generators meet the moved discriminators
+    fresh = trainer(coupling="full", network="mlp")
+    fakes = fresh.generators.forward(latent, train=False).detach()
+    fresh.discriminators.load_state(whole.discriminators.state())
+    _, expected_g = pair_losses(fresh, real, fakes)
+    assert (losses.generators - expected_g).abs().max() < 1e-5
+
+
+def test_full_coupling_gradients_are_those_of_the_pair_loop():
+    """The images' gradients, summed over discriminators, give each generator the loop's gradient."""
+    whole = trainer(coupling="full", network="mlp", ml=False)
+    real, latent = whole._real_batches(), torch.randn(3, 16, 4)
+    fakes = whole.generators.forward(latent, train=True)
+    whole._apply = lambda role, ensemble, value, gradient=None: value.backward(gradient)
+    whole._move_generators(real, fakes)
+    ours = {name: p.grad.clone() for name, p in whole.generators.parameters.items()}
+    for p in whole.generators.parameters.values():
+        p.grad = None
+    fakes = whole.generators.forward(latent, train=True)
+    logits = [whole.discriminators.forward(fakes[i].expand(2, *fakes[i].shape), train=False)[0][..., 0]
+              for i in range(3)]
+    sum(-torch.nn.functional.logsigmoid(score).mean() for score in logits).backward()
+    for name, p in whole.generators.parameters.items():
+        assert (ours[name] - p.grad).abs().max() < 1e-5 * max(1, p.grad.abs().max()), name
+
+
+@pytest.mark.parametrize("num_gen, num_disc", [(1, 1), (3, 2), (2, 3), (4, 2)])
+def test_mixture_coupling_is_unbiased(num_gen, num_disc):
+    """Every generator's weights add up to 1 each time, and over many draws each discriminator gets its share."""
+    mixed = trainer(num_gen=num_gen, num_disc=num_disc)
+    share = torch.zeros(num_gen, num_disc)
+    draws = 2000
+    for iteration in range(draws):
+        mixed.iteration = iteration
+        judged, weights = mixed._pairs()
+        total = torch.zeros(num_gen).index_add_(0, judged.flatten(), weights.flatten())
+        assert torch.allclose(total, torch.ones(num_gen))
+        for k in range(num_disc):
+            share[:, k].index_add_(0, judged[k], weights[k])
+    spread = (1 / num_disc * (1 - 1 / num_disc) / draws) ** 0.5
+    assert ((share / draws - 1 / num_disc).abs() <= 5 * spread + 1e-6).all()
+
+
+def test_mixture_minibatches_come_from_every_generator_in_equal_parts():
+    mixed = trainer(num_gen=4, batch_size=32)
+    fakes = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(4, 32, 1, 8, 8).contiguous()
+    seen = []
+    mixed.discriminators.forward = lambda x, train: seen.append(x[:, 32:, 0, 0, 0]) or (torch.zeros(2, 64, 1), None)
+    mixed._apply = lambda *arguments: None
+    for iteration in range(200):
+        mixed.iteration = iteration
+        mixed._move_discriminators(torch.zeros(2, 32, 1, 8, 8), fakes)
+    counts = torch.stack(seen).flatten().long().bincount(minlength=4).double()
+    n = counts.sum()
+    assert ((counts / n - 0.25).abs() < 5 * (0.25 * 0.75 / n) ** 0.5).all()
+
+
+def test_the_potentials_are_on_the_sum_scale_with_the_prior_added_once():
+    """eta times the sampler's scaled gradient is lr times the gradient of (N · mean loss - log prior) / N."""
+    one = trainer(network="mlp", optimizer="sgd", prior_std=0.7, lr_decay=0.0)
+    before = {n: p.detach().clone() for n, p in one.discriminators.parameters.items()}
+    real, fakes = one._real_batches(), torch.zeros(3, 16, 1, 8, 8)
+    one._move_discriminators(real, fakes)
+    copy = trainer(network="mlp", optimizer="sgd", prior_std=0.7)
+    logits, _ = copy.discriminators.forward(torch.cat([real, fakes[:2]], 1), train=False)
+    size = len(one.data.train)
+    mean = torch.nn.functional.softplus(-logits[:, :16, 0]).mean(1) + torch.nn.functional.softplus(logits[:, 16:, 0]).mean(1)
+    potential = size * mean.sum() - copy.priors["discriminator"].log_prob(copy.discriminators.parameters)
+    potential.backward()
+    for name, p in one.discriminators.parameters.items():
+        step = p.detach() - before[name]
+        expected = -one.options.lr / size * copy.discriminators.parameters[name].grad
+        assert (step - expected).abs().max() < 1e-6 * max(1.0, expected.abs().max() / one.options.lr), name
+
+
+def test_phases():
+    run = trainer(train_iter=20, burn_in=8, ramp=4, temperature=0.5)
+    assert [run.temperature(t) for t in (0, 7, 8, 9, 11, 19)] == [0, 0, 0.125, 0.25, 0.5, 0.5]
+    frozen = []
+    for _ in range(10):
+        run.step()
+        frozen.append(run.samplers["generator"].frozen)
+    assert frozen == [False] * 8 + [True] * 2
+    kept = run.samplers["generator"].state[run.generators.parameters["project.weight"]]["preconditioner"].clone()
+    run.step()
+    assert torch.equal(kept, run.samplers["generator"].state[run.generators.parameters["project.weight"]]["preconditioner"])
+
+
+def test_restart_gives_the_same_bits(tmp_path):
+    whole = trainer()
+    for _ in range(10):
+        whole.step()
+    for cut in (3, 8):
+        first = trainer()
+        for _ in range(cut):
+            first.step()
+        torch.save(first.state_dict(), tmp_path / "state.pt")
+        second = trainer()
+        second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+        for _ in range(10 - cut):
+            second.step()
+        for group in ("generators", "discriminators"):
+            ours, theirs = getattr(whole, group).state(), getattr(second, group).state()
+            assert all(torch.equal(t, theirs[name]) for name, t in ours.items())
+
+
+def test_ml_has_no_prior_and_no_noise():
+    run = trainer(ml=True)
+    assert (run.options.generators, run.options.discriminators) == (1, 1)
+    assert run.priors == {"generator": None, "discriminator": None}
+    states = []
+    for seed in (1, 2):
+        one = trainer(ml=True)
+        one.samplers["generator"].generator.manual_seed(seed)
+        for _ in range(12):
+            one.step()
+        states.append(one.generators.state()["project.weight"])
+    assert torch.equal(*states)
+
+
+def test_wasserstein_slope_penalty():
+    """A linear critic with slope of norm 3 pays (3 - 1)² wherever it is looked at."""
+    run = trainer(wasserstein=True, network="mlp")
+    direction = torch.zeros(64)
+    direction[5] = 3.0
+    run.discriminators.forward = lambda x, train: ((x.flatten(2) @ direction).unsqueeze(-1), None)
+    penalty = run._slope_penalty(torch.randn(2, 16, 1, 8, 8), torch.randn(2, 9, 1, 8, 8))
+    assert penalty.item() == pytest.approx(2 * 4.0, rel=1e-5)
+
+
+def test_a_diverged_member_is_named_with_its_iteration():
+    run = trainer()
+    good = Losses(torch.zeros(2), torch.zeros(3))
+    bad = dataclasses.replace(good, generators=torch.tensor([0.0, float("nan"), 0.0]))
+    run.check([good, good], first=40)
+    with pytest.raises(Diverged, match="generator 1 became non-finite at iteration 42"):
+        run.check([good, good, bad, bad], first=40)
+
+
+@pytest.mark.parametrize("changes", [{"dataset": "gaussians25"}, {"feature_matching": True}, {"engine": "vmap"},
+                                     {"optimizer": "sgd"}, {"gen_batch_size": 4}, {"objective": "least_squares"},
+                                     {"wasserstein": True}, {"coupling": "full"}, {"classes": [0, 1]}])
+def test_every_variant_trains_with_finite_losses(changes):
+    options, _ = resolve({**TINY, **changes})
+    data = DATA_SETS[options.dataset].load(DataOptions())
+    run = Trainer(options, data.only(options.classes) if options.classes else data)
+    for _ in range(12):
+        losses = run.step()
+    assert losses.discriminators.isfinite().all() and losses.generators.isfinite().all()
+    assert losses.generators.shape == (3,) and losses.discriminators.shape == (2,)
