@@ -30,8 +30,9 @@ def map_sizes(size: int, layers: int) -> list[int]:
 class Discriminator(nn.Module):
     """Strided convolutions (5x5, then 3x3), 512 features, then `outputs` logits.
 
-    No batch norm, unlike the reference: log D(x) is the likelihood of one image only if it depends on that image
-    alone, and batches of real, fake and mixed images would otherwise be scored by different functions.
+    Layer norm on all but the first layer, where the reference has batch norm: log D(x) is the likelihood of one image
+    only if it depends on that image alone, and batches of real, fake and mixed images would otherwise be scored by
+    different functions.
 
     (B, C, H, W) in [-1, 1] -> logits (B, outputs), features (B, 512).
     """
@@ -45,13 +46,16 @@ class Discriminator(nn.Module):
         for layer, (inputs, outputs) in enumerate(zip(wide, wide[1:])):
             kernel = 5 if layer == 0 else 3
             self.convolutions.append(nn.Conv2d(inputs, outputs, kernel, 2, kernel // 2))
+        self.normalise = nn.ModuleList(
+            nn.Identity() if layer == 0 else nn.GroupNorm(1, outputs, affine=False) for layer, outputs in enumerate(wide[1:])
+        )
         self.features = nn.Linear(wide[-1] * maps[-1] ** 2, FEATURES)
         self.logits = nn.Linear(FEATURES, sizes.outputs)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         maps = images
-        for convolution in self.convolutions:
-            maps = nn.functional.leaky_relu(convolution(maps), 0.2)
+        for convolution, normalise in zip(self.convolutions, self.normalise):
+            maps = nn.functional.leaky_relu(normalise(convolution(maps)), 0.2)
         features = nn.functional.leaky_relu(self.features(maps.flatten(1)), 0.2)  # (B, 512)
         return self.logits(features), features
 

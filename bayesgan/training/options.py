@@ -133,12 +133,10 @@ def resolve(given: dict) -> tuple[Options, list[str]]:
             raise InputError(f"--wasserstein is --objective wasserstein, got --objective {given['objective']}; give one")
         values["objective"] = "wasserstein"
     if values.get("ml"):
-        overridden = {k: values[k] for k in ML_OVERRIDES if values.get(k, ML_OVERRIDES[k]) != ML_OVERRIDES[k]}
         values |= ML_OVERRIDES
+        overridden = [k for k in (*ML_OVERRIDES, "prior_std") if k in given and given[k] != ML_OVERRIDES.get(k)]
         notes.append("--ml trains one generator and one discriminator at temperature 0 without a prior"
-                     + "".join(f"; --{k} {v} overridden" for k, v in overridden.items()))
-        if "prior_std" in given:
-            notes[-1] += f"; --prior_std {given['prior_std']} overridden"
+                     + "".join(f"; --{k} {given[k]} overridden" for k in overridden))
     if values.get("feature_matching") and "objective" in given:
         notes.append(f"--feature_matching: --objective {given['objective']} applies to the discriminators alone")
     if values.get("gpu_id") is not None:

@@ -52,7 +52,7 @@ def test_a_run_leaves_what_the_readme_says(tmp_path, capsys):
     assert [d["step"] for d in read(folder, "posterior/index.json")["draws"]] == [8, 10]
     assert list((folder / "tensorboard").glob("events*"))
     text = capsys.readouterr().out
-    assert "10/10" in text and "it/s" in text and "temperature 1" in text and f"--resume {folder}" in text
+    assert "10/10" in text and "it/s" in text and "temperature 0.1" in text and f"--resume {folder}" in text
 
 
 def test_the_posterior_samples(tmp_path):
@@ -94,7 +94,7 @@ def test_resume_goes_further_and_refuses_another_run(tmp_path, capsys):
     assert "has done its 10 iterations; add some with --train_iter" in capsys.readouterr().err
     assert main(["--resume", str(folder), "--z_dim", "7", "--lr", "0.1"]) == 2
     error = capsys.readouterr().err
-    assert "--z_dim 7 (the run has 3)" in error and "--lr 0.1 (the run has 0.001)" in error
+    assert "--z_dim 7 (the run has 3)" in error and "--lr 0.1 (the run has 0.0005)" in error
     assert main(["--resume", str(folder), "--train_iter", "16", "--z_dim", "3"]) == 0
     assert [d["step"] for d in read(folder, "posterior/index.json")["draws"]] == [14, 16]
     assert read(folder, "config.json")["options"]["train_iter"] == 16

@@ -1,0 +1,68 @@
+"""How well samples cover a mixture with known components: modes found, shares, Jensen-Shannon divergences."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import gaussian_kde
+from sklearn.decomposition import PCA
+from sklearn.neighbors import KNeighborsClassifier
+from torch import Tensor
+
+from bayesgan.data.bundled import GRID_SCALE, gaussian_grid
+
+__all__ = ["GridCoverage", "cluster_shares", "grid_coverage", "plane_divergence"]
+
+
+@dataclass(frozen=True)
+class GridCoverage:
+    """Of samples on the 25-Gaussian grid.
+
+    Attributes:
+        modes: How many of the 25 modes have at least one sample within 4 sd.
+        high_quality: Share of samples within 4 sd of a mode (perfect samples: .9997).
+        divergence: JSD in nats of nearest-mode counts, with a 26th cell for the rest, against uniform modes.
+        mode_std: Mean over modes and axes of the sd of a mode's high-quality samples, in the grid's units (truth: .05).
+    """
+
+    modes: int
+    high_quality: float
+    divergence: float
+    mode_std: float
+
+
+def grid_coverage(samples: Tensor) -> GridCoverage:
+    """Coverage of the data set gaussians25 by samples (n, 2), both in the data set's own scale."""
+    points = samples.double().cpu().numpy() * GRID_SCALE
+    offsets = points[:, None] - gaussian_grid()[None]  # (n, 25, 2)
+    distances = np.linalg.norm(offsets, axis=-1)
+    nearest = distances.argmin(1)
+    good = distances.min(1) <= 4 * 0.05
+    counts = np.bincount(nearest[good], minlength=25)
+    cells = np.append(counts, len(points) - counts.sum())
+    spreads = [points[good & (nearest == mode)].std(0, ddof=1).mean() for mode in range(25) if counts[mode] > 1]
+    return GridCoverage(
+        modes=int((counts > 0).sum()),
+        high_quality=float(good.mean()),
+        divergence=float(jensenshannon(cells, np.append(np.full(25, 1 / 25), 0)) ** 2),
+        mode_std=float(np.mean(spreads)) if spreads else float("nan"),
+    )
+
+
+def cluster_shares(samples: Tensor, data: Tensor, labels: Tensor, clusters: int) -> np.ndarray:
+    """Share of samples (n, D) whose nearest real point (m, D) belongs to each cluster: (clusters,), adds up to 1."""
+    classifier = KNeighborsClassifier(1).fit(data.cpu().numpy(), labels.cpu().numpy())
+    return np.bincount(classifier.predict(samples.cpu().numpy()), minlength=clusters) / len(samples)
+
+
+def plane_divergence(samples: Tensor, data: Tensor, cells: int = 100) -> float:
+    """JSD in nats between kernel density estimates on the data's first two principal axes, on cells² points.
+
+    Saatchi & Wilson 2017, section 4.1; here with as many real as generated points, chosen from the front.
+    """
+    count = min(len(samples), len(data))
+    axes = PCA(2).fit(data.cpu().numpy())
+    real, fake = (axes.transform(points[:count].cpu().numpy()).T for points in (data, samples))
+    low, high = np.minimum(real.min(1), fake.min(1)), np.maximum(real.max(1), fake.max(1))
+    grid = np.stack(np.meshgrid(*(np.linspace(a, b, cells) for a, b in zip(low, high)))).reshape(2, -1)
+    return float(jensenshannon(gaussian_kde(real)(grid), gaussian_kde(fake)(grid)) ** 2)

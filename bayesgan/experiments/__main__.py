@@ -1,0 +1,23 @@
+"""`python -m bayesgan.experiments NAME`: each published figure or table as one command."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bayesgan.errors import InputError
+from bayesgan.experiments import EXPERIMENTS
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bayesgan.experiments")
+    names = parser.add_subparsers(dest="name", required=True)
+    for name in EXPERIMENTS:
+        add_arguments, _ = EXPERIMENTS[name]
+        own = names.add_parser(name)
+        own.add_argument("--out_dir", "--out-dir", type=Path, default=Path("runs") / name, help="folder for the results")
+        add_arguments(own)
+    arguments = parser.parse_args()
+    try:
+        EXPERIMENTS[arguments.name][1](arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
