@@ -2,6 +2,7 @@
 
 from bayesgan.ensemble.engines import ENGINES
 from bayesgan.ensemble.ensemble import Ensemble
+from bayesgan.ensemble.scales import fan_in_scales
 from bayesgan.ensemble.store import SampleStore
 
-__all__ = ["ENGINES", "Ensemble", "SampleStore"]
+__all__ = ["ENGINES", "Ensemble", "SampleStore", "fan_in_scales"]

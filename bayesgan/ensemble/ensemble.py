@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bayesgan.ensemble.engines import ENGINES
+from bayesgan.ensemble.scales import fan_in_scales
 from bayesgan.errors import InputError
-from bayesgan.sampler.priors import fan_in_scales
 
 __all__ = ["Ensemble"]
 

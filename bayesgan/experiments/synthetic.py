@@ -27,7 +27,7 @@ SAMPLES = 8000  # as many as real training points
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--z_dim", "--z-dim", type=int, default=10, help="dimension of the generators' input")
     parser.add_argument("--cluster_dim", "--cluster-dim", type=int, default=2, help="dimension of each cluster")
-    parser.add_argument("--train_iter", "--train-iter", type=int, default=5000, help="iterations of each run")
+    parser.add_argument("--train_iter", "--train-iter", type=int, default=2000, help="iterations of each run")
     parser.add_argument("--seeds", type=int, default=5, help="runs of each method")
 
 

@@ -1,18 +1,29 @@
 """SGHMC for any torch module; knows nothing of GANs. Start with sghmc.py."""
 
+from bayesgan.sampler.diagnostics import Diagnostics, diagnose, trace_plot
 from bayesgan.sampler.moments import StationaryMoments, stationary_moments
+from bayesgan.sampler.posterior_sampler import Draw, PosteriorSampler
 from bayesgan.sampler.preconditioners import RMSprop
-from bayesgan.sampler.priors import Normal, fan_in_scales
-from bayesgan.sampler.schedules import exponential_then_constant, ramp
+from bayesgan.sampler.priors import PRIORS, Laplace, Normal, StudentT
+from bayesgan.sampler.schedules import Cyclical, exponential_then_constant, polynomial, ramp
 from bayesgan.sampler.sghmc import SGHMC, sghmc_step
 
 __all__ = [
+    "PosteriorSampler",
+    "Draw",
+    "Diagnostics",
+    "diagnose",
+    "trace_plot",
     "SGHMC",
     "sghmc_step",
     "RMSprop",
+    "PRIORS",
+    "Laplace",
     "Normal",
-    "fan_in_scales",
+    "StudentT",
+    "Cyclical",
     "exponential_then_constant",
+    "polynomial",
     "ramp",
     "StationaryMoments",
     "stationary_moments",

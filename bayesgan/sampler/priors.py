@@ -4,57 +4,89 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor
+from torch.distributions import Distribution
 
 from bayesgan.errors import InputError
+from bayesgan.registry import Registry
 
-__all__ = ["Normal", "fan_in_scales"]
+__all__ = ["PRIORS", "Laplace", "Normal", "Prior", "StudentT"]
 
-
-def fan_in_scales(module: nn.Module) -> dict[str, float]:
-    """sqrt(2 / fan-in) for each weight of `module`, 1 for each bias: He et al. 2015, eq. 10, as a prior's scale.
-
-    fan-in is the number of inputs that one output adds up; a transposed convolution with stride s sees 1/s² of its
-    kernel at a time. Why not one scale for all: under N(0, 1) or N(0, 10) a wide layer's flat directions diffuse to
-    weights ten times the useful size, and the sampled networks compute nothing.
-
-    Returns:
-        Parameter name -> scale, in the order of module.named_parameters().
-    """
-    scales = {}
-    for prefix, layer in module.named_modules():
-        for name, parameter in layer.named_parameters(recurse=False):
-            fan_in = 2.0  # biases: scale 1
-            if parameter.dim() > 1:
-                fan_in = parameter[0].numel()
-            if isinstance(layer, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)) and parameter.dim() > 1:
-                fan_in = parameter.numel() / parameter.shape[1] / math.prod(layer.stride)
-            scales[f"{prefix}.{name}" if prefix else name] = math.sqrt(2 / fan_in)
-    return {name: scales[name] for name, _ in module.named_parameters()}
+PRIORS: Registry[type["Prior"]] = Registry("prior")
 
 
-class Normal:
-    """Independent N(0, (std · scale)²) on every weight; log-density SUMMED over weights.
+class Prior:
+    """Independent density on every weight; the log-density is SUMMED over weights, never averaged.
 
     Args:
-        std: One factor for all weights, > 0.
-        scales: Parameter name -> scale, for example `fan_in_scales(module)`.
+        scale: One factor for all weights, > 0.
+        scales: Parameter name -> the layer's own scale, for example `bayesgan.ensemble.fan_in_scales(module)`;
+            the density's scale parameter is their product. None is 1 for every weight.
     """
 
-    def __init__(self, std: float, scales: Mapping[str, float]):
-        if not (std > 0 and math.isfinite(std)):
-            raise InputError(f"prior_std must be positive and finite, got {std}; 1 is a He-initialised layer's size")
-        self.standard_deviations = {name: std * scale for name, scale in scales.items()}
+    def __init__(self, scale: float = 1.0, scales: Mapping[str, float] | None = None):
+        if not (scale > 0 and math.isfinite(scale)):
+            raise InputError(f"a prior's scale must be positive and finite, got {scale}; with fan-in scales 1 is usual")
+        self.scale, self.scales = scale, scales
 
-    def log_prob(self, weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def log_prob(self, weights: Mapping[str, Tensor]) -> Tensor:
         """log p(weights), a scalar, normalisation included."""
         return sum(
-            torch.distributions.Normal(0.0, self.standard_deviations[name]).log_prob(weight).sum()
-            for name, weight in weights.items()
+            self._density(weight.new_tensor(self._scale(name))).log_prob(weight).sum() for name, weight in weights.items()
         )
 
     @torch.no_grad()
-    def add_gradient(self, weights: Mapping[str, torch.Tensor], factor: float = 1.0) -> None:
+    def add_gradient(self, weights: Mapping[str, Tensor], factor: float = 1.0) -> None:
         """Adds factor · ∇(-log p) to each weight's .grad, without building a graph: factor is 1/N for mean losses."""
         for name, weight in weights.items():
-            weight.grad.add_(weight, alpha=factor / self.standard_deviations[name] ** 2)
+            self._add_gradient(weight.grad, weight, self._scale(name), factor)
+
+    def _scale(self, name: str) -> float:
+        return self.scale * (1.0 if self.scales is None else self.scales[name])
+
+    def _density(self, scale: Tensor) -> Distribution:
+        """The density of one weight."""
+        raise TypeError("Prior is the base of Normal, Laplace and StudentT; use one of them")
+
+    def _add_gradient(self, gradient: Tensor, weight: Tensor, scale: float, factor: float) -> None:
+        """gradient += factor · d(-log p)/d weight, in place."""
+        raise TypeError("Prior is the base of Normal, Laplace and StudentT; use one of them")
+
+
+@PRIORS.register("normal")
+class Normal(Prior):
+    """N(0, scale²)."""
+
+    def _density(self, scale):
+        return torch.distributions.Normal(torch.zeros_like(scale), scale)
+
+    def _add_gradient(self, gradient, weight, scale, factor):
+        gradient.add_(weight, alpha=factor / scale**2)
+
+
+@PRIORS.register("laplace")
+class Laplace(Prior):
+    """Density exp(-|θ|/scale) / (2 scale); variance 2 scale²."""
+
+    def _density(self, scale):
+        return torch.distributions.Laplace(torch.zeros_like(scale), scale)
+
+    def _add_gradient(self, gradient, weight, scale, factor):
+        gradient.add_(weight.sign(), alpha=factor / scale)
+
+
+@PRIORS.register("student_t")
+class StudentT(Prior):
+    """Student's t with `degrees` degrees of freedom times scale: heavy tails, so that a few weights may be large."""
+
+    def __init__(self, scale: float = 1.0, scales: Mapping[str, float] | None = None, degrees: float = 4.0):
+        super().__init__(scale, scales)
+        if not degrees > 0:
+            raise InputError(f"degrees must be positive, got {degrees}; 4 has a finite variance and heavy tails")
+        self.degrees = degrees
+
+    def _density(self, scale):
+        return torch.distributions.StudentT(torch.full_like(scale, self.degrees), torch.zeros_like(scale), scale)
+
+    def _add_gradient(self, gradient, weight, scale, factor):
+        gradient.addcdiv_(weight, self.degrees * scale**2 + weight**2, value=factor * (self.degrees + 1))

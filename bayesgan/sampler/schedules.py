@@ -3,7 +3,9 @@
 import math
 from collections.abc import Callable
 
-__all__ = ["exponential_then_constant", "ramp"]
+from bayesgan.errors import InputError
+
+__all__ = ["Cyclical", "exponential_then_constant", "polynomial", "ramp"]
 
 
 def exponential_then_constant(start: float, decay: float, steps: int) -> Callable[[int], float]:
@@ -11,6 +13,47 @@ def exponential_then_constant(start: float, decay: float, steps: int) -> Callabl
     return lambda step: start * math.exp(-decay * min(1.0, step / max(1, steps)))
 
 
+def polynomial(start: float, offset: float = 1.0, power: float = 0.55) -> Callable[[int], float]:
+    """start · (1 + step/offset)^-power (Welling & Teh 2011, section 3): with power in (0.5, 1] the bias vanishes.
+
+    Raises:
+        ValueError: If offset <= 0 or power is outside (0.5, 1].
+    """
+    if not offset > 0:
+        raise InputError(f"offset must be positive, got {offset}; it is the number of steps before the step size falls")
+    if not 0.5 < power <= 1:
+        raise InputError(f"power must be in (0.5, 1], got {power}: outside, the sum of steps or of their squares is wrong")
+    return lambda step: start * (1 + step / offset) ** -power
+
+
 def ramp(value: float, begin: int, length: int) -> Callable[[int], float]:
     """0 before step `begin`, then linear up to `value` over `length` steps, then `value`."""
     return lambda step: 0.0 if step < begin else value * min(1.0, (step - begin + 1) / max(1, length))
+
+
+class Cyclical:
+    """Cosine step sizes with warm restarts (Zhang et al. 2020, eq. 1): explore while they are large, sample after.
+
+    start/2 · (cos(pi · (step mod length)/length) + 1). In the first `exploration` of every cycle the temperature should
+    be 0 and nothing collected; the rest samples.
+
+    Args:
+        start: Step size at each restart, > 0.
+        length: Steps in a cycle, >= 2.
+        exploration: Share of a cycle before sampling, in [0, 1).
+    """
+
+    def __init__(self, start: float, length: int, exploration: float = 0.8):
+        if length < 2:
+            raise InputError(f"length must be at least 2 steps, got {length}")
+        if not 0 <= exploration < 1:
+            raise InputError(f"exploration must be in [0, 1), got {exploration}; 0.8 is usual")
+        self.start, self.length, self.exploration = start, length, exploration
+
+    def __call__(self, step: int) -> float:
+        """The step size."""
+        return self.start / 2 * (math.cos(math.pi * (step % self.length) / self.length) + 1)
+
+    def samples(self, step: int) -> bool:
+        """Whether this step belongs to the sampling part of its cycle."""
+        return step % self.length >= self.exploration * self.length

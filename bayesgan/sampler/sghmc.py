@@ -160,6 +160,16 @@ class SGHMC(torch.optim.Optimizer):
         eta = (lambda step: lr(step) / num_data) if callable(lr) else lr / num_data
         return cls(params, eta, 1 - momentum, gradient_scale=num_data, **options)
 
+    @classmethod
+    def from_chen(cls, params: Iterable, eps: float, C: float, M: float = 1.0, B_hat: float = 0.0, **options) -> "SGHMC":
+        """The parameters of Chen, Fox, Guestrin 2014, eq. 13: step eps, friction C, mass M, gradient-noise estimate B_hat.
+
+        alpha = eps C / M, eta = eps² / M, beta_hat = eps B_hat / M (their eq. 15); the momentum here is eps/M times theirs.
+        """
+        if not M > 0:
+            raise InputError(f"M must be positive, got {M}; it is a mass")
+        return cls(params, eps**2 / M, eps * C / M, beta_hat=eps * B_hat / M, **options)
+
     def freeze_preconditioner(self) -> None:
         """Ends the adaptation: from here on the chain has a stationary law, and temperature may be positive.
 

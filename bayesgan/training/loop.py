@@ -115,7 +115,7 @@ class Progress:
             return
         rate = (done - self.start) / (time.perf_counter() - self.begun)
         left = (self.total - done) / rate
-        print(f"{done}/{self.total}  {rate:.2f} it/s  {left / 60:.0f}:{left % 60:02.0f} left  {text}", flush=True)
+        print(f"{done}/{self.total}  {rate:.2f} it/s  {int(left) // 60}:{int(left) % 60:02d} left  {text}", flush=True)
 
     def close(self) -> None:
         if self.bar is not None:

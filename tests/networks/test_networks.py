@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from bayesgan.ensemble import fan_in_scales
 from bayesgan.networks import NETWORKS, NetworkSizes
-from bayesgan.sampler import fan_in_scales
 
 
 def pair(name, **sizes):

@@ -220,3 +220,27 @@ def test_sampling_with_an_adapting_preconditioner_is_refused():
 def test_unstable_settings_have_no_law(stiffness, scheme):
     with pytest.raises(ValueError, match="eta . curvature must be in"):
         stationary_moments(0.3, stiffness, 1.0, scheme=scheme)
+
+
+def test_from_chen_is_eq_13_of_the_paper():
+    """θ += eps M⁻¹ r;  r += -eps ∇U - eps C M⁻¹ r + N(0, 2 (C - B̂) eps), with the same noise, to 1e-12."""
+    eps, friction, mass, estimate = 0.1, 0.8, 2.5, 0.3
+    theta = torch.ones(1000, dtype=torch.float64, requires_grad=True)
+    chain = SGHMC.from_chen([theta], eps, friction, mass, estimate, generator=torch.Generator().manual_seed(4))
+    source = torch.Generator().manual_seed(4)
+    position, r = torch.ones(1000, dtype=torch.float64), torch.zeros(1000, dtype=torch.float64)
+    for _ in range(30):
+        theta.grad = 3 * theta.detach()
+        chain.step()
+        noise = math.sqrt(2 * (friction - estimate) * eps) * torch.randn(1000, generator=source, dtype=torch.float64)
+        r = r - eps * 3 * position - eps * friction / mass * r + noise
+        position = position + eps / mass * r
+        assert (theta.detach() - position).abs().max() < 1e-12
+    with pytest.raises(ValueError, match="M must be positive"):
+        SGHMC.from_chen([theta], eps, friction, 0.0)
+
+
+def test_halving_eta_halves_the_symplectic_bias():
+    bias = [stationary_moments(0.3, eta, 1.0).var_theta - 1 for eta in (0.02, 0.01)]
+    assert bias[0] / bias[1] == pytest.approx(2, rel=0.01)
+    assert stationary_moments(0.3, 0.02, 1.0, scheme="baoa").var_theta == 1

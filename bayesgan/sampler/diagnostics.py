@@ -1,0 +1,184 @@
+"""Whether to trust a set of draws: effective sample sizes, R-hat, kinetic temperatures, and warnings in words."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from arviz_stats.base import array_stats
+from matplotlib.figure import Figure
+from scipy.stats import chi2
+from torch import Tensor
+
+from bayesgan.errors import InputError
+from bayesgan.sampler.sghmc import SGHMC
+
+__all__ = ["Convergence", "Diagnostics", "KineticTemperature", "diagnose", "kinetic_energy", "trace_plot"]
+
+LARGEST_RHAT = 1.05  # Vehtari et al. 2021 ask for 1.01 on parameters; predictions of networks rarely get there
+SMALLEST_ESS = 100.0  # in all chains together: a standard error of a tenth of a standard deviation
+LEAST_DRAWS = 4  # of each chain, which split R-hat halves
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Of one quantity with entries (...,).
+
+    Attributes:
+        ess: Bulk effective sample size over all chains, (...,).
+        rhat: Rank-normalised split R-hat, (...,); NaN for entries that never change.
+    """
+
+    ess: np.ndarray
+    rhat: np.ndarray
+
+
+@dataclass(frozen=True)
+class KineticTemperature:
+    """Of one parameter tensor: estimate, and where it should lie with 99.9 % probability."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @property
+    def as_expected(self) -> bool:
+        return self.low <= self.estimate <= self.high
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """What `diagnose` returns; print it.
+
+    Attributes:
+        quantities: Name -> `Convergence`.
+        temperatures: Parameter name -> `KineticTemperature`.
+        warnings: One sentence each; empty when nothing is suspicious.
+        traces: Name -> (chains, draws), the first entry of each quantity, for `trace_plot`.
+    """
+
+    quantities: dict[str, Convergence]
+    temperatures: dict[str, KineticTemperature]
+    warnings: list[str]
+    traces: dict[str, np.ndarray] = field(repr=False)
+
+    def __str__(self) -> str:
+        lines = [f"{name}: ESS from {np.nanmin(c.ess):.0f}, R-hat up to {np.nanmax(c.rhat):.3f}"
+                 for name, c in self.quantities.items()]
+        lines += [f"{name}: kinetic temperature {t.estimate:.3f}, expected {t.low:.3f} to {t.high:.3f}"
+                  for name, t in self.temperatures.items()]
+        return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
+
+
+@torch.no_grad()
+def kinetic_energy(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Kinetic temperature of each chain and parameter just before a step, bias of the scheme divided out.
+
+    With momentum v, gradient g of U and preconditioner C, averaged over a tensor's weights:
+
+        symplectic:  (1 - alpha/2) E[v²/C] / eta - E[g·v] / 2        baoa:  E[v²/C] / eta
+
+    On a quadratic potential both are T exactly, whatever eta and the curvature: v² alone reads
+    T · 4/(4 - 2 alpha - eta k), and E[g·v] = 2 eta k T/(4 - 2 alpha - eta k) is what tells k.
+
+    Returns:
+        Name -> (chains,).
+    """
+    group = chain.param_groups[0]
+    eta = chain._values(group, max(0, chain.steps - 1))["eta"]
+    temperatures = {}
+    for name, parameter in parameters.items():
+        state = chain.state[parameter]
+        if "momentum" not in state:
+            temperatures[name] = torch.zeros(len(parameter))
+            continue
+        momentum = state["momentum"].flatten(1)
+        square = momentum**2
+        if "preconditioner" in state:
+            square = square / state["preconditioner"].flatten(1)
+        value = square.mean(1) / eta
+        if chain.scheme == "symplectic":
+            force = group["gradient_scale"] * parameter.grad.flatten(1)
+            value = (1 - group["alpha"] / 2) * value - (force * momentum).mean(1) / 2
+        temperatures[name] = value.cpu()
+    return temperatures
+
+
+def diagnose(
+    quantities: dict[str, Tensor],
+    kinetic: dict[str, Tensor],
+    sizes: dict[str, int],
+    temperature: float,
+    independence: float = 1.0,
+) -> Diagnostics:
+    """Convergence of quantities and kinetic temperatures of layers.
+
+    Args:
+        quantities: Name -> (chains, draws, ...).
+        kinetic: Parameter name -> (chains, draws) as `kinetic_energy` gives them.
+        sizes: Parameter name -> weights in one chain, the degrees of freedom of one kinetic temperature.
+        temperature: What the kinetic temperatures should be.
+        independence: Share of the draws whose momenta count as independent, in (0, 1].
+
+    Raises:
+        ValueError: With fewer than 4 draws.
+    """
+    chains, draws = next(iter(quantities.values())).shape[:2]
+    if draws < LEAST_DRAWS:
+        raise InputError(f"diagnostics need at least {LEAST_DRAWS} draws, got {draws}; run on")
+    convergence, warnings, traces = {}, [], {}
+    for name, values in quantities.items():
+        array = values.double().cpu().numpy()
+        convergence[name] = converge(array)
+        traces[name] = array.reshape(chains, draws, -1)[:, :, 0]
+        warnings += list(words(name, convergence[name], chains))
+    temperatures = {}
+    for name, values in kinetic.items():
+        freedom = max(1.0, sizes[name] * chains * draws * independence)
+        low, high = (temperature * chi2.ppf(p, freedom) / freedom for p in (0.0005, 0.9995))
+        temperatures[name] = KineticTemperature(values.double().mean().item(), low, high)
+        if not temperatures[name].as_expected:
+            warnings.append(
+                f"kinetic temperature of {name} is {temperatures[name].estimate:.3g}, expected {low:.3g} to {high:.3g}: "
+                "the step is too large for its curvature, or gradient noise heats it; lower lr or raise the batch size"
+            )
+    return Diagnostics(convergence, temperatures, warnings, traces)
+
+
+def converge(values: np.ndarray) -> Convergence:
+    """ESS and R-hat of every entry of (chains, draws, ...), by arviz-stats."""
+    chains, draws = values.shape[:2]
+    flat = np.moveaxis(values.reshape(chains, draws, -1), 2, 0)  # (entries, chains, draws)
+    constant = np.ptp(flat, axis=(1, 2)) == 0
+    ess, rhat = np.full((2, len(flat)), np.nan)
+    if not constant.all():
+        ess[~constant] = array_stats.ess(flat[~constant], method="bulk")
+        rhat[~constant] = array_stats.rhat(flat[~constant], method="rank")
+    return Convergence(ess.reshape(values.shape[2:]), rhat.reshape(values.shape[2:]))
+
+
+def words(name: str, convergence: Convergence, chains: int):
+    """Warnings about one quantity."""
+    if np.isnan(convergence.rhat).all():
+        yield f"{name} never changes: the chains do not move; raise lr or temperature"
+        return
+    worst = np.unravel_index(np.nanargmax(convergence.rhat), convergence.rhat.shape)
+    place = f" at index {', '.join(map(str, worst))}" if worst else ""
+    if convergence.rhat[worst] > LARGEST_RHAT:
+        yield (f"R-hat {convergence.rhat[worst]:.2f} for the {name}{place}: chains disagree, lengthen burn_in "
+               "or raise lr" if chains > 1 else
+               f"R-hat {convergence.rhat[worst]:.2f} for the {name}{place}: its two halves disagree, lengthen burn_in")
+    least = np.nanmin(convergence.ess)
+    if least < SMALLEST_ESS:
+        yield f"only {least:.0f} effective samples of the {name}: collect more draws, or raise thin"
+
+
+def trace_plot(diagnostics: Diagnostics) -> Figure:
+    """One panel a quantity, one line a chain."""
+    count = len(diagnostics.traces)
+    figure = Figure(figsize=(8, 2 * count + 0.5), dpi=100)
+    for panel, (name, values) in zip(np.ravel(figure.subplots(count, 1, sharex=True)), diagnostics.traces.items()):
+        panel.plot(values.T, lw=0.8)
+        panel.set_ylabel(name)
+    panel.set_xlabel("draw")
+    figure.tight_layout()
+    return figure

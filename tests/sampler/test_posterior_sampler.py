@@ -1,0 +1,295 @@
+"""Chains on posteriors with known answers, equality of engines, restarts, and every way of calling it wrong."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from bayesgan import PosteriorSampler
+from bayesgan.sampler import SGHMC, Cyclical, Laplace, Normal
+
+LIMIT = 5.0  # |z|
+SIZE, WIDTH = 60, 3
+
+
+def regression(seed=0):
+    source = torch.Generator().manual_seed(seed)
+    x = torch.randn(SIZE, WIDTH, dtype=torch.float64, generator=source)
+    y = x @ torch.tensor([1.0, -2.0, 0.3]).double() + torch.randn(SIZE, dtype=torch.float64, generator=source)
+    return x, y[:, None]
+
+
+def conjugate(x, y, temperature=1.0):
+    """Mean and covariance for unit noise and a N(0, 1) prior; a tempered Gaussian's covariance is multiplied by T."""
+    precision = x.T @ x + torch.eye(WIDTH, dtype=torch.float64)
+    return torch.linalg.solve(precision, x.T @ y)[:, 0], temperature * torch.linalg.inv(precision)
+
+
+def sum_of_squares(outputs, targets):
+    return -0.5 * ((outputs - targets) ** 2).sum()
+
+
+def make(**options):
+    torch.manual_seed(0)
+    model = nn.Linear(WIDTH, 1, bias=False).double()
+    settings = {"log_likelihood": sum_of_squares, "num_data": SIZE, "prior": Normal(1.0), "lr": 0.3, "friction": 0.3,
+                "chains": 400, "burn_in": 200, "thin": 10, "engine": "vmap", "scheme": "baoa", "seed": 1}
+    return PosteriorSampler(model, **{**settings, **options})
+
+
+def z_scores(sampler, mean, covariance):
+    """Of the mean and of every entry of the covariance; the chains are independent, so their spread is the error."""
+    draws = torch.stack([draw.weights["weight"][:, 0] for draw in sampler.draws], 1)  # (chains, draws, WIDTH)
+    away = draws - mean
+    per_chain = [away.mean(1), (away.unsqueeze(-1) * away.unsqueeze(-2)).mean(1).flatten(1) - covariance.flatten()]
+    return torch.cat([values.mean(0) / (values.std(0) / len(values) ** 0.5) for values in per_chain])
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.2}, {"scheme": "symplectic", "lr": 0.02},
+                                     {"preconditioner": "rmsprop", "lr": 0.005, "burn_in": 2000, "thin": 50}])
+def test_conjugate_linear_regression(options):
+    x, y = regression()
+    sampler = make(**options).run((x, y), draws=15, progress=False)
+    z = z_scores(sampler, *conjugate(x, y, options.get("temperature", 1.0)))
+    assert z.abs().max() < LIMIT, z
+
+
+def test_conjugate_linear_regression_from_minibatches():
+    x, y = regression()
+    sampler = make(lr=0.003, burn_in=600, thin=40).run((x, y), draws=15, batch_size=30, progress=False)
+    z = z_scores(sampler, *conjugate(x, y))
+    assert z.abs().max() < LIMIT, z
+
+
+def test_mean_loss_and_log_likelihood_are_one_posterior():
+    x, y = regression()
+    ends = []
+    for options in ({}, {"log_likelihood": None, "mean_loss": lambda o, t: 0.5 * ((o - t) ** 2).mean()}):
+        ends.append(make(chains=2, **options).run((x, y), draws=3, progress=False).draws[-1].weights["weight"])
+    assert (ends[0] - ends[1]).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("scheme", ["symplectic", "baoa"])
+def test_double_well_against_quadrature(scheme):
+    """U = 3 (θ² - 1)²: moments and the mass between the wells."""
+    energy = lambda t: 3 * (t**2 - 1) ** 2  # noqa: E731
+    grid = torch.linspace(-3, 3, 60_001, dtype=torch.float64)
+    density = torch.exp(-energy(grid))
+    density /= density.sum()
+    n = 20_000
+    source = torch.Generator().manual_seed(5)
+    start = grid[torch.multinomial(density, n, replacement=True, generator=source)]
+    theta = start.clone().requires_grad_()
+    chain = SGHMC([theta], eta=0.002, alpha=0.2, scheme=scheme, generator=source)
+    chain.state[theta]["momentum"] = (0.002**0.5) * torch.randn(n, dtype=torch.float64, generator=source)
+    for _ in range(1500):
+        theta.grad = 12 * theta.detach() * (theta.detach() ** 2 - 1)
+        chain.step()
+    for function in (lambda t: t, lambda t: t**2, lambda t: (t.abs() < 0.5).double()):
+        values, expected = function(theta.detach()), (density * function(grid)).sum()
+        assert ((values.mean() - expected) / (values.std() / n**0.5)).abs() < LIMIT
+
+
+def network():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+
+
+def classes():
+    source = torch.Generator().manual_seed(2)
+    x = torch.randn(50, 2, dtype=torch.float64, generator=source)
+    return x, (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
+
+
+def classifier(**options):
+    settings = {"mean_loss": nn.functional.cross_entropy, "num_data": 50, "lr": 0.02, "chains": 3, "burn_in": 4, "thin": 2}
+    return PosteriorSampler(network(), **{**settings, **options})
+
+
+def test_stacked_chains_equal_looped_chains():
+    ends = [classifier(engine=engine).run(classes(), draws=4, batch_size=10, progress=False).draws[-1].weights
+            for engine in ("loop", "vmap")]
+    for name, value in ends[0].items():
+        assert (value - ends[1][name]).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("options", [{}, {"preconditioner": "rmsprop", "lr": 0.001}])
+def test_saved_and_loaded_equals_uninterrupted(options, tmp_path):
+    whole = classifier(**options).run(classes(), draws=6, batch_size=10, progress=False)
+    first = classifier(**options).run(classes(), draws=2, batch_size=10, progress=False)
+    first.save(tmp_path / "sampler.pt")
+    second = classifier(**options).load(tmp_path / "sampler.pt").run(classes(), draws=4, batch_size=10, progress=False)
+    assert [draw.step for draw in second.draws] == [draw.step for draw in whole.draws] == [6, 8, 10, 12, 14, 16]
+    for a, b in zip(whole.draws, second.draws):
+        assert all(torch.equal(value, b.weights[name]) for name, value in a.weights.items())
+
+
+def test_loading_something_else_is_refused(tmp_path):
+    classifier().save(tmp_path / "sampler.pt")
+    with pytest.raises(ValueError, match=r"saved with chains 3 \(here 2\), thin 2 \(here 5\)"):
+        classifier(chains=2, thin=5).load(tmp_path / "sampler.pt")
+    (tmp_path / "junk.pt").write_bytes(b"junk")
+    with pytest.raises(ValueError, match="junk.pt is not a saved sampler"):
+        classifier().load(tmp_path / "junk.pt")
+
+
+def test_predict_averages_over_draws_and_chains():
+    sampler = classifier(predictive=lambda o: o.softmax(-1)).run(classes(), draws=3, progress=False)
+    x = classes()[0][:7]
+    each = sampler.predict(x, each=True)
+    assert each.shape == (3, 3, 7, 3)
+    model = network()
+    model.load_state_dict({name: value[1] for name, value in sampler.draws[2].weights.items()})
+    assert (each[2, 1] - model(x).softmax(-1)).abs().max() < 1e-12
+    assert (sampler.predict(x, chunk=2) - each.mean((0, 1))).abs().max() < 1e-12
+    before = sampler.ensemble.state()["0.weight"].clone()
+    sampler.predict(x)
+    assert torch.equal(before, sampler.ensemble.state()["0.weight"])
+
+
+def test_chains_start_apart_or_at_the_model():
+    apart = classifier().ensemble.state()["0.weight"]
+    assert not torch.equal(apart[0], apart[1])
+    model = network()
+    together = classifier(start="model").ensemble.state()["0.weight"]
+    assert all(torch.equal(chain, model[0].weight) for chain in together)
+
+
+def test_cyclical_steps_explore_cold_and_collect_late():
+    sampler = classifier(lr=Cyclical(0.02, 10, exploration=0.6), burn_in=10, thin=1)
+    sampler.run(classes(), draws=8, progress=False)
+    assert [draw.step for draw in sampler.draws] == [17, 18, 19, 20, 27, 28, 29, 30]
+    assert sampler._temperature(15) == 0 and sampler._temperature(17) == 1
+
+
+def test_a_loader_gives_each_chain_its_own_batch():
+    x, y = classes()
+    seen = []
+
+    def loss(outputs, targets):
+        seen.append(targets)
+        return nn.functional.cross_entropy(outputs, targets)
+
+    loader = DataLoader(TensorDataset(x, torch.arange(50) % 3), batch_size=8)  # 6 full batches and one of 2
+    classifier(mean_loss=loss, burn_in=0, thin=1).run(loader, draws=2, progress=False)
+    batches = [b for b in seen if len(b) == 8][-6:]  # the first pass also checks the loss
+    assert torch.equal(torch.cat(batches), (torch.arange(50) % 3)[:48])
+
+
+def test_draws_are_stored_as_they_come_and_a_full_disk_keeps_them(tmp_path, monkeypatch):
+    sampler = classifier(folder=tmp_path)
+    sampler.run(classes(), draws=2, progress=False)
+    assert [draw["step"] for draw in sampler.store.draws] == [6, 8]
+
+    def full(tensors, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bayesgan.ensemble.store.save_file", full)
+    with pytest.raises(OSError):
+        sampler.run(classes(), draws=2, progress=False)
+    assert len(sampler.draws) == 2
+    stored = sampler.store.load(sampler.store.draws[1])["chains"]
+    assert all(torch.equal(value, stored[name]) for name, value in sampler.draws[1].weights.items())
+
+
+def test_the_model_is_not_changed():
+    model = network()
+    PosteriorSampler(model, mean_loss=nn.functional.cross_entropy, num_data=50, burn_in=0, thin=1).run(
+        classes(), draws=2, progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), network().parameters()))
+
+
+def test_a_prior_replaces_the_default():
+    default, narrow = (classifier(**o).run(classes(), draws=2, progress=False).draws[-1].weights["0.weight"]
+                       for o in ({}, {"prior": Laplace(0.01)}))
+    assert not torch.equal(default, narrow)
+
+
+def test_diagnostics_of_a_good_and_of_a_stuck_sampler():
+    x, y = regression()
+    good = make(chains=4, burn_in=300, thin=20).run((x, y), draws=300, progress=False).diagnostics(x[:5], ["weight"])
+    assert good.warnings == [], good
+    assert set(good.quantities) == {"log-likelihood", "prediction", "weight"}
+    assert good.quantities["prediction"].rhat.shape == (5, 1)
+    stuck = make(chains=4, lr=1e-7, burn_in=0, thin=1).run((x, y), draws=30, progress=False).diagnostics(x[:5])
+    assert any("R-hat" in text and "prediction at index" in text and "lengthen burn_in" in text for text in stuck.warnings)
+
+
+@pytest.mark.parametrize("scheme", ["symplectic", "baoa"])
+def test_kinetic_temperature_reads_the_temperature_at_large_steps(scheme):
+    """eta · curvature is 0.8 here: the raw v²/eta would read 1.5 times too much in the symplectic scheme."""
+    x, y = regression()
+    stiff = torch.linalg.eigvalsh(x.T @ x)[-1].item() + 1
+    sampler = make(scheme=scheme, lr=0.8 * SIZE / stiff, temperature=0.7).run((x, y), draws=30, progress=False)
+    reading = sampler.diagnostics().temperatures["weight"]
+    assert reading.as_expected and reading.low < 0.7 < reading.high, reading
+
+
+def test_kinetic_temperature_shows_gradient_noise():
+    x, y = regression()
+    sampler = make(lr=0.05, chains=100).run((x, y), draws=20, batch_size=2, progress=False)
+    diagnostics = sampler.diagnostics()
+    assert not diagnostics.temperatures["weight"].as_expected
+    assert any("kinetic temperature of weight" in text for text in diagnostics.warnings)
+
+
+def frozen():
+    model = network()
+    model[0].weight.requires_grad_(False)
+    return model
+
+
+def complex_model():
+    model = nn.Module()
+    model.weight = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
+    return model
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"num_data": None}, "num_data must be the size"), ({"num_data": 0}, "num_data must be the size"),
+    ({"log_likelihood": sum_of_squares}, "and not both"), ({"mean_loss": None}, "give either"),
+    ({"chains": 0}, "chains must be at least 1"), ({"burn_in": -1}, "burn_in must be at least 0"),
+    ({"thin": 0}, "thin must be at least 1"), ({"start": "zero"}, "start must be one of: prior, model"),
+    ({"engine": "fast"}, "unknown engine"), ({"friction": 2.0}, "alpha must be in"), ({"lr": -1.0}, "eta must be positive"),
+    ({"model": frozen()}, "0.weight does not require gradients"), ({"model": nn.ReLU()}, "no parameters"),
+    ({"model": complex_model()}, "weight is torch.complex64"),
+])
+def test_bad_settings(options, words):
+    settings = {"model": network(), "mean_loss": nn.functional.cross_entropy, "num_data": 50}
+    with pytest.raises(ValueError, match=words):
+        PosteriorSampler(**{**settings, **options})
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"mean_loss": lambda o, t: nn.functional.cross_entropy(o, t, reduction="none")}, r"got \(50,\); end it with .mean"),
+    ({"mean_loss": lambda o, t: nn.functional.cross_entropy(o, t, reduction="sum")}, "mean_loss must return the mean .* sum"),
+    ({"mean_loss": None, "log_likelihood": lambda o, t: -nn.functional.cross_entropy(o, t)}, "returns a mean"),
+    ({"mean_loss": None, "log_likelihood": lambda o, t: -nn.functional.cross_entropy(o, t, reduction="none")}, "end it with .sum"),
+    ({"mean_loss": lambda o, t: 0.5}, "must return a scalar tensor, got float"),
+    ({"num_data": 40}, "must have num_data 40 rows, got 50"),
+])
+def test_likelihoods_of_the_wrong_kind(options, words):
+    with pytest.raises(ValueError, match=words):
+        classifier(**options).run(classes(), draws=1, progress=False)
+
+
+def test_bad_data():
+    x, y = classes()
+    for data, options, words in (((x, y[:-1]), {}, "got 50 and 49"), ((x, y), {"batch_size": 51}, "batch_size must be in"),
+                                 ([], {}, "loader has no batches"),
+                                 (DataLoader(TensorDataset(x.repeat(2, 1), y.repeat(2)), batch_size=60), {}, "num_data must be")):
+        with pytest.raises(ValueError, match=words):
+            classifier().run(data, draws=1, progress=False, **options)
+    with pytest.raises(ValueError, match="draws must be at least 1"):
+        classifier().run((x, y), draws=0)
+    with pytest.raises(ValueError, match="call run first"):
+        classifier().predict(x)
+    with pytest.raises(ValueError, match="at least 4 draws, got 2"):
+        classifier().run((x, y), draws=2, progress=False).diagnostics()
+
+
+def test_fan_in_prior_is_the_default():
+    scales = classifier().prior.scales
+    assert scales["2.weight"] == pytest.approx(math.sqrt(2 / 8)) and scales["0.bias"] == 1

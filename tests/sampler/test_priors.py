@@ -1,0 +1,67 @@
+"""Priors against closed forms and automatic differentiation; schedules against their formulas."""
+
+import math
+
+import pytest
+import torch
+
+from bayesgan.sampler import PRIORS, Cyclical, Laplace, Normal, StudentT, exponential_then_constant, polynomial, ramp
+
+WEIGHTS = {"a": torch.tensor([[0.5, -2.0, 0.1]], dtype=torch.float64), "b": torch.tensor([3.0], dtype=torch.float64)}
+SCALES = {"a": 0.5, "b": 2.0}
+
+
+def test_log_densities_are_summed_closed_forms():
+    normal = sum(-w**2 / (2 * s**2) - math.log(s * math.sqrt(2 * math.pi))
+                 for s, w in [(1.5, 0.5), (1.5, -2.0), (1.5, 0.1), (6.0, 3.0)])
+    assert Normal(3.0, SCALES).log_prob(WEIGHTS).item() == pytest.approx(normal, abs=1e-12)
+    laplace = sum(-abs(w) / s - math.log(2 * s) for s, w in [(1.5, 0.5), (1.5, -2.0), (1.5, 0.1), (6.0, 3.0)])
+    assert Laplace(3.0, SCALES).log_prob(WEIGHTS).item() == pytest.approx(laplace, abs=1e-12)
+    nu = 5.0
+    constant = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
+    student = sum(constant - math.log(s) - (nu + 1) / 2 * math.log1p((w / s) ** 2 / nu)
+                  for s, w in [(1.5, 0.5), (1.5, -2.0), (1.5, 0.1), (6.0, 3.0)])
+    assert StudentT(3.0, SCALES, degrees=nu).log_prob(WEIGHTS).item() == pytest.approx(student, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+@pytest.mark.parametrize("scales", [None, SCALES])
+def test_contract_gradients_are_added_and_scaled(name, scales):
+    prior = PRIORS[name](0.7, scales)
+    weights = {n: w.clone().requires_grad_() for n, w in WEIGHTS.items()}
+    (-prior.log_prob(weights)).backward()
+    expected = {n: 10 + 0.25 * w.grad for n, w in weights.items()}
+    for w in weights.values():
+        w.grad.fill_(10)
+    prior.add_gradient(weights, 0.25)
+    for n, w in weights.items():
+        assert (w.grad - expected[n]).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_bad_scales(name):
+    for scale in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="scale must be positive"):
+            PRIORS[name](scale)
+    with pytest.raises(ValueError, match="degrees must be positive"):
+        StudentT(degrees=0.0)
+
+
+def test_schedules():
+    falling = exponential_then_constant(2.0, 3.0, 10)
+    assert [falling(0), falling(5), falling(10), falling(99)] == pytest.approx(
+        [2, 2 * math.exp(-1.5), 2 * math.exp(-3), 2 * math.exp(-3)])
+    assert polynomial(2.0, offset=4.0, power=1.0)(12) == pytest.approx(0.5)
+    assert [ramp(0.6, 4, 3)(t) for t in (0, 3, 4, 5, 6, 7)] == pytest.approx([0, 0, 0.2, 0.4, 0.6, 0.6])
+    cycle = Cyclical(0.3, 10, exploration=0.6)
+    assert [cycle(0), cycle(5), cycle(10)] == pytest.approx([0.3, 0.15, 0.3]) and cycle(9) > 0
+    assert [cycle.samples(t) for t in (0, 5, 6, 9, 10, 16)] == [False, False, True, True, False, True]
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda: polynomial(1.0, offset=0.0), "offset must be positive"), (lambda: polynomial(1.0, power=0.5), "power must be"),
+    (lambda: Cyclical(1.0, 1), "length must be at least 2"), (lambda: Cyclical(1.0, 5, 1.0), "exploration must be"),
+])
+def test_bad_schedules(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
