@@ -49,28 +49,33 @@ def sghmc_step(
         position: θ, any shape, overwritten.
         momentum: v, the displacement of the last step, same shape, overwritten.
         gradient: Of U, divided by gradient_scale, same shape.
-        noise: ξ, standard normal, same shape; overwritten. None where the noise variance is 0.
+        noise: ξ, standard normal, same shape; None where the noise variance is 0.
         preconditioner: C > 0, same shape, constant while samples are collected.
 
     The chain's stationary density is exp(-U(θ)/T) up to the discretisation that `stationary_moments` states.
     """
-    drive = gradient if preconditioner is None else gradient * preconditioner
-    if noise is not None:
-        noise.mul_(math.sqrt(noise_variance(eta, alpha, temperature, beta_hat, scheme)))
-        if preconditioner is not None:
-            noise.mul_(preconditioner.sqrt())
+    deviation = math.sqrt(noise_variance(eta, alpha, temperature, beta_hat, scheme)) if noise is not None else 0.0
     if scheme == "symplectic":
-        momentum.mul_(1 - alpha).add_(drive, alpha=-eta * gradient_scale)
+        momentum.mul_(1 - alpha)
+        _kick(momentum, gradient, -eta * gradient_scale, preconditioner)
         if noise is not None:
-            momentum.add_(noise)
+            _kick(momentum, noise, deviation, None if preconditioner is None else preconditioner.sqrt())
         position.add_(momentum)
     else:
-        momentum.add_(drive, alpha=-eta * gradient_scale)
+        _kick(momentum, gradient, -eta * gradient_scale, preconditioner)
         position.add_(momentum, alpha=0.5)
         momentum.mul_(1 - alpha)
         if noise is not None:
-            momentum.add_(noise)
+            _kick(momentum, noise, deviation, None if preconditioner is None else preconditioner.sqrt())
         position.add_(momentum, alpha=0.5)
+
+
+def _kick(momentum: torch.Tensor, force: torch.Tensor, factor: float, metric: torch.Tensor | None) -> None:
+    """momentum += factor · metric · force, in one pass."""
+    if metric is None:
+        momentum.add_(force, alpha=factor)
+    else:
+        momentum.addcmul_(force, metric, value=factor)
 
 
 def noise_variance(eta: float, alpha: float, temperature: float, beta_hat: float, scheme: str) -> float:
@@ -131,6 +136,7 @@ class SGHMC(torch.optim.Optimizer):
         self.scheme = scheme
         self.frozen = False
         self.steps = 0
+        self._scratch: dict[tuple, torch.Tensor] = {}
         defaults = dict(
             eta=eta, alpha=alpha, temperature=temperature, beta_hat=beta_hat, gradient_scale=gradient_scale
         )
@@ -207,10 +213,7 @@ class SGHMC(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(parameter)
                 if self.rule is not None and not self.frozen:
                     self.rule.update(state, parameter.grad)
-                noise = None
-                if noisy:
-                    noise = torch.randn(parameter.shape, generator=self.generator, device=parameter.device,
-                                        dtype=parameter.dtype)
+                noise = self._noise(parameter) if noisy else None
                 sghmc_step(parameter, state["momentum"], parameter.grad, noise, scheme=self.scheme,
                            preconditioner=state.get("preconditioner"), **values)
         self.steps += 1
@@ -268,18 +271,25 @@ class SGHMC(torch.optim.Optimizer):
             )
         return values
 
+    def _noise(self, like: torch.Tensor) -> torch.Tensor:
+        """Standard normal of like's shape, in memory that the next call overwrites: fresh memory costs page faults."""
+        key = like.device, like.dtype
+        if key not in self._scratch or self._scratch[key].numel() < like.numel():
+            self._scratch[key] = torch.empty(like.numel(), device=like.device, dtype=like.dtype)
+        return self._scratch[key][: like.numel()].normal_(generator=self.generator).view(like.shape)
+
     def _check_gradients(self) -> None:
         for parameter in self._all_parameters():
             if parameter.grad is None:
                 raise InputError(f"{self._name(parameter)} has no gradient; call backward() first, or leave it out")
-        gradients = [parameter.grad for parameter in self._all_parameters()]
-        largest = torch.stack(torch._foreach_norm(gradients, ord=math.inf))  # one pass, one host read
-        if not largest.isfinite().all():
-            bad = next(p for p in self._all_parameters() if not p.grad.isfinite().all())
-            raise NonFiniteGradient(
-                f"{self._name(bad)} has a non-finite gradient at step {self.steps}; lower eta or clip the loss",
-                ~bad.grad.isfinite(),
-            )
+        # a sum is the cheapest pass that NaN and infinity survive; a finite overflow is told apart below
+        sums = torch.stack([parameter.grad.sum().double() for parameter in self._all_parameters()])
+        if sums.isfinite().all():
+            return
+        for parameter in self._all_parameters():
+            if not (finite := parameter.grad.isfinite()).all():
+                raise NonFiniteGradient(f"{self._name(parameter)} has a non-finite gradient at step {self.steps}; lower eta "
+                                        "or clip the loss", ~finite)
 
     def _fix_preconditioner(self, diagonals: list[torch.Tensor]) -> None:
         parameters = list(self._all_parameters())

@@ -1,0 +1,6 @@
+"""Speed, by name: (add_arguments(parser), run(arguments)), registered in a module imported here."""
+
+from bayesgan.benchmarks import sampler
+from bayesgan.benchmarks.registry import BENCHMARKS
+
+__all__ = ["BENCHMARKS", "sampler"]

@@ -1,0 +1,90 @@
+"""What a posterior knows about what it does not know: a small network on digits, sampled against optimised; accuracy,
+likelihood, calibration, and entropy on the digits against the same digits turned and against foreign images."""
+
+import argparse
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from bayesgan.data import DATA_SETS, DataOptions, to_float
+from bayesgan.errors import InputError
+from bayesgan.evaluation.classification import classification_figures, predictive_entropy, reliability
+from bayesgan.experiments.registry import EXPERIMENTS, save_results
+from bayesgan.files import write_atomically
+from bayesgan.randomness import keyed_generator
+from bayesgan.sampler import PosteriorSampler
+
+__all__ = ["run"]
+
+SEED = 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--labels", type=int, default=200, help="training images")
+    parser.add_argument("--draws", type=int, default=50, help="draws of each of 4 chains")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prints the table, writes results.json and uncertainty.png."""
+    data = DATA_SETS["digits"].load(DataOptions())
+    if not 10 <= arguments.labels <= len(data.train) or arguments.draws < 4:
+        raise InputError(f"--labels must be in 10..{len(data.train)} and --draws at least 4, got {arguments.labels} and "
+                         f"{arguments.draws}")
+    x, y = to_float(data.train[: arguments.labels]), data.train_labels[: arguments.labels]
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 50), nn.Tanh(), nn.Linear(50, 10))
+    shared = {"mean_loss": nn.functional.cross_entropy, "num_data": len(x), "engine": "vmap", "seed": SEED,
+              "predictive": lambda outputs: outputs.softmax(-1)}
+    posterior = PosteriorSampler(network, lr=0.1, friction=0.1, chains=4, burn_in=2000, thin=50, **shared)
+    posterior.run((x, y), arguments.draws, batch_size=min(100, len(x)))
+    optimum = PosteriorSampler(network, lr=0.1, friction=0.1, temperature=0.0, chains=1, burn_in=3999, thin=1, **shared)
+    optimum.run((x, y), 1, batch_size=min(100, len(x)))
+    print(posterior.diagnostics(to_float(data.test[:20])))
+
+    test = to_float(data.test)
+    cases = {"digits": test, "digits turned by 90°": test.rot90(1, (2, 3)), "foreign: shuffled pixels": shuffled(test)}
+    results, probabilities = {}, {}
+    print(f"\n{arguments.labels} labels{'':16}accuracy    NLL   Brier    ECE   entropy: " + ", ".join(cases))
+    for name, sampler in (("one optimum (T=0)", optimum), ("posterior (T=1)", posterior)):
+        probabilities[name] = {case: sampler.predict(images) for case, images in cases.items()}
+        figures = classification_figures(probabilities[name]["digits"], data.test_labels)
+        entropies = {case: predictive_entropy(p).mean().item() for case, p in probabilities[name].items()}
+        results[name] = {**figures.as_dict(), "entropy": entropies}
+        print(f"{name:25}    {figures.accuracy:.3f}  {figures.nll:.3f}   {figures.brier:.3f}  {figures.ece:.3f}   "
+              + "   ".join(f"{e:.2f}" for e in entropies.values()))
+    arguments.out_dir.mkdir(parents=True, exist_ok=True)
+    save_results(arguments.out_dir / "results.json", f"python -m bayesgan.experiments digits_uncertainty --labels "
+                 f"{arguments.labels} --draws {arguments.draws}", results)
+    figure = plot(probabilities, data.test_labels)
+    write_atomically(arguments.out_dir / "uncertainty.png", lambda path: figure.savefig(path, format="png"))
+    print(f"plot {arguments.out_dir / 'uncertainty.png'}")
+
+
+def shuffled(images: Tensor) -> Tensor:
+    """Pixels permuted in every image alike: the digits' brightness without their shapes."""
+    order = torch.randperm(images[0].numel(), generator=keyed_generator(SEED, "shuffle"))
+    return images.flatten(1)[:, order].view_as(images)
+
+
+def plot(probabilities: dict[str, dict[str, Tensor]], labels: Tensor) -> Figure:
+    """Reliability diagram, and histograms of the predictive entropy."""
+    figure = Figure(figsize=(4 * (1 + len(probabilities)), 3.6), dpi=100)
+    panels = figure.subplots(1, 1 + len(probabilities))
+    panels[0].plot([0, 1], [0, 1], c="0.7", lw=1)
+    for name, cases in probabilities.items():
+        confidence, share, accuracy = reliability(cases["digits"], labels)
+        filled = share > 0
+        panels[0].plot(confidence[filled], accuracy[filled], "o-", ms=3, label=name)
+    panels[0].set(xlabel="confidence", ylabel="accuracy", title="digits")
+    panels[0].legend()
+    for panel, (name, cases) in zip(panels[1:], probabilities.items()):
+        for case, values in cases.items():
+            panel.hist(predictive_entropy(values).numpy(), np.linspace(0, np.log(10), 30), density=True, alpha=0.5, label=case)
+        panel.set(xlabel="predictive entropy (nats)", title=name)
+    panels[-1].legend(fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+EXPERIMENTS.register("digits_uncertainty")((add_arguments, run))
