@@ -62,10 +62,13 @@ class Posterior:
         return samples
 
     def _ensemble(self, group: str, network: type, members: int) -> Ensemble:
-        loaded = [self._store.load(draw)[group] for draw in self.draws]
         sizes = networks_for(self.options, self.shape)
-        ensemble = Ensemble(lambda: network(sizes), members * len(loaded), device=self._device)
-        ensemble.load_state({name: torch.cat([state[name] for state in loaded]) for name in loaded[0]})
+        ensemble = Ensemble(lambda: network(sizes), members * len(self.draws), device=self._device)
+        for position, draw in enumerate(self.draws):  # one draw in memory at a time
+            rows = slice(position * members, (position + 1) * members)
+            stored = self._store.load(draw)[group]
+            for name, tensor in ensemble.state().items():
+                tensor[rows] = stored[name].to(tensor)
         return ensemble
 
 

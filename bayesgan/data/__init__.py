@@ -1,7 +1,8 @@
 """Data sets by name. A data set joins by one registration in a module imported here."""
 
 from bayesgan.data import arrays, bundled, colour, idx, pictures
+from bayesgan.data.bundled import GENERATED
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, to_bytes, to_float
 
-__all__ = ["DATA_SETS", "DataOptions", "Dataset", "to_bytes", "to_float", "arrays", "bundled", "colour", "idx",
+__all__ = ["DATA_SETS", "GENERATED", "DataOptions", "Dataset", "to_bytes", "to_float", "arrays", "bundled", "colour", "idx",
            "pictures"]

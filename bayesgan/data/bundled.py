@@ -7,8 +7,9 @@ from sklearn.datasets import load_digits
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
 from bayesgan.errors import InputError
 
-__all__ = ["GRID_SCALE", "gaussian_grid", "standardise"]
+__all__ = ["GENERATED", "GRID_SCALE", "gaussian_grid", "standardise"]
 
+GENERATED = ("digits", "synthetic", "gaussians25")  # no file is read for these
 GRID_SCALE = 2**0.5  # sd of the 25 modes' centres; gaussians25 is the grid divided by it
 
 

@@ -1,5 +1,6 @@
 """SVHN and CIFAR-10 from the files their authors publish, in plain formats: nothing is unpickled."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,9 @@ def svhn(options: DataOptions) -> Dataset:
         try:
             content = loadmat(path, variable_names=("X", "y"))
             images, labels = content["X"], content["y"].astype(np.int64).ravel() % 10  # the digit 0 is stored as 10
-        except (OSError, ValueError, KeyError, TypeError, NotImplementedError, MatReadError) as error:
+        except (OSError, ValueError, KeyError, TypeError, NotImplementedError, MatReadError, zlib.error) as error:
             raise InputError(f"{path} is not SVHN's matrix file ({error}); download it again") from None
-        if images.ndim != 4 or images.shape[3] != len(labels) or images.dtype != np.uint8:
+        if images.shape[:3] != (32, 32, 3) or images.shape[3:] != labels.shape or images.dtype != np.uint8:
             raise InputError(f"{path}: X must be (32, 32, 3, n) bytes for n labels, got {images.shape}; download again")
         parts += [images_tensor(images.transpose(3, 0, 1, 2), options.image_size), torch.from_numpy(labels)]
     return Dataset("svhn", parts[0], parts[2], parts[1], parts[3], tuple("0123456789"))

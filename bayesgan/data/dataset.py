@@ -77,6 +77,8 @@ class Dataset:
             raise InputError(f"classes of {self.name} are 0..{len(self.classes) - 1}, got {wrong[0]}")
         if len(set(classes)) < len(classes):
             raise InputError(f"--classes names a class twice: {classes}; name each once")
+        if empty := [c for c in classes if not (self.train_labels == c).any()]:
+            raise InputError(f"class {empty[0]} of {self.name} has no training data; leave it out of --classes")
         rename = torch.full((len(self.classes),), -1)
         rename[classes] = torch.arange(len(classes))
         parts = {}

@@ -41,14 +41,21 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def find_parts(folders: list[Path]) -> list[Path] | None:
-    """The four files in the first folder that has any; None when no folder has one."""
+    """The four files in the first folder that has them all; None when no folder has any.
+
+    Raises:
+        ValueError: If some folder has a part of them and none has all.
+    """
+    incomplete = None
     for folder in folders:
         found = [next((p for p in (folder / part, folder / f"{part}.gz") if p.is_file()), None) for part in PARTS]
-        if missing := [part for part, path in zip(PARTS, found) if path is None]:
-            if len(missing) < len(PARTS):
-                raise InputError(f"{folder} lacks {missing[0]}[.gz] while other parts are there; add it")
-            continue
-        return found
+        missing = [part for part, path in zip(PARTS, found) if path is None]
+        if not missing:
+            return found
+        if len(missing) < len(PARTS) and incomplete is None:
+            incomplete = f"{folder} lacks {missing[0]}[.gz] while other parts are there; add it"
+    if incomplete is not None:
+        raise InputError(incomplete)
     return None
 
 

@@ -1,5 +1,6 @@
 """Folders and zips of picture files: the user's own images, and the four-shapes set with its cache."""
 
+import hashlib
 import io
 import zipfile
 import zlib
@@ -22,15 +23,32 @@ SHAPES = ("circle", "square", "star", "triangle")
 
 
 def read_picture(content: bytes, name: str, image_size: int | None) -> np.ndarray:
-    """One picture as uint8 (H, W) if it is grey, else (H, W, 3); scaled to image_size x image_size if given."""
+    """One picture as uint8 (H, W) if it is grey, else (H, W, 3); scaled to image_size x image_size if given.
+
+    Transparent pixels are laid on white; 16-bit greys are scaled to 8 bits.
+    """
     try:
         with Image.open(io.BytesIO(content)) as picture:
-            picture = picture.convert("L" if picture.mode in ("1", "L", "I;16", "I") else "RGB")
+            picture = plain(picture)
             if image_size is not None and picture.size != (image_size, image_size):
                 picture = picture.resize((image_size, image_size), Image.Resampling.BOX)
             return np.asarray(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read the picture {name} ({error}); repair or remove it") from None
+
+
+def plain(picture: Image.Image) -> Image.Image:
+    """The picture in mode L or RGB."""
+    if picture.mode.startswith("I"):  # 16 bits, or 32 that hold 16
+        return Image.fromarray((np.asarray(picture).clip(0, 65_535) / 257).round().astype(np.uint8))
+    grey = picture.mode in ("1", "L", "LA", "La")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    if grey or picture.mode != "P":
+        return picture.convert("L" if grey else "RGB")
+    colours = np.asarray(picture.convert("RGB"))
+    return picture.convert("L" if (colours == colours[..., :1]).all() else "RGB")
 
 
 def read_pictures(names: list[str], read: Callable[[str], bytes], image_size: int | None) -> np.ndarray:
@@ -67,19 +85,26 @@ def picture_names(names: Iterable[str]) -> list[str]:
 
 
 def picture_source(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
-    """Names of the pictures under a folder or in a zip, and how to read one."""
+    """Names of the pictures under a folder or in a zip, and how to read one.
+
+    Raises:
+        ValueError: If there is no such place, it holds no pictures, or the zip is damaged.
+    """
     if path.is_dir():
         names = picture_names(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
         read = lambda name: (path / name).read_bytes()  # noqa: E731
     elif zipfile.is_zipfile(path):
-        archive = zipfile.ZipFile(path)  # its reads are safe from several threads
+        try:
+            archive = zipfile.ZipFile(path)  # its reads are safe from several threads
+        except zipfile.BadZipFile as error:
+            raise InputError(f"{path} is a damaged zip ({error}); download it again") from None
         names = picture_names(archive.namelist())
 
         def read(name: str) -> bytes:
             try:
                 return archive.read(name)
-            except (zipfile.BadZipFile, zlib.error) as error:
-                raise InputError(f"{path} is corrupted at {name} ({error}); download it again") from None
+            except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+                raise InputError(f"{path} cannot be read at {name} ({error}); download it again, or unpack it") from None
     elif path.exists():
         raise InputError(f"{path} is neither a folder of pictures nor a complete zip of them; download it again")
     else:
@@ -122,7 +147,7 @@ def four_shapes(options: DataOptions) -> Dataset:
                          f"{', '.join(SHAPES)}")
     size = options.image_size
     cache = options.cache_path / f"four_shapes_{size or 'full'}.npz"
-    stamp = f"{source.resolve()} {source.stat().st_size} {source.stat().st_mtime_ns} {len(names)}"
+    stamp = fingerprint(source, names)
     images = read_cache(cache, stamp)
     if images is None:
         print(f"four_shapes: decoding {len(names)} pictures from {source} once, into {cache}", flush=True)
@@ -135,12 +160,19 @@ def four_shapes(options: DataOptions) -> Dataset:
 DATA_SETS.register("four_shapes")(DataSource(four_shapes, {}))
 
 
+def fingerprint(source: Path, names: list[str]) -> str:
+    """Changes whenever a picture is added, moved, edited or removed."""
+    files = [source / name for name in names] if source.is_dir() else [source]
+    marks = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr(marks).encode()).hexdigest()
+
+
 def read_cache(cache: Path, stamp: str) -> np.ndarray | None:
     """The cached images if they were made from this very source."""
     try:
         with np.load(cache, allow_pickle=False) as stored:
             return stored["images"] if str(stored["source"]) == stamp else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None  # absent, or damaged: it is made again
 
 

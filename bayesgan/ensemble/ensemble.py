@@ -16,7 +16,7 @@ __all__ = ["Ensemble"]
 class Ensemble:
     """`members` copies of one network with weights and normalisation statistics of their own.
 
-    Initial weights are He et al. 2015 (weights N(0, 2/fan-in), biases 0), which is a draw from the default prior.
+    Initial weights are He et al. 2015: N(0, 2/fan-in), biases 0.
 
     Args:
         build: Makes the network; called on the meta device, so its own initialisation is not run.

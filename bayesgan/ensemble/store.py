@@ -36,7 +36,7 @@ class SampleStore:
             return []
         try:
             return json.loads(index.read_text())["draws"]
-        except (json.JSONDecodeError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{index} is not an index of draws ({error}); restore it or run again") from None
 
     def add(self, groups: dict[str, dict[str, Tensor]], step: int, temperature: float) -> None:

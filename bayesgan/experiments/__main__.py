@@ -18,6 +18,6 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     try:
         EXPERIMENTS[arguments.name][1](arguments)
-    except InputError as error:
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

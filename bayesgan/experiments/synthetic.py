@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from bayesgan.data import Dataset
+from bayesgan.ensemble import SampleStore
 from bayesgan.errors import InputError
 from bayesgan.evaluation.clusters import cluster_shares, plane_divergence
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
@@ -17,10 +18,11 @@ from bayesgan.files import write_atomically
 from bayesgan.posterior import load_posterior
 from bayesgan.training.command import main
 from bayesgan.training.options import load_data, resolve
+from bayesgan.training.run_folder import RunFolder
 
 __all__ = ["run"]
 
-METHODS = {"Bayesian GAN, J=10": [], "ML GAN": ["--ml"]}
+METHODS = {"Bayesian GAN, J=10": {}, "ML GAN": {"ml": True}}
 SAMPLES = 8000  # as many as real training points
 
 
@@ -42,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         results[method] = []
         for seed in range(arguments.seeds):
             place = arguments.out_dir / method.split()[0].lower() / f"seed{seed}"
-            folder = trained(place, [*(f"--{k}={v}" for k, v in flags.items()), f"--random_seed={seed}", *extra])
+            folder = trained(place, {**flags, "random_seed": seed, **extra})
             drawn = load_posterior(folder).sample(SAMPLES, seed)
             samples.setdefault(method, drawn)
             results[method].append(figures(drawn, data))
@@ -59,14 +61,24 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"figures {arguments.out_dir / 'results.json'}, plot {arguments.out_dir / 'coverage.png'}")
 
 
-def trained(place: Path, flags: list[str]) -> Path:
-    """The run in `place`, trained or resumed first if it is not complete."""
+def trained(place: Path, given: dict) -> Path:
+    """The run with these options in `place`, trained or resumed first if it is not complete.
+
+    Raises:
+        ValueError: If `place` holds a run with other options, or training fails.
+    """
     runs = sorted(place.glob("bgan_*"))
-    if runs and (runs[-1] / "samples" / "posterior.png").exists():  # written last
-        return runs[-1]
+    if runs:
+        stored, wanted = RunFolder.open(runs[-1]).options(), resolve({**given, "out_dir": place})[0]
+        if wrong := [k for k, v in vars(wanted).items() if getattr(stored, k) != v]:
+            raise InputError(f"{runs[-1]} was made with another {wrong[0]}; name another --out_dir")
+        if runs[-1].joinpath("posterior", "index.json").exists() and (
+                SampleStore(runs[-1] / "posterior").draws[-1]["step"] == wanted.train_iter):
+            return runs[-1]
+    flags = [f"--{k}" if v is True else f"--{k}={v}" for k, v in given.items()]
     code = main(["--resume", str(runs[-1])] if runs else [*flags, f"--out_dir={place}"])
     if code:
-        raise InputError(f"the run in {place} ended with code {code}; remove the folder to try again")
+        raise InputError(f"the run in {place} ended with code {code}, for the reason above")
     return sorted(place.glob("bgan_*"))[-1]
 
 

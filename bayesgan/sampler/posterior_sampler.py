@@ -139,6 +139,8 @@ class PosteriorSampler:
         self.step = 0
         self.draws: list[Draw] = []
         self.store = SampleStore(Path(folder)) if folder is not None else None
+        if self.store is not None and self.store.draws:
+            raise InputError(f"{folder} already holds {len(self.store.draws)} draws; name a new folder")
         self.settings = {
             "num_data": num_data, "friction": friction, "temperature": temperature, "beta_hat": beta_hat, "scheme": scheme,
             "preconditioner": preconditioner, "chains": chains, "burn_in": burn_in, "thin": thin, "seed": seed,

@@ -15,8 +15,9 @@ ADAPTING = 1e-8  # Adam's epsilon
 class RMSprop:
     """C = 1 / (sqrt(V) + eps), V the bias-corrected running mean of the squared gradient (Tieleman & Hinton 2012).
 
-    At temperature 0 this makes SGHMC with friction alpha the Adam update with beta1 = 1 - alpha and step size
-    eta / alpha. While it adapts, eps is tiny, as in Adam; from the freeze on it is `floor`.
+    At temperature 0 this makes SGHMC RMSprop with momentum 1 - alpha: close to Adam with beta1 = 1 - alpha and step
+    size eta / alpha, but each gradient is scaled by the C of its own step. While it adapts, eps is Adam's; from the
+    freeze on it is `floor`.
 
     Args:
         decay: Weight of the past in V.

@@ -98,7 +98,8 @@ class SGHMC(torch.optim.Optimizer):
         alpha: Friction in (0, 1], 1 - momentum.
         temperature: T >= 0, the target is exp(-U/T); a number or a function of the step number. 0 injects no
             noise: SGD with momentum.
-        beta_hat: Estimate eta/2 · V of the gradient noise's own contribution, V its variance per weight.
+        beta_hat: Estimate eta/2 · V of the gradient noise's own contribution, V its variance per weight (C · V with a
+            preconditioner C).
         preconditioner: None; "rmsprop" or an `RMSprop`, adapted at every step until `freeze_preconditioner()`; or
             a list of positive tensors, one a parameter, used as they are.
         scheme: "symplectic" or "baoa".

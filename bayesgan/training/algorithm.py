@@ -19,7 +19,7 @@ from bayesgan.training.options import Options
 
 __all__ = ["Losses", "Trainer", "latent_draw", "networks_for"]
 
-REMEDY = "lower --lr, or sample colder with --temperature"
+REMEDY = "start a run with a lower --lr or --temperature"
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Trainer:
     def step(self) -> Losses:
         """One iteration: fakes once, all discriminators, then all generators against the moved discriminators."""
         options = self.options
-        if self.iteration == options.burn_in:
+        if self.iteration == options.burn_in and options.temperature > 0:
             for sampler in self.samplers.values():
                 sampler.freeze_preconditioner()
         latent = latent_draw(options.generators, options.gen_batch, options.z_dim, self.random("latent"))
@@ -114,7 +114,6 @@ class Trainer:
         fake = torch.stack([
             pool[torch.randperm(len(pool), generator=choice, device=self.device)[:count]] for _ in range(len(real))
         ])  # (K, F, ...)
-        # one pass over both, so that batch statistics are those of the mixture the discriminator judges
         logits, _ = self.discriminators.forward(torch.cat([real, fake], 1), train=True)
         scores = real_score(logits)  # (K, B + F)
         losses = self.objective.discriminator(scores[:, : real.shape[1]], scores[:, real.shape[1]:])  # (K,)

@@ -15,7 +15,7 @@ from bayesgan.posterior import load_posterior
 from bayesgan.training.algorithm import Trainer
 from bayesgan.training.loop import SHOWN, Stopped, train
 from bayesgan.training.options import Options, add_flags, load_data, resolve
-from bayesgan.training.run_folder import RunFolder
+from bayesgan.training.run_folder import RunFolder, describe_data
 
 __all__ = ["main"]
 
@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit code: 0 done, 2 bad input, 3 diverged, 130 stopped by the user."""
+    """Runs the command line; returns the exit code: 0 done, 2 bad input or no room, 3 diverged, 130 stopped by the user."""
     arguments = sys.argv[1:] if arguments is None else arguments
     # saturated outputs make subnormal gradients, on which CPU convolutions are 15 times slower; threads started later
     # inherit the setting, so it comes before any arithmetic
@@ -44,6 +44,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: cannot read or write {error.filename or 'a file'} ({error.strerror or error}); what was saved "
               "before is intact", file=sys.stderr)
         return 2
+    except Diverged as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "alloc" in str(error)):
+            raise
+        print("error: out of memory; use fewer or smaller networks (--num_gen, --num_mcmc, --df_dim), a smaller "
+              "--batch_size or --image_size; what was saved before is intact", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; what was saved before is intact", file=sys.stderr)
+        return 130
 
 
 def run(arguments: list[str]) -> int:
@@ -75,16 +87,18 @@ def run(arguments: list[str]) -> int:
     trainer = Trainer(options, data, device)
     print(describe(trainer), flush=True)
     if resume is not None:
-        state = folder.load_checkpoint(device)
-        if state is not None:
-            trainer.load_state_dict(state)
+        if (found := describe_data(options, data)) != folder.config["data"]:
+            wrong = [f"{k} {folder.config['data'].get(k)} (found {v})" for k, v in found.items()
+                     if folder.config["data"].get(k) != v]
+            raise InputError(f"the run was trained on other data: {', '.join(wrong)}; name its data with --data_path")
+        checkpoint = folder.load_checkpoint(trainer)
         if trainer.iteration >= options.train_iter:
             raise InputError(f"{resume} has done its {trainer.iteration} iterations; add some with --train_iter")
-        print(f"resuming {resume} at iteration {trainer.iteration}")
+        print(f"resuming {resume} at iteration {trainer.iteration}, from {checkpoint or 'the start'}")
     if dry_run:
         seconds = timed_step(trainer)
-        print(f"dry run: {seconds:.2f} s per iteration, about {seconds * options.train_iter / 60:.1f} minutes in all; "
-              "nothing was written")
+        left = options.train_iter - trainer.iteration
+        print(f"dry run: {seconds:.2f} s per iteration, about {seconds * left / 60:.1f} minutes; no run was written")
         return 0
     if resume is not None:
         folder.resumed(options, arguments)
@@ -95,8 +109,9 @@ def run(arguments: list[str]) -> int:
     try:
         train(trainer, folder)
     except Diverged as error:
-        print(f"error: {error}; the last good checkpoint is {folder.path / 'checkpoints' / 'last.pt'}", file=sys.stderr)
-        return 3
+        last = folder.path / "checkpoints" / "last.pt"
+        raise Diverged(f"{error}; " + (f"the last good checkpoint is {last}" if last.exists() else
+                                       "no checkpoint had been written, --n_save says when")) from None
     except Stopped:
         print(f"stopped after iteration {trainer.iteration}; go on with: --resume {folder.path}")
         return 130
@@ -115,9 +130,13 @@ def continued(folder: RunFolder, given: dict) -> Options:
              if k not in CHANGEABLE and v != getattr(stored, k)]
     if wrong:
         raise InputError(f"a resumed run keeps its options, got {', '.join(wrong)}; leave them out or start a new run")
-    options = dataclasses.replace(stored, **{k: v for k, v in given.items() if k in CHANGEABLE})
-    resolve({k: v for k, v in vars(options).items() if v is not None})  # the ranges, as for a new run
-    return options
+    changes = {k: v for k, v in given.items() if k in CHANGEABLE}
+    if "device" in changes:
+        changes.setdefault("gpu_id", None)
+    elif "gpu_id" in changes:
+        changes["device"] = "cuda"
+    options = dataclasses.replace(stored, **changes)
+    return resolve({k: v for k, v in vars(options).items() if v is not None})[0]
 
 
 def pick_device(options: Options) -> torch.device:

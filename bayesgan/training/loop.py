@@ -36,7 +36,7 @@ def train(trainer: Trainer, folder: RunFolder) -> None:
     first_draw = options.burn_in + options.ramp
     progress = Progress(trainer.iteration, options.train_iter)
     history: list[Losses] = []
-    with asked_to_stop() as stop, SummaryWriter(folder.path / "tensorboard", purge_step=trainer.iteration) as writer:
+    with asked_to_stop() as stop, SummaryWriter(folder.path / "tensorboard", purge_step=trainer.iteration + 1) as writer:
         while trainer.iteration < options.train_iter:
             history.append(trainer.step())
             done = trainer.iteration

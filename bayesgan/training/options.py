@@ -2,21 +2,21 @@
 
 import argparse
 import dataclasses
-import math
 import typing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bayesgan.data import DATA_SETS, DataOptions, Dataset
+from bayesgan.data import DATA_SETS, GENERATED, DataOptions, Dataset
 from bayesgan.ensemble import ENGINES
 from bayesgan.errors import InputError
 from bayesgan.networks import NETWORKS
 from bayesgan.objectives import OBJECTIVES
 
-__all__ = ["Options"]
+__all__ = ["Options", "add_flags", "load_data", "resolve"]
 
 COUPLINGS = {"mixture": "each generator against one random discriminator a step", "full": "all pairs, Algorithm 1 literally"}
-OPTIMIZERS = {"adam": "RMS-preconditioned, Adam at temperature 0", "sgd": "plain, SGD with momentum at temperature 0"}
+OPTIMIZERS = {"adam": "Adam's close relative, RMSprop with momentum; its preconditioner is kept for sampling",
+              "sgd": "SGD with momentum; no preconditioner"}
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -64,10 +64,10 @@ class Options:
     ramp: int | None = option(None, "iterations over which the temperature rises (default: a tenth of those after burn_in)")
     thin: int | None = option(None, "iterations between collected draws (default: keep draws, evenly spread)")
     keep: int = option(10, "collected draws kept on disk, the newest")
-    lr: float = option(0.0005, "learning rate of SGD with momentum 1 - friction; Adam's is lr / friction")
+    lr: float = option(0.0005, "learning rate of SGD with momentum 1 - friction; lr / friction compares with Adam's")
     lr_decay: float = option(1.0, "lr falls by exp(-lr_decay) in burn-in, then stays")
     optimizer: str = option("adam", "what SGHMC is at temperature 0", OPTIMIZERS)
-    floor: float = option(1e-3, "adam: added to the root mean square gradient that divides the step")
+    floor: float = option(1e-3, "adam: added, when sampling starts, to the root mean square gradient that divides the step")
     # running
     n_save: int = option(100, "iterations between results, checkpoints and image grids")
     log_every: int = option(50, "iterations between progress lines")
@@ -99,14 +99,29 @@ class Options:
 
 ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0}
 
-# flag -> (lowest allowed value, why)
-LEAST = {
-    "num_gen": 1, "num_disc": 1, "num_mcmc": 1, "batch_size": 1, "gen_batch_size": 1, "z_dim": 1, "gf_dim": 1,
-    "df_dim": 1, "num_layers": 1, "train_iter": 1, "burn_in": 0, "ramp": 0, "thin": 1, "keep": 1, "n_save": 1, "log_every": 1,
-    "pseudo_count": 1, "x_dim": 1, "cluster_dim": 1, "temperature": 0, "lr_decay": 0, "random_seed": 0, "gpu_id": 0,
+# flag -> least and largest value; the largest are far beyond use, and stop typing errors before they fill the memory
+RANGES = {
+    **dict.fromkeys(("num_gen", "num_disc", "num_mcmc"), (1, 1000)),
+    **dict.fromkeys(("batch_size", "gen_batch_size", "z_dim", "gf_dim", "df_dim", "x_dim", "cluster_dim"), (1, 100_000)),
+    **dict.fromkeys(("train_iter", "thin", "keep", "n_save", "log_every", "pseudo_count"), (1, 10**9)),
+    **dict.fromkeys(("burn_in", "ramp"), (0, 10**9)),
+    "num_layers": (1, 20), "random_seed": (0, 2**63 - 1), "gpu_id": (0, 1000), "image_size": (8, 200),
+    "temperature": (0, 1e6), "lr_decay": (0, 50), "lr": (1e-12, 1e6), "prior_std": (1e-6, 1e6), "floor": (1e-12, 1e6),
 }
-POSITIVE = ("prior_std", "lr", "floor")
-IMAGE_SIZES = (8, 200)
+
+# flag -> where it has a meaning, and the test for it
+APPLIES = {
+    "x_dim": ("--dataset synthetic", lambda o: o.dataset == "synthetic"),
+    "cluster_dim": ("--dataset synthetic", lambda o: o.dataset == "synthetic"),
+    "cache_path": ("--dataset four_shapes", lambda o: o.dataset == "four_shapes"),
+    "data_path": ("data sets that are read from files", lambda o: o.dataset not in GENERATED),
+    "floor": ("--optimizer adam with a positive --temperature", lambda o: o.optimizer == "adam" and o.temperature > 0),
+    "ramp": ("a positive --temperature", lambda o: o.temperature > 0),
+    "thin": ("runs without --ml", lambda o: not o.ml),
+    "keep": ("runs without --ml", lambda o: not o.ml),
+    "pseudo_count": ("runs without --ml", lambda o: not o.ml),
+    "coupling": ("several discriminators or generators", lambda o: o.generators * o.discriminators > 1),
+}
 
 
 def resolve(given: dict) -> tuple[Options, list[str]]:
@@ -145,37 +160,35 @@ def resolve(given: dict) -> tuple[Options, list[str]]:
         values["device"] = "cuda"
     options = Options(**values)
     check_ranges(options)
-    burn_in = options.train_iter // 2 if options.burn_in is None else options.burn_in
-    if burn_in > options.train_iter:
-        raise InputError(f"--burn_in must be at most train_iter {options.train_iter}, got {burn_in}; raise --train_iter")
-    ramp = (options.train_iter - burn_in) // 10 if options.ramp is None else options.ramp
+    notes += [f"--{name} changes nothing here: it is for {where}" for name, (where, applies) in APPLIES.items()
+              if name in given and not applies(options)]
+    burn_in = max(1, options.train_iter // 2) if options.burn_in is None else options.burn_in
+    ramp = max(0, options.train_iter - burn_in) // 10 if options.ramp is None else options.ramp
+    if options.temperature > 0 and burn_in + ramp >= options.train_iter:
+        raise InputError(f"--burn_in and --ramp must end before --train_iter {options.train_iter}, got {burn_in} + {ramp}: "
+                         "no iteration would sample; raise --train_iter, or set --temperature 0")
+    if options.temperature > 0 and options.optimizer == "adam" and burn_in == 0:
+        raise InputError("--burn_in must be at least 1 with --optimizer adam, got 0: its preconditioner adapts in burn-in")
     thin = options.thin or max(1, (options.train_iter - burn_in - ramp) // options.keep)
     return dataclasses.replace(options, burn_in=burn_in, ramp=ramp, thin=thin), notes
 
 
 def check_ranges(options: Options) -> None:
     """Raises InputError for the first number outside its range."""
-    for name, least in LEAST.items():
+    for name, (least, largest) in RANGES.items():
         value = getattr(options, name)
-        if value is not None and not value >= least:
-            raise InputError(f"--{name} must be at least {least}, got {value}")
-    for name in (*POSITIVE, "temperature", "lr_decay"):
-        value = getattr(options, name)
-        if not math.isfinite(value) or (name in POSITIVE and value <= 0):
-            raise InputError(f"--{name} must be positive and finite, got {value}; the default is {getattr(Options, name)}")
+        if value is not None and not least <= value <= largest:
+            raise InputError(f"--{name} must be in {least}..{largest}, got {value}")
     if not 0 < options.friction <= 1:
         raise InputError(f"--friction must be in (0, 1], got {options.friction}; it is 1 - momentum")
-    low, high = IMAGE_SIZES
-    if options.image_size is not None and not low <= options.image_size <= high:
-        raise InputError(f"--image_size must be in {low}..{high}, got {options.image_size}")
 
 
 def check_data(options: Options, data: Dataset) -> None:
     """Raises InputError where options and data do not fit together."""
-    low, high = IMAGE_SIZES
-    if data.is_images and not low <= data.shape[-1] <= high:
-        raise InputError(f"images must be {low}..{high} pixels a side, {data.name} has {data.shape[-1]}; "
-                         "scale them with --image_size")
+    low, high = RANGES["image_size"]
+    if data.is_images and (data.shape[1] != data.shape[2] or not low <= data.shape[1] <= high):
+        raise InputError(f"images must be square, {low}..{high} pixels a side, {data.name} has {data.shape[2]}x"
+                         f"{data.shape[1]}; scale them with --image_size")
     if not data.is_images and options.network_for(data) == "dcgan":
         raise InputError(f"--network dcgan needs images, {data.name} holds vectors; use --network mlp")
     if not data.is_images and options.image_size is not None:
@@ -202,7 +215,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         flags = list(dict.fromkeys([f"--{field.name}", f"--{field.name.replace('_', '-')}"]))
         choices = field.metadata["choices"]
         text = field.metadata["help"]
-        if choices is not None:
+        if isinstance(choices, dict):
+            text += "; " + "; ".join(f"{word}: {meaning}" for word, meaning in choices.items())
+        elif choices is not None:
             text += f"; one of: {', '.join(choices)}"
         if field.default is not None and field.default is not False:
             text += f" (default: {field.default})"

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import hashlib
 import json
 import pprint
 import subprocess
@@ -23,7 +24,7 @@ from bayesgan.files import write_atomically
 from bayesgan.training.algorithm import Losses, Trainer
 from bayesgan.training.options import Options
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "describe_data"]
 
 
 class RunFolder:
@@ -47,21 +48,18 @@ class RunFolder:
         name = f"bgan_{options.dataset}_{int(time.time())}"
         try:
             options.out_dir.mkdir(parents=True, exist_ok=True)
-            for attempt in range(1000):
-                path = options.out_dir / (name if attempt == 0 else f"{name}_{attempt}")
-                try:
-                    path.mkdir()
-                    break
-                except FileExistsError:
-                    continue
+            path, attempt = options.out_dir / name, 0
+            while path.exists():
+                attempt += 1
+                path = options.out_dir / f"{name}_{attempt}"
+            path.mkdir()
         except OSError as error:
             raise InputError(f"--out_dir must be a folder that can be written, got {options.out_dir} "
                              f"({error.strerror}); name another") from None
         config = {
             "format": 1,
             "options": as_json(options),
-            "data": {"shape": list(data.shape), "network": options.network_for(data), "classes": list(data.classes),
-                     "train": len(data.train), "test": len(data.test)},
+            "data": describe_data(options, data),
             "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__,
                          "numpy": np.__version__, "scikit-learn": sklearn.__version__},
             "git_commit": git_commit(),
@@ -82,16 +80,18 @@ class RunFolder:
         file = Path(path) / "config.json"
         try:
             config = json.loads(file.read_text())
-            config["options"], config["data"]["shape"]  # noqa: B018 what every reader needs
-            return cls(Path(path), config)
-        except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            config["data"]["shape"], config["commands"]  # noqa: B018 what every reader needs
+            folder = cls(Path(path), config)
+            folder.options()
+            return folder
+        except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{path} is not a run folder: {file} is missing or damaged ({error}); "
                              "name a folder like runs/bgan_digits_1700000000") from None
 
     def options(self) -> Options:
         """The run's options as they were resolved."""
         known = {field.name: field for field in dataclasses.fields(Options)}
-        values = {name: value for name, value in self.config["options"].items() if name in known}
+        values = {name: self.config["options"][name] for name in known}
         return Options(**{n: Path(v) if known[n].type is Path else v for n, v in values.items()})
 
     def resumed(self, options: Options, command: list[str]) -> None:
@@ -130,31 +130,39 @@ class RunFolder:
         """checkpoints/last.pt, the one before it kept as previous.pt."""
         folder = self.path / "checkpoints"
         folder.mkdir(exist_ok=True)
-        last, previous = folder / "last.pt", folder / "previous.pt"
+        new = folder / "new.pt"
+        write_atomically(new, lambda path: torch.save(trainer.state_dict(), path))
+        if (folder / "last.pt").exists():
+            (folder / "last.pt").replace(folder / "previous.pt")
+        new.replace(folder / "last.pt")
 
-        def write(path: Path) -> None:
-            torch.save(trainer.state_dict(), path)
-            if last.exists():
-                last.replace(previous)
+    def load_checkpoint(self, trainer: Trainer) -> str | None:
+        """Loads the newest checkpoint that can be read into `trainer`.
 
-        write_atomically(last, write)
+        A damaged last.pt is removed, so that it never takes the place of the good previous.pt.
 
-    def load_checkpoint(self, device: torch.device) -> dict | None:
-        """The newest readable checkpoint; None where the run has not written one yet.
+        Returns:
+            The checkpoint's name; None where the run has not written one yet.
 
         Raises:
             ValueError: If there are checkpoints and none can be read.
         """
         failures = []
-        for name in ("last.pt", "previous.pt"):
+        for name in ("new.pt", "last.pt", "previous.pt"):
             path = self.path / "checkpoints" / name
-            if path.exists():
-                try:
-                    return torch.load(path, map_location=device, weights_only=True)
-                except Exception as error:  # torch raises many kinds for a damaged file
-                    failures.append(f"{path} ({str(error).splitlines()[0]})")
+            if not path.exists():
+                continue
+            try:
+                trainer.load_state_dict(torch.load(path, map_location=trainer.device, weights_only=True))
+            except Exception as error:  # torch raises many kinds for a damaged file
+                failures.append((path, str(error).splitlines()[0] if str(error) else type(error).__name__))
+                continue
+            for damaged, _ in failures:
+                damaged.unlink()
+            return name
         if failures:
-            raise InputError(f"no checkpoint can be read: {'; '.join(failures)}; start the run anew")
+            raise InputError("no checkpoint can be read: " + "; ".join(f"{path} ({why})" for path, why in failures)
+                             + "; start the run anew")
         return None
 
     def _write_config(self) -> None:
@@ -162,6 +170,15 @@ class RunFolder:
 
     def _write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, lambda path: path.write_text(text))
+
+
+def describe_data(options: Options, data: Dataset) -> dict:
+    """What tells one data set from another, checksum of the training data included."""
+    return {
+        "shape": list(data.shape), "network": options.network_for(data), "classes": list(data.classes),
+        "train": len(data.train), "test": len(data.test),
+        "checksum": hashlib.sha256(data.train.cpu().numpy().tobytes()).hexdigest()[:16],
+    }
 
 
 def as_json(options: Options) -> dict:

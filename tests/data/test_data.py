@@ -261,6 +261,63 @@ def test_an_unreadable_picture_is_named(tmp_path, content):
         load("image_folder", tmp_path)
 
 
+def pictures_of(folder, make):
+    folder.mkdir()
+    for n in range(4):
+        make().save(folder / f"{n}.png")
+    return load("image_folder", folder)
+
+
+def test_deep_transparent_and_palette_pictures(tmp_path):
+    ramp16 = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
+    deep = pictures_of(tmp_path / "deep", lambda: Image.fromarray(ramp16))
+    assert deep.shape == (1, 16, 16) and deep.train[0].flatten().tolist() == list(range(256))
+    clear = np.zeros((9, 9, 4), np.uint8)
+    clear[2:4, 2:4] = (255, 0, 0, 255)
+    laid = pictures_of(tmp_path / "clear", lambda: Image.fromarray(clear)).train[0]
+    assert laid[:, 0, 0].tolist() == [255, 255, 255] and laid[:, 2, 2].tolist() == [255, 0, 0]
+    grey_alpha = pictures_of(tmp_path / "grey", lambda: Image.fromarray(clear).convert("LA"))
+    assert grey_alpha.shape == (1, 9, 9) and grey_alpha.train[0, 0, 0, 0] == 255
+    palette = pictures_of(tmp_path / "palette", lambda: Image.fromarray(np.eye(9, dtype=np.uint8) * 200).convert("P"))
+    assert palette.shape == (1, 9, 9) and palette.train.max() == 200
+
+
+def test_an_edited_or_moved_picture_is_noticed(tmp_path):
+    write_pictures(tmp_path / "shapes", SHAPES)
+    before = load("four_shapes", tmp_path)
+    (tmp_path / "shapes" / "star" / "0.png").rename(tmp_path / "shapes" / "circle" / "10.png")
+    after = load("four_shapes", tmp_path)
+    assert torch.cat([after.train_labels, after.test_labels]).bincount().tolist() == [11, 10, 9, 10]
+    assert not torch.equal(before.train, after.train)
+
+
+def test_zips_that_cannot_be_read(tmp_path):
+    path = tmp_path / "mine.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("0.png", picture())
+    content = bytearray(path.read_bytes())
+    path.write_bytes(content[:content.index(b"PK\x01\x02")] + b"junk" + content[content.index(b"PK\x01\x02") + 4:])
+    with pytest.raises(ValueError, match="mine.zip is a damaged zip"):
+        load("image_folder", path)
+    content[content.index(b"PK\x01\x02") + 10] = 99  # a compression method nobody knows
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="mine.zip cannot be read at 0.png"):
+        load("image_folder", path)
+
+
+def test_an_incomplete_folder_does_not_hide_a_complete_one(tmp_path):
+    write_idx(tmp_path)
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    (tmp_path / "MNIST" / "raw" / PARTS[0]).write_bytes(b"cut short")
+    assert len(load("mnist", tmp_path).train) == 30
+
+
+def test_a_class_without_data_is_refused(tmp_path):
+    np.savez(tmp_path / "mine.npz", x=np.random.default_rng(0).random((20, 8, 8)), y=np.arange(20) % 2 * 3)
+    with pytest.raises(ValueError, match="class 1 of npz has no training data"):
+        load("npz", tmp_path).only([1])
+
+
 def test_oblong_empty_and_absent_folders(tmp_path):
     with pytest.raises(ValueError, match="no pictures"):
         load("image_folder", tmp_path)
@@ -307,6 +364,8 @@ def test_npz_values_are_kept(tmp_path):
     for x in (grey, grey * 2 - 1, np.rint(grey * 255).astype(np.int64)):
         np.savez(tmp_path / "mine.npz", x=x)
         assert load("npz", tmp_path).train[0].flatten().tolist() == list(range(256))
+    np.savez(tmp_path / "mine.npz", x=grey > 0.5)
+    assert load("npz", tmp_path).train[0].flatten().tolist() == [0] * 128 + [255] * 128
 
 
 @pytest.mark.parametrize("arrays, words", [
@@ -314,6 +373,11 @@ def test_npz_values_are_kept(tmp_path):
     ({"x": np.ones((4, 8, 9))}, r"x must be .*got \(4, 8, 9\)"), ({"x": np.full((4, 8, 8), np.nan)}, "non-finite"),
     ({"x": np.full((4, 8, 8), 3.0)}, r"must lie in \[0, 1\]"), ({"x": np.full((4, 8, 8), 300)}, "must lie in 0..255"),
     ({"x": np.ones((4, 8, 8)), "y": np.ones(3, int)}, "y must be 4 class numbers"), ({"x": np.ones((1, 4))}, "at least 2"),
+    ({"x": np.array(3.0)}, "at least 2"), ({"x": np.ones((4, 0))}, "at least 2"), ({"x": np.ones((4, 0, 0))}, "at least 2"),
+    ({"x": np.array(["a", "b"])}, "x is not numbers"), ({"x": np.tri(4, 8, dtype=int)[None].repeat(2, 0)}, "must be"),
+    ({"x": np.tri(8, 8, dtype=int)[None].repeat(2, 0)}, "got only 0 and 1"),
+    ({"x": np.ones((4, 8, 8)), "y": np.array([0, 1, 2, 2**63 + 1], np.uint64)}, "y must be 4 class numbers"),
+    ({"x": np.array([[1.5e308, 0], [1.6e308, 1]])}, "overflows"),
 ])
 def test_bad_npz(tmp_path, arrays, words):
     np.savez(tmp_path / "mine.npz", **arrays)
@@ -324,6 +388,13 @@ def test_bad_npz(tmp_path, arrays, words):
 def test_a_file_that_is_no_npz(tmp_path):
     (tmp_path / "mine.npz").write_text(json.dumps([1]))
     with pytest.raises(ValueError, match="mine.npz is not a readable .npz"):
+        load("npz", tmp_path)
+    np.save(tmp_path / "mine.npy", np.ones(3))
+    with pytest.raises(ValueError, match="it is a single array"):
+        load("npz", tmp_path / "mine.npy")
+    with zipfile.ZipFile(tmp_path / "mine.npz", "w") as archive:
+        archive.writestr("x", b"not an array")
+    with pytest.raises(ValueError, match="x is not numbers"):
         load("npz", tmp_path)
     with pytest.raises(ValueError, match="found 0"):
         load("npz", tmp_path / "nowhere")

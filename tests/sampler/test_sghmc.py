@@ -146,16 +146,21 @@ def test_the_global_generator_is_not_touched():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_rmsprop_at_temperature_zero_is_adam():
-    """Constant gradients make Adam's first moment bias vanish: both move by lr · sign(g) once momentum is built up."""
-    theta = torch.zeros(3, dtype=torch.float64, requires_grad=True)
-    chain = SGHMC([theta], eta=0.5 * 0.01, alpha=0.5, temperature=0.0, preconditioner="rmsprop")
-    gradient = torch.tensor([5.0, -0.02, 300.0], dtype=torch.float64)
-    for _ in range(60):
+def test_rmsprop_at_temperature_zero_is_its_recursion():
+    """V ← decay V + (1-decay) g²;  v ← (1-alpha) v - eta g / (sqrt(V / (1-decay^t)) + 1e-8);  θ ← θ + v."""
+    eta, alpha, decay = 0.01, 0.3, 0.9
+    theta = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    chain = SGHMC([theta], eta, alpha, temperature=0.0, preconditioner=RMSprop(decay))
+    position, velocity, square = torch.zeros(3, 4, dtype=torch.float64)
+    source = torch.Generator().manual_seed(6)
+    for t in range(1, 40):
+        gradient = torch.randn(4, dtype=torch.float64, generator=source)
         theta.grad = gradient.clone()
-        before = theta.detach().clone()
         chain.step()
-    assert torch.allclose(theta.detach() - before, -0.01 * gradient.sign(), rtol=1e-5)
+        square = decay * square + (1 - decay) * gradient**2
+        velocity = (1 - alpha) * velocity - eta * gradient / ((square / (1 - decay**t)).sqrt() + 1e-8)
+        position = position + velocity
+        assert (theta.detach() - position).abs().max() < 1e-12
 
 
 def test_freezing_keeps_the_preconditioner_and_applies_the_floor():

@@ -102,6 +102,54 @@ def test_the_potentials_are_on_the_sum_scale_with_the_prior_added_once():
         assert (step - expected).abs().max() < 1e-6 * max(1.0, expected.abs().max() / one.options.lr), name
 
 
+def test_the_generators_potential_counts_pseudo_count_data_and_its_prior():
+    one = trainer(network="mlp", optimizer="sgd", prior_std=0.7, lr_decay=0.0, pseudo_count=37, num_disc=1)
+    before = {n: p.detach().clone() for n, p in one.generators.parameters.items()}
+    latent = torch.randn(3, 16, 4)
+    one._move_generators(one._real_batches(), one.generators.forward(latent, train=True))
+    copy = trainer(network="mlp", optimizer="sgd", prior_std=0.7, num_disc=1)
+    fakes = copy.generators.forward(latent, train=True)
+    logits, _ = copy.discriminators.forward(fakes.flatten(0, 1)[None], train=False)
+    mean = torch.nn.functional.softplus(-logits[0, :, 0]).unflatten(0, (3, 16)).mean(1)
+    (37 * mean.sum() - copy.priors["generator"].log_prob(copy.generators.parameters)).backward()
+    for name, p in one.generators.parameters.items():
+        expected = -one.options.lr / 37 * copy.generators.parameters[name].grad
+        assert (p.detach() - before[name] - expected).abs().max() < 1e-6 * max(1.0, expected.abs().max() / one.options.lr)
+
+
+def test_the_step_size_falls_in_burn_in_and_stays_while_sampling():
+    run = trainer(train_iter=40, burn_in=20, lr=0.01, lr_decay=2.0)
+    eta = run.samplers["generator"].param_groups[0]["eta"]
+    size = len(run.data.train)
+    assert eta(0) * size == pytest.approx(0.01) and eta(10) * size == pytest.approx(0.01 * 2.718281828 ** -1)
+    assert eta(20) == eta(39) == pytest.approx(0.01 * 2.718281828 ** -2 / size)
+
+
+def test_feature_matching_compares_with_the_real_features():
+    run = trainer(feature_matching=True, num_gen=1, num_disc=1, network="mlp")
+    real, fakes = run._real_batches(), run.generators.forward(torch.randn(1, 16, 4), train=True)
+    means = [run.discriminators.forward(x, train=False)[1].mean(1)[0] for x in (real, fakes)]
+    expected = ((means[0] - means[1]) ** 2).sum()
+    assert run._move_generators(real, fakes)[0].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_the_slope_penalty_is_weighted_by_ten():
+    run = trainer(wasserstein=True, num_disc=1)
+    seen = {}
+    run._apply = lambda role, ensemble, value, gradient=None: seen.update({role: value.item()})
+    run._slope_penalty = lambda real, fake: torch.tensor(3.0)
+    losses = run._move_discriminators(run._real_batches(), torch.zeros(3, 16, 1, 8, 8))
+    assert seen["discriminator"] == pytest.approx(losses.sum().item() + 30.0, rel=1e-5)
+
+
+def test_nothing_is_frozen_at_temperature_zero():
+    """A maximum-likelihood run optimises to the end as it began."""
+    run = trainer(ml=True)
+    for _ in range(12):
+        run.step()
+    assert not run.samplers["generator"].frozen and not run.samplers["discriminator"].frozen
+
+
 def test_phases():
     run = trainer(train_iter=20, burn_in=8, ramp=4, temperature=0.5)
     assert [run.temperature(t) for t in (0, 7, 8, 9, 11, 19)] == [0, 0, 0.125, 0.25, 0.5, 0.5]

@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 
 from bayesgan import load_posterior
+from bayesgan.data.pictures import SHAPES
+from bayesgan.ensemble import ENGINES
+from bayesgan.training.algorithm import Trainer, latent_draw
 from bayesgan.training.command import main
-from bayesgan.training.options import Options
+from bayesgan.training.options import Options, load_data, resolve
 from bayesgan.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -71,21 +75,55 @@ def test_the_posterior_samples(tmp_path):
         load_posterior(tmp_path / "nowhere")
 
 
-def test_stopped_and_resumed_equals_uninterrupted(tmp_path):
-    """A run cut in the middle and taken up again ends in the same weights, draws and results."""
-    whole = run(tmp_path / "whole")
-    cut = tmp_path / "cut"
-    # a run of 5 with the phases of 10 is what an interruption leaves
-    part = run(cut, "--train_iter", "5", "--burn_in", "5", "--ramp", "0", "--thin", "2")
-    config = read(part, "config.json")
-    config["options"] |= {k: read(whole, "config.json")["options"][k] for k in ("train_iter", "burn_in", "ramp", "thin")}
-    (part / "config.json").write_text(json.dumps(config))
+def test_crashed_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, capsys):
+    """A run that dies after a checkpoint and is taken up again ends in the same weights, draws and pictures."""
+    whole = run(tmp_path / "whole", "--save_samples")
+    step = Trainer.step
+
+    def dying(trainer):
+        if trainer.iteration == 7:
+            raise KeyboardInterrupt
+        return step(trainer)
+
+    monkeypatch.setattr(Trainer, "step", dying)
+    part = run(tmp_path / "part", "--save_samples", code=130)
+    monkeypatch.setattr(Trainer, "step", step)
     assert main(["--resume", str(part)]) == 0
-    for name in ("draw_00000008.safetensors", "draw_00000010.safetensors"):
-        assert (whole / "posterior" / name).read_bytes() == (part / "posterior" / name).read_bytes()
+    assert "at iteration 5, from last.pt" in capsys.readouterr().out
+    for name in ("posterior/draw_00000008.safetensors", "posterior/draw_00000010.safetensors",
+                 "samples/mixture_00000005.png", "samples/mixture_00000010.png", "samples/posterior.png"):
+        assert (whole / name).read_bytes() == (part / name).read_bytes()
     a, b = (torch.load(f / "checkpoints" / "last.pt", weights_only=True) for f in (whole, part))
     assert all(torch.equal(t, b["generators"][n]) for n, t in a["generators"].items())
     assert len(read(part, "config.json")["commands"]) == 2
+
+
+def test_fixed_noise_is_the_same_at_every_save(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("bayesgan.training.loop.latent_draw", lambda *a: seen.append(latent_draw(*a)) or seen[-1])
+    run(tmp_path)
+    assert len(seen) == 2 and torch.equal(*seen)
+
+
+def test_resume_refuses_other_data(tmp_path, capsys):
+    for name, size in (("a", 30), ("b", 40)):
+        np.savez(tmp_path / f"{name}.npz", x=np.random.default_rng(size).random((size, 8, 8)))
+    folder = run(tmp_path / "out", "--dataset", "npz", "--data_path", tmp_path / "a.npz")
+    assert main(["--resume", str(folder), "--train_iter", "12", "--data_path", str(tmp_path / "b.npz")]) == 2
+    assert "trained on other data: train 27 (found 36)" in capsys.readouterr().err
+    assert main(["--resume", str(folder), "--train_iter", "12", "--gpu_id", "99"]) == 2
+    assert "--gpu_id 99 asks for a GPU" in capsys.readouterr().err
+    (tmp_path / "a.npz").rename(tmp_path / "moved.npz")
+    assert main(["--resume", str(folder), "--train_iter", "12", "--data_path", str(tmp_path / "moved.npz")]) == 0
+
+
+@pytest.mark.parametrize("name, content", [("config.json", b"\xff\xfe"), ("config.json", b"{}"), ("config.json", b"[]"),
+                                           ("posterior/index.json", b"\xff"), ("posterior/index.json", b"[]")])
+def test_a_damaged_run_is_one_line(name, content, tmp_path):
+    folder = run(tmp_path)
+    (folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match=name.split("/")[-1]):
+        load_posterior(folder)
 
 
 def test_resume_goes_further_and_refuses_another_run(tmp_path, capsys):
@@ -104,7 +142,8 @@ def test_resume_falls_back_to_the_previous_checkpoint(tmp_path, capsys):
     folder = run(tmp_path)
     (folder / "checkpoints" / "last.pt").write_bytes(b"cut")
     assert main(["--resume", str(folder)]) == 0
-    assert "at iteration 5" in capsys.readouterr().out
+    assert "at iteration 5, from previous.pt" in capsys.readouterr().out
+    assert torch.load(folder / "checkpoints" / "previous.pt", weights_only=True)["iteration"] == 5
     for name in ("last.pt", "previous.pt"):
         (folder / "checkpoints" / name).write_bytes(b"cut")
     assert main(["--resume", str(folder)]) == 2
@@ -133,7 +172,7 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
 
 def test_divergence_exits_3_and_keeps_the_last_good_checkpoint(tmp_path, capsys):
     folder = run(tmp_path, "--train_iter", "200", "--n_save", "1", "--log_every", "1", "--optimizer", "sgd",
-                 "--lr", "1e4", "--network", "mlp", "--objective", "least_squares", code=3)
+                 "--lr", "1e5", "--network", "mlp", "--objective", "least_squares", code=3)
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and "iteration" in error
     path = folder / "checkpoints" / "last.pt"
@@ -155,19 +194,21 @@ def test_ml_says_what_it_overrides(tmp_path, capsys):
     (["--coupling", "half"], "--coupling must be one of"), (["--objective", "x"], "--objective must be one of"),
     (["--engine", "x"], "--engine must be one of"), (["--optimizer", "lion"], "--optimizer must be one of"),
     (["--nonsense"], "unrecognized arguments: --nonsense"), (["--lr", "fast"], "invalid float value: 'fast'"),
-    (["--num_gen", "0"], "--num_gen must be at least 1, got 0"), (["--num_disc", "0"], "--num_disc must be"),
-    (["--num_mcmc", "-1"], "--num_mcmc must be"), (["--batch_size", "0"], "--batch_size must be at least 1"),
+    (["--num_gen", "0"], "--num_gen must be in 1..1000, got 0"), (["--num_disc", "0"], "--num_disc must be"),
+    (["--num_mcmc", "-1"], "--num_mcmc must be"), (["--batch_size", "0"], "--batch_size must be in 1.."),
     (["--batch_size", "5000"], "--batch_size must be at most the 1438 training data, got 5000"),
     (["--image_size", "7"], "--image_size must be in 8..200"), (["--image_size", "201"], "--image_size must be in 8..200"),
-    (["--friction", "0"], "--friction must be in"), (["--temperature", "-1"], "--temperature must be at least 0"),
-    (["--temperature", "nan"], "--temperature must be"), (["--prior_std", "0"], "--prior_std must be positive"),
-    (["--lr", "0"], "--lr must be positive"), (["--burn_in", "11"], "--burn_in must be at most train_iter 10"),
+    (["--friction", "0"], "--friction must be in"), (["--temperature", "-1"], "--temperature must be in 0.."),
+    (["--temperature", "nan"], "--temperature must be"), (["--prior_std", "0"], "--prior_std must be in"),
+    (["--lr", "0"], "--lr must be in"), (["--burn_in", "11"], "--burn_in and --ramp must end before --train_iter 10"),
     (["--gpu_id", "99"], "--gpu_id 99 asks for a GPU"), (["--classes", "10"], "classes of digits are 0..9"),
     (["--N", "100"], "--N is the number of labels"), (["--dataset", "gaussians25", "--network", "dcgan"], "needs images"),
     (["--dataset", "gaussians25", "--image_size", "16"], "--image_size scales images"),
     (["--wasserstein", "--objective", "standard"], "--wasserstein is --objective wasserstein"),
     (["--dataset", "image_folder", "--data_path", "nowhere"], "nowhere does not exist"),
-    (["--resume", "nowhere"], "nowhere is not a run folder"),
+    (["--resume", "nowhere"], "nowhere is not a run folder"), (["--lr", "1e300"], "--lr must be in"),
+    (["--num_gen", "1000000000000"], "--num_gen must be in"), (["--pseudo_count", "1" + "0" * 400], "--pseudo_count must"),
+    (["--burn_in", "0"], "--burn_in must be at least 1 with --optimizer adam"), (["--ramp", "5"], "must end before"),
 ])
 def test_bad_input_is_one_line_and_exit_2(arguments, words, tmp_path, capsys):
     given = [*TINY[:-2], "--out_dir", str(tmp_path / "out"), *arguments]
@@ -184,14 +225,38 @@ def test_out_dir_that_is_a_file(tmp_path, capsys):
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def test_a_full_disk_is_one_line(tmp_path, capsys, monkeypatch):
-    def full(tensors, path):
-        raise OSError(28, "No space left on device", str(path))
+@pytest.mark.parametrize("place, error", [
+    ("bayesgan.ensemble.store.save_file", SafetensorError("No space left on device")),
+    ("bayesgan.training.run_folder.torch.save", RuntimeError("unexpected pos 64 vs 0")),
+    ("bayesgan.training.run_folder.np.savez", OSError(28, "No space left on device")),
+])
+def test_a_full_disk_is_one_line(place, error, tmp_path, capsys, monkeypatch):
+    """The errors that the three writers really raise when the disk is full."""
 
-    monkeypatch.setattr("bayesgan.ensemble.store.save_file", full)
+    def full(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(place, full)
+    run(tmp_path, "--save_weights", code=2)
+    text = capsys.readouterr().err
+    assert text.startswith("error: cannot read or write") and text.count("\n") == 1 and "is intact" in text
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_out_of_memory_is_one_line(tmp_path, capsys, monkeypatch):
+    def full(trainer):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(Trainer, "step", full)
     run(tmp_path, code=2)
-    error = capsys.readouterr().err
-    assert "No space left on device" in error and error.count("\n") == 1 and "is intact" in error
+    assert capsys.readouterr().err.startswith("error: out of memory; use fewer")
+
+
+def test_flags_without_meaning_here_are_said(tmp_path, capsys):
+    run(tmp_path, "--ml", "--x_dim", "7", "--pseudo_count", "5")
+    text = capsys.readouterr().out
+    assert "--x_dim changes nothing here: it is for --dataset synthetic" in text
+    assert "--pseudo_count changes nothing here: it is for runs without --ml" in text
 
 
 def test_two_runs_in_the_same_second_get_two_folders(tmp_path, monkeypatch):
@@ -224,9 +289,33 @@ CHANGES = {
     },
     "files": {"thin": [1], "keep": [1], "n_save": [2], "save_samples": [], "save_weights": []},
     "text": {"log_every": [1]},
-    # tested by name elsewhere: the engine gives equal numbers (tests/ensemble), the rest name places
+    # each has a test of its own below or above
     "elsewhere": {"engine", "device", "gpu_id", "out_dir", "data_path", "cache_path", "x_dim", "cluster_dim"},
 }
+
+
+def test_flags_that_shape_the_synthetic_data(tmp_path):
+    start = ["--dataset", "synthetic", "--x_dim", "12"]
+    checksums = {read(run(tmp_path / name, *start, *extra), "config.json")["data"]["checksum"]
+                 for name, extra in (("a", []), ("b", ["--cluster_dim", "3"]))}
+    assert len(checksums) == 2
+    assert read(run(tmp_path / "c", *start), "config.json")["data"]["shape"] == [12]
+
+
+def test_cache_path_is_where_conversions_go(tmp_path):
+    for shape in SHAPES:
+        (tmp_path / "source" / shape).mkdir(parents=True)
+        for n in range(5):
+            Image.fromarray(np.full((8, 8), 40 * n, np.uint8)).save(tmp_path / "source" / shape / f"{n}.png")
+    run(tmp_path / "out", "--dataset", "four_shapes", "--data_path", tmp_path / "source", "--cache_path", tmp_path / "cache")
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == ["four_shapes_full.npz"]
+
+
+def test_engine_reaches_the_ensembles():
+    for engine in ENGINES:
+        options, _ = resolve({"engine": engine, "num_gen": 1, "num_mcmc": 1, "df_dim": 4})
+        trainer = Trainer(options, load_data(options))
+        assert trainer.generators.engine is trainer.discriminators.engine is ENGINES[engine]
 
 
 @pytest.fixture(scope="module")
