@@ -9,16 +9,19 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from bayesgan.data import DATA_SETS, DataOptions, to_float
+from bayesgan.ensemble import fan_in_scales
 from bayesgan.errors import InputError
 from bayesgan.evaluation.classification import classification_figures, predictive_entropy, reliability
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
 from bayesgan.files import write_atomically
 from bayesgan.randomness import keyed_generator
-from bayesgan.sampler import PosteriorSampler
+from bayesgan.sampler import Normal, PosteriorSampler
 
 __all__ = ["run"]
 
 SEED = 0
+TEMPERATURES = (0.0, 0.1, 1.0)
+PRIOR_STD = 3.0  # of He's scale: a network of this size must be able to be sure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,19 +37,24 @@ def run(arguments: argparse.Namespace) -> None:
                          f"{arguments.draws}")
     x, y = to_float(data.train[: arguments.labels]), data.train_labels[: arguments.labels]
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 50), nn.Tanh(), nn.Linear(50, 10))
-    shared = {"mean_loss": nn.functional.cross_entropy, "num_data": len(x), "engine": "vmap", "seed": SEED,
-              "predictive": lambda outputs: outputs.softmax(-1)}
-    posterior = PosteriorSampler(network, lr=0.1, friction=0.1, chains=4, burn_in=2000, thin=50, **shared)
-    posterior.run((x, y), arguments.draws, batch_size=min(100, len(x)))
-    optimum = PosteriorSampler(network, lr=0.1, friction=0.1, temperature=0.0, chains=1, burn_in=3999, thin=1, **shared)
-    optimum.run((x, y), 1, batch_size=min(100, len(x)))
-    print(posterior.diagnostics(to_float(data.test[:20])))
+    batch = min(100, len(x))
+    samplers = {}
+    for temperature in TEMPERATURES:
+        name = "one optimum (T=0)" if temperature == 0 else f"posterior (T={temperature:g})"
+        samplers[name] = PosteriorSampler(
+            network, mean_loss=nn.functional.cross_entropy, num_data=len(x), engine="vmap", seed=SEED,
+            predictive=lambda outputs: outputs.softmax(-1), prior=Normal(PRIOR_STD, fan_in_scales(network)),
+            lr=0.1, friction=0.1, temperature=temperature, chains=4 if temperature else 1, burn_in=2000, thin=50,
+        )
+        samplers[name].run((x, y), arguments.draws if temperature else 1, batch)
+        if temperature:
+            print(f"{name}\n{samplers[name].diagnostics(to_float(data.test[:20]))}\n")
 
     test = to_float(data.test)
     cases = {"digits": test, "digits turned by 90°": test.rot90(1, (2, 3)), "foreign: shuffled pixels": shuffled(test)}
     results, probabilities = {}, {}
-    print(f"\n{arguments.labels} labels{'':16}accuracy    NLL   Brier    ECE   entropy: " + ", ".join(cases))
-    for name, sampler in (("one optimum (T=0)", optimum), ("posterior (T=1)", posterior)):
+    print(f"{arguments.labels} labels{'':16}accuracy    NLL   Brier    ECE   entropy: " + ", ".join(cases))
+    for name, sampler in samplers.items():
         probabilities[name] = {case: sampler.predict(images) for case, images in cases.items()}
         figures = classification_figures(probabilities[name]["digits"], data.test_labels)
         entropies = {case: predictive_entropy(p).mean().item() for case, p in probabilities[name].items()}

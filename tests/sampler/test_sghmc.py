@@ -126,6 +126,23 @@ def test_stop_save_load_continue_is_never_having_stopped(preconditioner, tmp_pat
         assert all(torch.equal(a, b) for a, b in zip(whole, second))
 
 
+def test_every_parameter_coordinate_and_step_has_noise_of_its_own():
+    """With friction 1 and no force, a step is its noise: correlations over parameters, coordinates and steps vanish."""
+    theta = [torch.zeros(65_536, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    chain = SGHMC(theta, eta=0.5, alpha=1.0)
+    moves = []
+    for _ in range(2):
+        for p in theta:
+            p.grad = torch.zeros_like(p)
+        before = [p.detach().clone() for p in theta]
+        chain.step()
+        moves += [p.detach() - b for p, b in zip(theta, before)]
+    series = torch.stack([*moves, moves[0].roll(1)])  # 2 steps x 2 parameters, and neighbouring coordinates
+    correlation = torch.corrcoef(series) - torch.eye(5, dtype=torch.float64)
+    assert (correlation.abs() * 65_536**0.5).max() < LIMIT, correlation
+    assert ((series.var(1) - 1.0) / (2 / 65_536) ** 0.5).abs().max() < LIMIT  # 2 eta alpha T = 1
+
+
 def test_without_a_generator_two_samplers_draw_different_noise():
     ends = []
     for _ in range(2):

@@ -1,0 +1,45 @@
+"""Every registered experiment at its smallest: what it writes, and what it refuses."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bayesgan.experiments import EXPERIMENTS
+from tests.training.test_command import ROOT
+
+# the smallest settings, and the pictures they must leave; a new experiment fails until it says so here
+SMALL = {
+    "synthetic": (["--seeds", "1", "--train_iter", "6"], ["coverage.png"]),
+    "linear_regression": (["--draws", "10"], ["marginals.png", "traces.png"]),
+    "digits_uncertainty": (["--draws", "4", "--labels", "20"], ["uncertainty.png"]),
+}
+WRONG = {"synthetic": ["--seeds", "0"], "linear_regression": ["--draws", "1"], "digits_uncertainty": ["--labels", "0"]}
+
+
+def call(name, *arguments):
+    return subprocess.run([sys.executable, "-m", "bayesgan.experiments", name, *arguments], cwd=ROOT, text=True,
+                          capture_output=True)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_contract(name, tmp_path):
+    arguments, pictures = SMALL[name]
+    result = call(name, *arguments, "--out_dir", str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert content["command"].startswith(f"python -m bayesgan.experiments {name} ") and content["results"]
+    for picture in pictures:
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
+    wrong = call(name, *WRONG[name], "--out_dir", str(tmp_path))
+    assert wrong.returncode == 2 and wrong.stderr.startswith("error: ") and wrong.stderr.count("\n") == 1
+
+
+def test_synthetic_never_takes_another_runs_figures(tmp_path):
+    arguments = ["--seeds", "1", "--out_dir", str(tmp_path)]
+    assert call("synthetic", *arguments, "--train_iter", "6").returncode == 0
+    again = call("synthetic", *arguments, "--train_iter", "6")
+    assert again.returncode == 0 and "it/s" not in again.stdout  # finished runs are read, not repeated
+    other = call("synthetic", *arguments, "--train_iter", "8")
+    assert other.returncode == 2 and "was made with another train_iter; name another --out_dir" in other.stderr
