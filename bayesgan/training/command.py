@@ -32,9 +32,6 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 0 done, 2 bad input or no room, 3 diverged, 130 stopped by the user."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    # saturated outputs make subnormal gradients, on which CPU convolutions are 15 times slower; threads started later
-    # inherit the setting, so it comes before any arithmetic
-    torch.set_flush_denormal(True)
     try:
         return run(arguments)
     except InputError as error:
