@@ -1,0 +1,31 @@
+"""Benchmarks run at their smallest and refuse nonsense; their figures are for people."""
+
+import subprocess
+import sys
+
+import pytest
+
+from bayesgan.benchmarks import BENCHMARKS
+from bayesgan.benchmarks.registry import interleaved_seconds
+from bayesgan.benchmarks.sampler import CURVATURES, explicit_bias
+from tests.training.test_command import ROOT
+
+
+def test_interleaved_seconds_calls_in_turn_and_drops_the_warm_up():
+    calls = []
+    seconds = interleaved_seconds({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repeats=3)
+    assert calls == ["a", "b"] * 4 and set(seconds) == {"a", "b"} and all(value >= 0 for value in seconds.values())
+
+
+def test_explicit_bias_tends_to_zero_and_to_infinity():
+    assert explicit_bias(1e-6, 0.5) < 1e-5 and explicit_bias(0.5, 0.5) == float("inf")
+    # one coordinate by hand: alpha .4, eta k .2: 2·.4·(1.6+.2) / ((.4-.2)·(3.2+.2)) = 1.44 / .68
+    top = 1.44 / 0.68 - 1
+    assert explicit_bias(0.2, 0.4) < top and len(CURVATURES) == 100
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_bad_arguments_are_one_line(name):
+    result = subprocess.run([sys.executable, "-m", "bayesgan", "benchmark", name, "--repeats", "0"], cwd=ROOT, text=True,
+                            capture_output=True)
+    assert result.returncode == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
