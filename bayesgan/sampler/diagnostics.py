@@ -84,7 +84,7 @@ def kinetic_energy(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str, Ten
         Name -> (chains,).
     """
     group = chain.param_groups[0]
-    eta = chain._values(group, max(0, chain.steps - 1))["eta"]
+    eta = chain.values(group, max(0, chain.steps - 1))["eta"]
     temperatures = {}
     for name, parameter in parameters.items():
         state = chain.state[parameter]

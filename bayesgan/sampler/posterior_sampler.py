@@ -139,11 +139,10 @@ class PosteriorSampler:
         self.step = 0
         self.draws: list[Draw] = []
         self.store = SampleStore(Path(folder)) if folder is not None else None
-        if self.store is not None and self.store.draws:
-            raise InputError(f"{folder} already holds {len(self.store.draws)} draws; name a new folder")
         self.settings = {
             "num_data": num_data, "friction": friction, "temperature": temperature, "beta_hat": beta_hat, "scheme": scheme,
             "preconditioner": preconditioner, "chains": chains, "burn_in": burn_in, "thin": thin, "seed": seed,
+            "lr": "a schedule" if callable(lr) else lr, "prior": type(self.prior).__name__, "prior scale": self.prior.scale,
         }
 
     def run(self, data, draws: int, batch_size: int | None = None, progress: bool = True) -> "PosteriorSampler":
@@ -166,6 +165,8 @@ class PosteriorSampler:
             batch_size: Rows of a minibatch for tensors; None is all rows every time. Leave it out for an iterable.
         """
         batches = self._tensor_batches(*data, batch_size) if isinstance(data, tuple) else self._loader_batches(data)
+        if self.store is not None and self.store.draws and not self.draws:
+            raise InputError(f"{self.store.folder} holds the draws of another sampler; name a new folder, or load() first")
         collected = 0
         while collected < draws:
             log_likelihood, kinetic = self._advance(*next(batches))

@@ -146,7 +146,7 @@ class SGHMC(torch.optim.Optimizer):
             if not parameter.is_floating_point():
                 raise InputError(f"{self._name(parameter)} is {parameter.dtype}; SGHMC moves real floating-point ones")
         for group in self.param_groups:
-            self._values(group, 0)
+            self.values(group, 0)
         if fixed is not None:
             self._fix_preconditioner(fixed)
         device = next(self._all_parameters()).device
@@ -200,7 +200,7 @@ class SGHMC(torch.optim.Optimizer):
                 loss = closure()
         self._check_gradients()
         for group in self.param_groups:
-            values = self._values(group, self.steps)
+            values = self.values(group, self.steps)
             if self.rule is not None and not self.frozen and values["temperature"] > 0:
                 raise InputError(
                     f"temperature must be 0 while the preconditioner adapts, got {values['temperature']:g}; "
@@ -219,6 +219,28 @@ class SGHMC(torch.optim.Optimizer):
                            preconditioner=state.get("preconditioner"), **values)
         self.steps += 1
         return loss
+
+    def values(self, group: dict, step: int) -> dict:
+        """The numbers a parameter group runs with at a step, functions of the step evaluated; raises as the class says."""
+        values = {key: group[key] for key in ("eta", "alpha", "temperature", "beta_hat", "gradient_scale")}
+        for key in ("eta", "temperature"):
+            if callable(values[key]):
+                values[key] = float(values[key](step))
+        eta, alpha, temperature, beta_hat = (values[k] for k in ("eta", "alpha", "temperature", "beta_hat"))
+        if not 0 < alpha <= 1:
+            raise InputError(f"alpha must be in (0, 1], got {alpha}; alpha is 1 - momentum: momentum 0.9 is alpha 0.1")
+        if not (eta > 0 and math.isfinite(eta)):
+            raise InputError(f"eta must be positive and finite, got {eta}; for a mean loss eta is lr / num_data")
+        if not (temperature >= 0 and math.isfinite(temperature)):
+            raise InputError(f"temperature must be 0 or more and finite, got {temperature}; 1 samples the posterior")
+        if beta_hat < 0:
+            raise InputError(f"beta_hat must be 0 or more, got {beta_hat}; it is half eta times a variance")
+        if alpha * temperature < beta_hat or noise_variance(eta, alpha, temperature, beta_hat, self.scheme) < 0:
+            raise InputError(
+                f"alpha * temperature must be at least beta_hat, got {alpha} * {temperature} < {beta_hat}: the "
+                "gradient noise alone is hotter than the target; raise alpha or the batch size, or lower eta"
+            )
+        return values
 
     def state_dict(self) -> dict:
         """Everything the next step needs, functions of the step excepted: tensors and numbers only."""
@@ -249,28 +271,6 @@ class SGHMC(torch.optim.Optimizer):
                  for name in group.get("param_names") or [None] * len(group["params"])]
         index = next(i for i, parameter in enumerate(self._all_parameters()) if parameter is wanted)
         return f"parameter {names[index] or index} of shape {tuple(wanted.shape)}"
-
-    def _values(self, group: dict, step: int) -> dict:
-        """The group's numbers at this step, checked."""
-        values = {key: group[key] for key in ("eta", "alpha", "temperature", "beta_hat", "gradient_scale")}
-        for key in ("eta", "temperature"):
-            if callable(values[key]):
-                values[key] = float(values[key](step))
-        eta, alpha, temperature, beta_hat = (values[k] for k in ("eta", "alpha", "temperature", "beta_hat"))
-        if not 0 < alpha <= 1:
-            raise InputError(f"alpha must be in (0, 1], got {alpha}; alpha is 1 - momentum: momentum 0.9 is alpha 0.1")
-        if not (eta > 0 and math.isfinite(eta)):
-            raise InputError(f"eta must be positive and finite, got {eta}; for a mean loss eta is lr / num_data")
-        if not (temperature >= 0 and math.isfinite(temperature)):
-            raise InputError(f"temperature must be 0 or more and finite, got {temperature}; 1 samples the posterior")
-        if beta_hat < 0:
-            raise InputError(f"beta_hat must be 0 or more, got {beta_hat}; it is half eta times a variance")
-        if alpha * temperature < beta_hat or noise_variance(eta, alpha, temperature, beta_hat, self.scheme) < 0:
-            raise InputError(
-                f"alpha * temperature must be at least beta_hat, got {alpha} * {temperature} < {beta_hat}: the "
-                "gradient noise alone is hotter than the target; raise alpha or the batch size, or lower eta"
-            )
-        return values
 
     def _noise(self, like: torch.Tensor) -> torch.Tensor:
         """Standard normal of like's shape, in memory that the next call overwrites: fresh memory costs page faults."""

@@ -126,10 +126,19 @@ def test_saved_and_loaded_equals_uninterrupted(options, tmp_path):
         assert all(torch.equal(value, b.weights[name]) for name, value in a.weights.items())
 
 
+def test_a_loaded_sampler_goes_on_in_its_folder(tmp_path):
+    first = classifier(folder=tmp_path / "draws").run(classes(), draws=2, progress=False)
+    first.save(tmp_path / "sampler.pt")
+    second = classifier(folder=tmp_path / "draws").load(tmp_path / "sampler.pt").run(classes(), draws=1, progress=False)
+    assert [draw["step"] for draw in second.store.draws] == [6, 8, 10]
+
+
 def test_loading_something_else_is_refused(tmp_path):
     classifier().save(tmp_path / "sampler.pt")
     with pytest.raises(ValueError, match=r"saved with chains 3 \(here 2\), thin 2 \(here 5\)"):
         classifier(chains=2, thin=5).load(tmp_path / "sampler.pt")
+    with pytest.raises(ValueError, match=r"saved with lr 0.02 \(here 0.1\), prior Normal \(here Laplace\)"):
+        classifier(lr=0.1, prior=Laplace(1.0)).load(tmp_path / "sampler.pt")
     (tmp_path / "junk.pt").write_bytes(b"junk")
     with pytest.raises(ValueError, match="junk.pt is not a saved sampler"):
         classifier().load(tmp_path / "junk.pt")
@@ -190,6 +199,8 @@ def test_draws_are_stored_as_they_come_and_a_full_disk_keeps_them(tmp_path, monk
     with pytest.raises(OSError):
         sampler.run(classes(), draws=2, progress=False)
     assert len(sampler.draws) == 2
+    with pytest.raises(ValueError, match="holds the draws of another sampler"):
+        classifier(folder=tmp_path).run(classes(), draws=1, progress=False)
     stored = sampler.store.load(sampler.store.draws[1])["chains"]
     assert all(torch.equal(value, stored[name]) for name, value in sampler.draws[1].weights.items())
 
