@@ -46,25 +46,28 @@ def train(trainer: Trainer, folder: RunFolder) -> None:
             collects = done == options.train_iter or (
                 done > first_draw and (options.train_iter - done) % options.thin == 0 and not options.ml
             )
-            if not (saves or collects or done % options.log_every == 0):
+            shows = saves or done % options.log_every == 0
+            if not (shows or collects):
                 continue
             trainer.check(history, done - len(history))
             temperature = trainer.temperature(done - 1)
+            if collects:
+                groups = {"generators": trainer.generators.state(), "discriminators": trainer.discriminators.state()}
+                folder.store.add(groups, done, temperature)
+            if not shows:
+                continue
             mean = Losses(*(torch.stack([getattr(losses, role) for losses in history]).mean(0)
                             for role in ("discriminators", "generators")))
             history.clear()
             progress.show(done, mean, temperature)
             log_scalars(writer, done, mean, temperature)
-            if collects:
-                groups = {"generators": trainer.generators.state(), "discriminators": trainer.discriminators.state()}
-                folder.store.add(groups, done, temperature)
             if saves:
                 folder.save_results(done, mean, temperature)
                 if options.save_weights:
                     folder.save_weights(done, trainer)
                 save_samples(trainer, folder, writer, files=options.save_samples or done == options.train_iter)
                 folder.save_checkpoint(trainer)
-            if stop.is_set() and done < options.train_iter:
+            if ends and done < options.train_iter:
                 progress.close()
                 raise Stopped
     progress.close()
