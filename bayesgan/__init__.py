@@ -1,4 +1,4 @@
-"""Posterior sampling over GAN weights with SGHMC, at about the price of one GAN."""
+"""Posterior sampling over GAN weights, and over those of any other module, with SGHMC."""
 
 from bayesgan.posterior import load_posterior
 from bayesgan.sampler import SGHMC, PosteriorSampler

@@ -63,15 +63,14 @@ def run(arguments: list[str]) -> int:
                "--dry_run shows what a command comes to.",
     )
     add_flags(parser)
-    parser.add_argument("--N", type=int, default=argparse.SUPPRESS, help="refused: only run_bgan_semi.py reads labels")
+    parser.add_argument("--N", type=int, default=argparse.SUPPRESS, help="refused: an unsupervised run reads no labels")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in this folder")
     parser.add_argument("--dry_run", "--dry-run", action="store_true",
                         help="check everything, time one iteration, write nothing")
     given = vars(parser.parse_args(arguments))
     resume, dry_run = given.pop("resume"), given.pop("dry_run")
     if "N" in given:
-        raise InputError(f"--N is the number of labels and an unsupervised run reads none, got {given['N']}; "
-                         "leave it out, or use run_bgan_semi.py")
+        raise InputError(f"--N is the number of labels and an unsupervised run reads none, got {given['N']}; leave it out")
     if resume is not None:
         folder = RunFolder.open(resume)
         options, notes = continued(folder, given), []
