@@ -58,8 +58,8 @@ class Ensemble:
                     values[member].normal_(0, self.scales[name], generator=source)
             self.parameters[name] = values.to(self.device).requires_grad_()
         self.buffers = {
-            name: torch.full((members, *buffer.shape), float(name.endswith("running_var")), dtype=dtype,
-                             device=self.device)
+            name: torch.full((members, *buffer.shape), name.endswith("running_var"), device=self.device,
+                             dtype=dtype if buffer.is_floating_point() else buffer.dtype)
             for name, buffer in self.network.named_buffers()
         }
 

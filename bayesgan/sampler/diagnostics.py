@@ -78,7 +78,8 @@ def kinetic_energy(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str, Ten
         symplectic:  (1 - alpha/2) E[v²/C] / eta - E[g·v] / 2        baoa:  E[v²/C] / eta
 
     On a quadratic potential both are T exactly, whatever eta and the curvature: v² alone reads
-    T · 4/(4 - 2 alpha - eta k), and E[g·v] = 2 eta k T/(4 - 2 alpha - eta k) is what tells k.
+    T · 4/(4 - 2 alpha - eta k), and E[g·v] = 2 eta k T/(4 - 2 alpha - eta k) is what tells k. So this shows heat from
+    gradient noise, not the symplectic scheme's own bias in θ; right after a phase at another temperature it lags.
 
     Returns:
         Name -> (chains,).
@@ -91,13 +92,13 @@ def kinetic_energy(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str, Ten
         if "momentum" not in state:
             temperatures[name] = torch.zeros(len(parameter))
             continue
-        momentum = state["momentum"].flatten(1)
+        momentum = state["momentum"].reshape(len(parameter), -1)
         square = momentum**2
         if "preconditioner" in state:
-            square = square / state["preconditioner"].flatten(1)
+            square = square / state["preconditioner"].reshape(len(parameter), -1)
         value = square.mean(1) / eta
         if chain.scheme == "symplectic":
-            force = group["gradient_scale"] * parameter.grad.flatten(1)
+            force = group["gradient_scale"] * parameter.grad.reshape(len(parameter), -1)
             value = (1 - group["alpha"] / 2) * value - (force * momentum).mean(1) / 2
         temperatures[name] = value.cpu()
     return temperatures
@@ -136,16 +137,19 @@ def diagnose(
         freedom = max(1.0, sizes[name] * chains * draws * independence)
         low, high = (temperature * chi2.ppf(p, freedom) / freedom for p in (0.0005, 0.9995))
         temperatures[name] = KineticTemperature(values.double().mean().item(), low, high)
-        if not temperatures[name].as_expected:
+        if temperature > 0 and not temperatures[name].as_expected:
             warnings.append(
                 f"kinetic temperature of {name} is {temperatures[name].estimate:.3g}, expected {low:.3g} to {high:.3g}: "
-                "the step is too large for its curvature, or gradient noise heats it; lower lr or raise the batch size"
+                "gradient noise heats it, or the step is too large for a potential this uneven; lower lr or raise the batch size"
             )
     return Diagnostics(convergence, temperatures, warnings, traces)
 
 
 def converge(values: np.ndarray) -> Convergence:
     """ESS and R-hat of every entry of (chains, draws, ...), by arviz-stats."""
+    if len(values) == 1:  # R-hat compares the two halves of a single chain
+        half = values.shape[1] // 2
+        values = values[0, : 2 * half].reshape(2, half, *values.shape[2:])
     chains, draws = values.shape[:2]
     flat = np.moveaxis(values.reshape(chains, draws, -1), 2, 0)  # (entries, chains, draws)
     constant = np.ptp(flat, axis=(1, 2)) == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import SequentialSampler
 from tqdm import tqdm
 
 from bayesgan.ensemble import Ensemble, SampleStore, fan_in_scales
@@ -21,6 +22,8 @@ from bayesgan.sampler.sghmc import SGHMC
 __all__ = ["Draw", "PosteriorSampler"]
 
 STARTS = ("prior", "model")
+LEAST_ADAPTATION = 20
+FINGERPRINT = (0, 1, 3, 10, 30, 100, 1000)  # steps at which two schedules are compared
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Draw:
     Attributes:
         step: Steps taken when it was collected.
         weights: Name -> (chains, ...), weights and buffers, on the CPU.
-        log_likelihood: (chains,), the minibatch estimate of log p(data | weights), on the sum scale.
+        log_likelihood: (chains,), the minibatch estimate of log p(data | weights before the last step), on the sum scale.
         kinetic: Parameter name -> (chains,), the kinetic temperature at this step (see `kinetic_energy`).
     """
 
@@ -49,7 +52,8 @@ class PosteriorSampler:
         model: Any module whose parameters are real floating point; copied, never changed.
         log_likelihood: (outputs, targets) -> the SUM over the minibatch of log p(target | output), a scalar.
         num_data: N, size of the whole training set.
-        mean_loss: Instead of log_likelihood: (outputs, targets) -> the MEAN of -log p, as losses of torch.nn are.
+        mean_loss: Instead of log_likelihood: (outputs, targets) -> the MEAN over rows of -log p(row), constants aside.
+            cross_entropy on (rows, classes) is one; mse_loss is not, it lacks 1/(2 sigma²) and divides by columns too.
         prior: A `Prior`; default Normal(1) scaled by fan-in.
         lr: Step size on the gradient of the mean loss, as in SGD (eta = lr / num_data); a number or a function of the
             step. A `Cyclical` also sets the temperature to 0, and collects nothing, while it explores.
@@ -61,7 +65,8 @@ class PosteriorSampler:
         chains: How many, >= 1.
         burn_in: Steps before the first draw.
         thin: Steps between draws.
-        start: "prior" for independent draws of He's initialisation, "model" for the model's weights in every chain.
+        start: "prior" for independent draws of He's initialisation (biases and gains as in the model), "model" for the
+            model's weights in every chain.
         predictive: outputs -> what `predict` averages, for example class probabilities; default the outputs.
         folder: Where draws are also stored as they come; None keeps them in memory alone.
         engine: "loop" or "vmap", see bayesgan.ensemble; "vmap" suits many chains of a small model, and also runs the
@@ -114,6 +119,16 @@ class PosteriorSampler:
                 raise InputError(f"parameter {name} does not require gradients; all are sampled: make constants buffers")
         if not parameters:
             raise InputError("the model has no parameters; there is nothing to sample")
+        if len(parameters) < len(list(model.named_parameters(remove_duplicate=False))):
+            raise InputError("the model uses one parameter under two names; tied weights cannot be sampled, untie them")
+        if any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p for module in model.modules()):
+            raise InputError("the model has dropout, whose noise is no part of the posterior; set p=0")
+        if preconditioner == "rmsprop" and burn_in < LEAST_ADAPTATION:
+            raise InputError(f"burn_in must be at least {LEAST_ADAPTATION} with rmsprop, which adapts in its first half, got "
+                             f"{burn_in}; some hundred are usual")
+        num_data, chains, burn_in, thin, seed = map(int, (num_data, chains, burn_in, thin, seed))
+        friction, temperature, beta_hat = map(float, (friction, temperature, beta_hat))
+        lr = lr if callable(lr) else float(lr)
         first = next(iter(parameters.values()))
         self.log_likelihood, self.mean_loss = log_likelihood, mean_loss
         self.num_data, self.burn_in, self.thin, self.seed = num_data, burn_in, thin, seed
@@ -125,8 +140,11 @@ class PosteriorSampler:
             device=self.device, dtype=first.dtype, engine=engine,
         )
         with torch.no_grad():
-            for name, tensor in (self.ensemble.state() if start == "model" else self.ensemble.buffers).items():
-                tensor.copy_(model.get_parameter(name) if name in parameters else model.get_buffer(name))
+            for name, tensor in self.ensemble.state().items():
+                if name not in parameters:
+                    tensor.copy_(model.get_buffer(name))
+                elif start == "model" or parameters[name].dim() < 2:
+                    tensor.copy_(parameters[name])
         self.prior = prior or Normal(1.0, fan_in_scales(model))
         self.adaptation = burn_in // 2 if preconditioner == "rmsprop" else 0
         self.cycle = lr if isinstance(lr, Cyclical) else None
@@ -142,7 +160,9 @@ class PosteriorSampler:
         self.settings = {
             "num_data": num_data, "friction": friction, "temperature": temperature, "beta_hat": beta_hat, "scheme": scheme,
             "preconditioner": preconditioner, "chains": chains, "burn_in": burn_in, "thin": thin, "seed": seed,
-            "lr": "a schedule" if callable(lr) else lr, "prior": type(self.prior).__name__, "prior scale": self.prior.scale,
+            "start": start, "likelihood": "mean_loss" if log_likelihood is None else "log_likelihood",
+            "lr": [float(lr(step)) for step in FINGERPRINT] if callable(lr) else lr,
+            "prior": type(self.prior).__name__, **{f"prior's {k}": v for k, v in vars(self.prior).items()},
         }
 
     def run(self, data, draws: int, batch_size: int | None = None, progress: bool = True) -> "PosteriorSampler":
@@ -160,7 +180,8 @@ class PosteriorSampler:
 
         Args:
             data: (inputs, targets) tensors with N rows: minibatches are drawn with replacement, and stopping and
-                loading gives the same bits. Or an iterable of such minibatches, gone through again and again.
+                loading gives the same bits. Or an iterable of such minibatches that
+                shuffles, gone through again and again.
             draws: How many to collect from here on.
             batch_size: Rows of a minibatch for tensors; None is all rows every time. Leave it out for an iterable.
         """
@@ -170,7 +191,7 @@ class PosteriorSampler:
         collected = 0
         while collected < draws:
             log_likelihood, kinetic = self._advance(*next(batches))
-            if self._collects():
+            if self._collects(self.step):
                 draw = Draw(self.step, {n: t.cpu().clone() for n, t in self.ensemble.state().items()},
                             log_likelihood.cpu(), kinetic)
                 if self.store is not None:
@@ -210,9 +231,12 @@ class PosteriorSampler:
         """ESS, R-hat and kinetic temperatures of what was collected; see `diagnose`.
 
         Args:
-            inputs: (n, ...) on which predictions are compared; a few dozen rows are enough.
+            inputs: (n, ...) on which predictions are compared; a few dozen rows are enough. Without them only the
+                log-likelihood is, and from minibatches its noise hides how slowly the weights mix.
             weights: Parameter names whose single weights are compared as well.
         """
+        if not self.draws:
+            raise InputError("nothing was collected yet; call run first")
         quantities = {"log-likelihood": torch.stack([draw.log_likelihood for draw in self.draws], 1)}
         if inputs is not None:
             quantities["prediction"] = self.predict(inputs, each=True).transpose(0, 1)  # (chains, draws, n, ...)
@@ -221,7 +245,7 @@ class PosteriorSampler:
         sizes = {name: parameter[0].numel() for name, parameter in self.ensemble.parameters.items()}
         kinetic = {name: torch.stack([draw.kinetic[name] for draw in self.draws], 1) for name in sizes}
         spacing = min(1.0, self.thin * self.settings["friction"])  # draws closer than 1/friction share their momentum
-        return diagnose(quantities, kinetic, sizes, self._temperature(self.step - 1), spacing)
+        return diagnose(quantities, kinetic, sizes, self._temperature(self.draws[-1].step - 1), spacing)
 
     def save(self, path: Path | str) -> None:
         """Everything to go on from, draws included, in one file; the old file survives a failure."""
@@ -256,27 +280,32 @@ class PosteriorSampler:
             return 0.0
         return self.temperature(step)
 
-    def _collects(self) -> bool:
-        """Whether the weights after the step just taken are a draw."""
-        if self.step <= self.burn_in or self.step % self.thin:
+    def _collects(self, taken: int) -> bool:
+        """Whether the weights after this many steps are a draw."""
+        if taken <= self.burn_in or taken % self.thin:
             return False
-        return self.cycle is None or self.cycle.samples(self.step - 1)
+        return self.cycle is None or self.cycle.samples(taken - 1)
 
     def _advance(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """One step of all chains on (chains, B, ...) data: estimated log-likelihoods (chains,), kinetic temperatures."""
         if self.step == self.adaptation:
             self.chain.freeze_preconditioner()
         outputs = self.ensemble.forward(inputs, train=True)
+        if not torch.is_tensor(outputs):
+            raise InputError(f"the model must return one tensor, got a {type(outputs).__name__}; wrap it")
         if self.step == 0:
             self._check_likelihood(outputs[0].detach(), targets[0])
         mean = (self._per_chain(self.mean_loss, outputs, targets) if self.mean_loss is not None
                 else -self._per_chain(self.log_likelihood, outputs, targets) / inputs.shape[1])
         self.chain.zero_grad()
         mean.sum().backward()
+        for name, parameter in self.ensemble.parameters.items():
+            if parameter.grad is None:
+                raise InputError(f"parameter {name} is not used by the likelihood; leave it out of the model")
         self.prior.add_gradient(self.ensemble.parameters, 1 / self.num_data)
-        self.step += 1
-        kinetic = kinetic_energy(self.chain, self.ensemble.parameters) if self._collects() else {}
+        kinetic = kinetic_energy(self.chain, self.ensemble.parameters) if self._collects(self.step + 1) else {}
         self.chain.step()
+        self.step += 1
         return -self.num_data * mean.detach(), kinetic
 
     def _check_likelihood(self, outputs: Tensor, targets: Tensor) -> None:
@@ -323,21 +352,28 @@ class PosteriorSampler:
             yield inputs[rows], targets[rows]
 
     def _loader_batches(self, loader: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each chain takes the next minibatch."""
-        chains = self.ensemble.members
+        """Each chain takes one of the next minibatches, at random; batches shorter than the first are left out."""
+        if isinstance(getattr(loader, "sampler", None), SequentialSampler):
+            raise InputError("the loader must shuffle, or a chain sees the same rows in every pass; pass shuffle=True")
+        chains, size = self.ensemble.members, None
         waiting: list[tuple[Tensor, Tensor]] = []
         while True:
             empty = True
-            for inputs, targets in loader:
-                empty = False
+            for batch in loader:
+                if not (isinstance(batch, (tuple, list)) and len(batch) == 2 and all(map(torch.is_tensor, batch))):
+                    raise InputError(f"batches must be pairs of tensors (inputs, targets), got {type(batch).__name__}; "
+                                     "wrap the loader")
+                inputs, targets = batch
+                empty, size = False, size or len(inputs)
                 if len(inputs) > self.num_data:
                     raise InputError(f"num_data must be at least the batch's {len(inputs)} rows, got {self.num_data}; it "
                                      "is the size of the whole training set")
-                if waiting and len(inputs) != len(waiting[0][0]):
-                    continue  # the short last batch of a pass cannot be stacked with full ones
+                if len(inputs) != size:
+                    continue
                 waiting.append((inputs.to(self.device), targets.to(self.device)))
                 if len(waiting) == chains:
-                    yield tuple(torch.stack(part) for part in zip(*waiting))
+                    order = torch.randperm(chains, generator=keyed_generator(self.seed, "batches", self.step))
+                    yield tuple(torch.stack(part) for part in zip(*(waiting[i] for i in order)))
                     waiting = []
             if empty:
                 raise InputError("the loader has no batches; an iterator can be gone through only once: pass a DataLoader")

@@ -48,6 +48,8 @@ class Cyclical:
             raise InputError(f"length must be at least 2 steps, got {length}")
         if not 0 <= exploration < 1:
             raise InputError(f"exploration must be in [0, 1), got {exploration}; 0.8 is usual")
+        if exploration * length > length - 1:
+            raise InputError(f"a cycle of {length} steps that explores {exploration:g} of them never samples; lengthen it")
         self.start, self.length, self.exploration = start, length, exploration
 
     def __call__(self, step: int) -> float:
