@@ -16,7 +16,7 @@ from bayesgan.files import write_atomically
 from bayesgan.randomness import keyed_generator
 from bayesgan.sampler.diagnostics import Diagnostics, diagnose, kinetic_energy
 from bayesgan.sampler.priors import Normal, Prior
-from bayesgan.sampler.schedules import Cyclical, ramp
+from bayesgan.sampler.schedules import Cyclical
 from bayesgan.sampler.sghmc import SGHMC
 
 __all__ = ["Draw", "PosteriorSampler"]
@@ -58,14 +58,14 @@ class PosteriorSampler:
         lr: Step size on the gradient of the mean loss, as in SGD (eta = lr / num_data); a number or a function of the
             step. A `Cyclical` also sets the temperature to 0, and collects nothing, while it explores.
         friction: alpha in (0, 1], 1 - momentum.
-        temperature: T of the target exp(-U/T).
+        temperature: T of the target exp(-U/T); a number or a function of the step, for example `ramp(1.0, 500, 200)`.
         beta_hat: Gradient-noise correction, see `SGHMC`; with phases at temperature 0 it must be 0.
         scheme: "symplectic" or "baoa", see `SGHMC`.
         preconditioner: None, or "rmsprop": adapted at temperature 0 in the first half of burn-in, then frozen.
         chains: How many, >= 1.
         burn_in: Steps before the first draw.
         thin: Steps between draws.
-        start: "prior" for independent draws of He's initialisation (biases and gains as in the model), "model" for the
+        start: "prior" for independent draws of He's initialisation (biases 0, gains of norms as in the model), "model" for the
             model's weights in every chain.
         predictive: outputs -> what `predict` averages, for example class probabilities; default the outputs.
         folder: Where draws are also stored as they come; None keeps them in memory alone.
@@ -88,7 +88,7 @@ class PosteriorSampler:
         prior: Prior | None = None,
         lr: float | Callable[[int], float] = 0.1,
         friction: float = 0.1,
-        temperature: float = 1.0,
+        temperature: float | Callable[[int], float] = 1.0,
         beta_hat: float = 0.0,
         scheme: str = "symplectic",
         preconditioner: str | None = None,
@@ -127,8 +127,8 @@ class PosteriorSampler:
             raise InputError(f"burn_in must be at least {LEAST_ADAPTATION} with rmsprop, which adapts in its first half, got "
                              f"{burn_in}; some hundred are usual")
         num_data, chains, burn_in, thin, seed = map(int, (num_data, chains, burn_in, thin, seed))
-        friction, temperature, beta_hat = map(float, (friction, temperature, beta_hat))
-        lr = lr if callable(lr) else float(lr)
+        friction, beta_hat = float(friction), float(beta_hat)
+        lr, temperature = (value if callable(value) else float(value) for value in (lr, temperature))
         first = next(iter(parameters.values()))
         self.log_likelihood, self.mean_loss = log_likelihood, mean_loss
         self.num_data, self.burn_in, self.thin, self.seed = num_data, burn_in, thin, seed
@@ -143,12 +143,12 @@ class PosteriorSampler:
             for name, tensor in self.ensemble.state().items():
                 if name not in parameters:
                     tensor.copy_(model.get_buffer(name))
-                elif start == "model" or parameters[name].dim() < 2:
+                elif start == "model" or (parameters[name].dim() < 2 and not name.endswith("bias")):
                     tensor.copy_(parameters[name])
         self.prior = prior or Normal(1.0, fan_in_scales(model))
         self.adaptation = burn_in // 2 if preconditioner == "rmsprop" else 0
         self.cycle = lr if isinstance(lr, Cyclical) else None
-        self.temperature = ramp(temperature, self.adaptation, 1)
+        self.temperature = temperature
         self.chain = SGHMC.from_sgd(
             list(self.ensemble.parameters.items()), lr, 1 - friction, num_data,
             temperature=self._temperature, beta_hat=beta_hat, scheme=scheme, preconditioner=preconditioner,
@@ -158,10 +158,11 @@ class PosteriorSampler:
         self.draws: list[Draw] = []
         self.store = SampleStore(Path(folder)) if folder is not None else None
         self.settings = {
-            "num_data": num_data, "friction": friction, "temperature": temperature, "beta_hat": beta_hat, "scheme": scheme,
+            "num_data": num_data, "friction": friction, "beta_hat": beta_hat, "scheme": scheme,
             "preconditioner": preconditioner, "chains": chains, "burn_in": burn_in, "thin": thin, "seed": seed,
             "start": start, "likelihood": "mean_loss" if log_likelihood is None else "log_likelihood",
-            "lr": [float(lr(step)) for step in FINGERPRINT] if callable(lr) else lr,
+            **{name: [float(value(step)) for step in FINGERPRINT] if callable(value) else value
+               for name, value in (("lr", lr), ("temperature", temperature))},
             "prior": type(self.prior).__name__, **{f"prior's {k}": v for k, v in vars(self.prior).items()},
         }
 
@@ -276,9 +277,10 @@ class PosteriorSampler:
         return self
 
     def _temperature(self, step: int) -> float:
-        if self.cycle is not None and not self.cycle.samples(step):
+        """0 while the preconditioner adapts or a cycle explores, else the target's."""
+        if step < self.adaptation or (self.cycle is not None and not self.cycle.samples(step)):
             return 0.0
-        return self.temperature(step)
+        return self.temperature(step) if callable(self.temperature) else self.temperature
 
     def _collects(self, taken: int) -> bool:
         """Whether the weights after this many steps are a draw."""

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from bayesgan import PosteriorSampler
-from bayesgan.sampler import SGHMC, Cyclical, Laplace, Normal
+from bayesgan.sampler import SGHMC, Cyclical, Laplace, Normal, polynomial, ramp
 
 LIMIT = 5.0  # |z|
 SIZE, WIDTH = 60, 3
@@ -174,6 +174,15 @@ def test_cyclical_steps_explore_cold_and_collect_late():
     sampler.run(classes(), draws=8, progress=False)
     assert [draw.step for draw in sampler.draws] == [17, 18, 19, 20, 27, 28, 29, 30]
     assert sampler._temperature(15) == 0 and sampler._temperature(17) == 1
+
+
+def test_temperature_ramps_and_polynomial_steps_reach_the_chain():
+    sampler = classifier(temperature=ramp(0.8, 2, 4), lr=polynomial(0.02, offset=10.0))
+    group = sampler.chain.param_groups[0]
+    assert [sampler.chain.values(group, t)["temperature"] for t in (1, 2, 3, 5, 9)] == pytest.approx([0, 0.2, 0.4, 0.8, 0.8])
+    assert sampler.chain.values(group, 10)["eta"] == pytest.approx(0.02 / 50 * 2**-0.55)
+    adapting = classifier(preconditioner="rmsprop")
+    assert [adapting._temperature(t) for t in (9, 10)] == [0, 1]
 
 
 def test_a_loader_gives_each_chain_its_own_batch():
