@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import SequentialSampler
 from tqdm import tqdm
 
 from bayesgan.ensemble import Ensemble, SampleStore, fan_in_scales
 from bayesgan.errors import InputError
 from bayesgan.files import write_atomically
 from bayesgan.randomness import keyed_generator
+from bayesgan.sampler.batches import loader_batches, tensor_batches
 from bayesgan.sampler.diagnostics import Diagnostics, diagnose, kinetic_energy
 from bayesgan.sampler.priors import Normal, Prior
 from bayesgan.sampler.schedules import Cyclical
@@ -186,12 +186,17 @@ class PosteriorSampler:
             draws: How many to collect from here on.
             batch_size: Rows of a minibatch for tensors; None is all rows every time. Leave it out for an iterable.
         """
-        batches = self._tensor_batches(*data, batch_size) if isinstance(data, tuple) else self._loader_batches(data)
+        chains = self.ensemble.members
+        if isinstance(data, tuple):
+            inputs, targets = (tensor.to(self.device) for tensor in data)
+            batches = tensor_batches(inputs, targets, batch_size, self.num_data, chains, self._random)
+        else:
+            batches = loader_batches(data, self.num_data, chains, self._random)
         if self.store is not None and self.store.draws and not self.draws:
             raise InputError(f"{self.store.folder} holds the draws of another sampler; name a new folder, or load() first")
         collected = 0
         while collected < draws:
-            log_likelihood, kinetic = self._advance(*next(batches))
+            log_likelihood, kinetic = self._advance(*(part.to(self.device) for part in next(batches)))
             if self._collects(self.step):
                 draw = Draw(self.step, {n: t.cpu().clone() for n, t in self.ensemble.state().items()},
                             log_likelihood.cpu(), kinetic)
@@ -335,50 +340,12 @@ class PosteriorSampler:
             return torch.func.vmap(function)(outputs, targets)
         return torch.stack([function(*pair) for pair in zip(outputs, targets)])
 
+    def _random(self, role: str, device: torch.device | str) -> torch.Generator:
+        """The stream of a role at the present step."""
+        return keyed_generator(self.seed, role, self.step, device=device)
+
     def _for_all(self, rows: Tensor) -> Tensor:
         return rows.expand(self.ensemble.members, *rows.shape)
-
-    def _tensor_batches(self, inputs: Tensor, targets: Tensor, size: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-        if len(inputs) != len(targets) or len(inputs) != self.num_data:
-            raise InputError(f"inputs and targets must have num_data {self.num_data} rows, got {len(inputs)} and "
-                             f"{len(targets)}; num_data is the size of the whole training set")
-        if size is not None and not 1 <= size <= self.num_data:
-            raise InputError(f"batch_size must be in 1..num_data {self.num_data}, got {size}; None uses all rows")
-        inputs, targets = inputs.to(self.device), targets.to(self.device)
-        while True:
-            if size is None:
-                yield self._for_all(inputs), self._for_all(targets)
-                continue
-            rows = torch.randint(self.num_data, (self.ensemble.members, size), device=self.device,
-                                 generator=keyed_generator(self.seed, "rows", self.step, device=self.device))
-            yield inputs[rows], targets[rows]
-
-    def _loader_batches(self, loader: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each chain takes one of the next minibatches, at random; batches shorter than the first are left out."""
-        if isinstance(getattr(loader, "sampler", None), SequentialSampler):
-            raise InputError("the loader must shuffle, or a chain sees the same rows in every pass; pass shuffle=True")
-        chains, size = self.ensemble.members, None
-        waiting: list[tuple[Tensor, Tensor]] = []
-        while True:
-            empty = True
-            for batch in loader:
-                if not (isinstance(batch, (tuple, list)) and len(batch) == 2 and all(map(torch.is_tensor, batch))):
-                    raise InputError(f"batches must be pairs of tensors (inputs, targets), got {type(batch).__name__}; "
-                                     "wrap the loader")
-                inputs, targets = batch
-                empty, size = False, size or len(inputs)
-                if len(inputs) > self.num_data:
-                    raise InputError(f"num_data must be at least the batch's {len(inputs)} rows, got {self.num_data}; it "
-                                     "is the size of the whole training set")
-                if len(inputs) != size:
-                    continue
-                waiting.append((inputs.to(self.device), targets.to(self.device)))
-                if len(waiting) == chains:
-                    order = torch.randperm(chains, generator=keyed_generator(self.seed, "batches", self.step))
-                    yield tuple(torch.stack(part) for part in zip(*(waiting[i] for i in order)))
-                    waiting = []
-            if empty:
-                raise InputError("the loader has no batches; an iterator can be gone through only once: pass a DataLoader")
 
 
 def _on_cpu(value):
