@@ -2,21 +2,35 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from bayesgan.benchmarks import BENCHMARKS
 from bayesgan.errors import InputError
+from bayesgan.training.classification import evaluate
+
+
+def parser() -> argparse.ArgumentParser:
+    main = argparse.ArgumentParser(prog="python -m bayesgan")
+    commands = main.add_subparsers(required=True)
+    evaluation = commands.add_parser("evaluate", help="what a semi-supervised run's posterior knows about all test data")
+    evaluation.add_argument("run", type=Path, metavar="RUN", help="for example runs/bgan_digits_1700000000")
+    evaluation.add_argument("--data_path", "--data-path", type=Path, help="where its data is now, if it has moved")
+    evaluation.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
+    evaluation.set_defaults(call=lambda given: print(evaluate(given.run, given.device, given.data_path)))
+    benchmark = commands.add_parser("benchmark", help="measure speed, as ratios in one run")
+    names = benchmark.add_subparsers(required=True)
+    for name in BENCHMARKS:
+        add_arguments, run = BENCHMARKS[name]
+        one = names.add_parser(name)
+        add_arguments(one)
+        one.set_defaults(call=run)
+    return main
+
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m bayesgan")
-    commands = parser.add_subparsers(dest="command", required=True)
-    benchmark = commands.add_parser("benchmark", help="measure speed, as ratios in one run")
-    names = benchmark.add_subparsers(dest="name", required=True)
-    for name in BENCHMARKS:
-        add_arguments, _ = BENCHMARKS[name]
-        add_arguments(names.add_parser(name))
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     try:
-        BENCHMARKS[arguments.name][1](arguments)
-    except InputError as error:
+        arguments.call(arguments)
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bayesgan.data import to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.errors import InputError
+from bayesgan.evaluation.classification import Predictive
 from bayesgan.networks import NETWORKS
 from bayesgan.randomness import keyed_generator
-from bayesgan.training.algorithm import networks_for
 from bayesgan.training.run_folder import RunFolder
 
 __all__ = ["Posterior", "load_posterior"]
@@ -21,12 +22,13 @@ CHUNK = 256  # images generated at a time, which bounds the memory of activation
 class Posterior:
     """The collected weight samples of a run. Made by `load_posterior`."""
 
-    def __init__(self, folder: RunFolder, device: torch.device | str):
+    def __init__(self, folder: RunFolder, device: torch.device | str, draws: list[dict] | None = None):
         self.options = folder.options()
         self.shape = tuple(folder.config["data"]["shape"])
+        self.classes = tuple(folder.config["data"]["classes"])
         self._pair = NETWORKS[folder.config["data"]["network"]]
         self._store, self._device = folder.store, device
-        self.draws = folder.store.draws
+        self.draws = folder.store.draws if draws is None else draws
         if not self.draws:
             raise InputError(f"{folder.path} has no collected draws yet; let it train past --burn_in, "
                              f"for example with --resume {folder.path}")
@@ -61,8 +63,32 @@ class Posterior:
                 samples[rows] = self.generators.forward_member(member, latent[rows].to(self._device))
         return samples
 
+    def predictive(self, x: Tensor) -> Predictive:
+        """Class probabilities of every collected discriminator, averaged; with what they disagree on.
+
+        Args:
+            x: Data (n, C, H, W) or (n, D): images as uint8 or as floats in [-1, 1], vectors scaled like the training set.
+
+        Raises:
+            ValueError: If the run is unsupervised, or x has another shape or range than its data.
+        """
+        if not self.options.semi:
+            raise InputError("an unsupervised run knows no classes; train one with run_bgan_semi.py")
+        if tuple(x.shape[1:]) != self.shape or len(x) == 0:
+            raise InputError(f"x must be (n, {', '.join(map(str, self.shape))}) like the training data, got {tuple(x.shape)}")
+        if len(self.shape) == 3 and x.dtype != torch.uint8 and not x.abs().max() <= 1:
+            raise InputError(f"images must be uint8, or floats in [-1, 1], got values up to {x.abs().max():g}; scale them")
+        return Predictive.of(self.discriminators, to_float(x))
+
+    def predict_proba(self, x: Tensor) -> Tensor:
+        """p(y|x), the mean over all collected discriminators of D(x = y) / sum_c D(x = c): (n, classes) float64.
+
+        Args and errors are those of `predictive`.
+        """
+        return self.predictive(x).probabilities
+
     def _ensemble(self, group: str, network: type, members: int) -> Ensemble:
-        sizes = networks_for(self.options, self.shape)
+        sizes = self.options.sizes(self.shape, len(self.classes) if self.options.semi else 1)
         ensemble = Ensemble(lambda: network(sizes), members * len(self.draws), device=self._device)
         for position, draw in enumerate(self.draws):  # one draw in memory at a time
             rows = slice(position * members, (position + 1) * members)
@@ -73,7 +99,7 @@ class Posterior:
 
 
 def load_posterior(run_folder: Path | str, device: torch.device | str = "cpu") -> Posterior:
-    """The posterior that a run of run_bgan.py collected.
+    """The posterior that a run of run_bgan.py or run_bgan_semi.py collected.
 
     Args:
         run_folder: For example runs/bgan_digits_1700000000.

@@ -3,6 +3,7 @@
 from bayesgan.data import arrays, bundled, colour, idx, pictures
 from bayesgan.data.bundled import GENERATED
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, to_bytes, to_float
+from bayesgan.data.labels import choose_labels, labelled_rows, with_labels
 
-__all__ = ["DATA_SETS", "GENERATED", "DataOptions", "Dataset", "to_bytes", "to_float", "arrays", "bundled", "colour", "idx",
-           "pictures"]
+__all__ = ["DATA_SETS", "GENERATED", "DataOptions", "Dataset", "choose_labels", "labelled_rows", "to_bytes", "to_float",
+           "with_labels", "arrays", "bundled", "colour", "idx", "pictures"]

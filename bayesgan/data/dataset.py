@@ -41,8 +41,9 @@ class Dataset:
     Attributes:
         train: Images (N, C, H, W) uint8, or vectors (N, D) float32, standardised.
         test: The same for held-out data; may have no rows.
-        train_labels, test_labels: (N,) int64, or None where the set has none.
+        train_labels, test_labels: (N,) int64, or None where the set has none. -1 is a label that must not be read.
         classes: One name a class; empty without labels.
+        calibration: Training data put aside before training, for calibrating discriminators; None or no rows without.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Dataset:
     train_labels: Tensor | None = None
     test_labels: Tensor | None = None
     classes: tuple[str, ...] = ()
+    calibration: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,12 +89,21 @@ class Dataset:
             parts[part], parts[f"{part}_labels"] = getattr(self, part)[labels >= 0], labels[labels >= 0]
         return replace(self, **parts, classes=tuple(self.classes[c] for c in classes))
 
+    def hold_out(self, share: float) -> "Dataset":
+        """Moves a random share of the training data to `calibration`: the same rows at every call."""
+        order = torch.from_numpy(np.random.default_rng(1).permutation(len(self.train)))
+        aside, kept = (rows.sort().values for rows in order.tensor_split([round(share * len(self.train))]))
+        labels = None if self.train_labels is None else self.train_labels[kept]
+        return replace(self, train=self.train[kept], train_labels=labels, calibration=self.train[aside])
+
 
 class DataSource(NamedTuple):
     """A registered data set: how to load it, and the options that suit it where the user gives none."""
 
     load: Callable[[DataOptions], Dataset]
-    defaults: dict
+    defaults: dict = {}  # never changed
+    semi: dict = {}  # in place of these for run_bgan_semi.py
+    foreign: Callable[[DataOptions], Dataset | None] = lambda options: None  # data of no class of it, if its files are there
 
 
 DATA_SETS: Registry[DataSource] = Registry("data set")

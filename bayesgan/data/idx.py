@@ -75,6 +75,21 @@ def load_idx_set(name: str, torchvision_set: type, options: DataOptions) -> Data
                 f"({str(error).splitlines()[0]}); put the four files there, or name their folder with --data_path"
             ) from None
         paths = find_parts([stored])
+    return read_set(name, torchvision_set, paths, options)
+
+
+def stored_idx_set(name: str, torchvision_set: type, options: DataOptions) -> Dataset | None:
+    """The set if data_path has it in a folder of its own; never downloaded."""
+    paths = find_parts([options.data_path / torchvision_set.__name__ / "raw", options.data_path / name])
+    return None if paths is None else read_set(name, torchvision_set, paths, options)
+
+
+def read_set(name: str, torchvision_set: type, paths: list[Path], options: DataOptions) -> Dataset:
+    """The set in these four files.
+
+    Raises:
+        ValueError: If one is damaged, or images and labels do not fit.
+    """
     train, train_labels, test, test_labels = (read_idx(path) for path in paths)
     for images, labels, path in ((train, train_labels, paths[0]), (test, test_labels, paths[2])):
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or labels.max(initial=0) > 9:
@@ -88,8 +103,10 @@ def load_idx_set(name: str, torchvision_set: type, options: DataOptions) -> Data
 
 
 DATA_SETS.register("mnist")(
-    DataSource(lambda options: load_idx_set("mnist", torchvision.datasets.MNIST, options), {})
+    DataSource(lambda options: load_idx_set("mnist", torchvision.datasets.MNIST, options),
+               foreign=lambda options: stored_idx_set("fashion_mnist", torchvision.datasets.FashionMNIST, options))
 )
 DATA_SETS.register("fashion_mnist")(
-    DataSource(lambda options: load_idx_set("fashion_mnist", torchvision.datasets.FashionMNIST, options), {})
+    DataSource(lambda options: load_idx_set("fashion_mnist", torchvision.datasets.FashionMNIST, options),
+               foreign=lambda options: stored_idx_set("mnist", torchvision.datasets.MNIST, options))
 )

@@ -45,6 +45,7 @@ class Ensemble:
             raise InputError(f"an ensemble needs at least 1 member, got {members}")
         with torch.device("meta"):
             self.network = build()
+        self.noisy = [module for module in self.network.modules() if hasattr(module, "generator")]
         self.members = members
         self.device = torch.device(device)
         self.engine = ENGINES[engine]
@@ -63,7 +64,9 @@ class Ensemble:
             for name, buffer in self.network.named_buffers()
         }
 
-    def forward(self, inputs: Tensor, *, train: bool, freeze: bool = False) -> Tensor | tuple[Tensor, ...]:
+    def forward(
+        self, inputs: Tensor, *, train: bool, freeze: bool = False, noise: torch.Generator | None = None
+    ) -> Tensor | tuple[Tensor, ...]:
         """All members on inputs of their own.
 
         Args:
@@ -71,6 +74,7 @@ class Ensemble:
             train: Normalise with the batch's statistics and update the running ones; otherwise use the running
                 ones, so that an output depends on its own input alone. Scores are always taken that way.
             freeze: Do not build gradients for the weights (for gradients with respect to the inputs).
+            noise: What networks that are random while training draw from; theirs is a module attribute `generator`.
 
         Returns:
             What the network returns, each tensor with a leading members axis.
@@ -78,6 +82,8 @@ class Ensemble:
         if inputs.shape[0] != self.members:
             raise InputError(f"inputs must be (members, B, ...) with {self.members} members, got {tuple(inputs.shape)}")
         self.network.train(train)
+        for module in self.noisy if train else ():
+            module.generator = noise
         weights = {name: p.detach() for name, p in self.parameters.items()} if freeze else self.parameters
         return self.engine(self.network, {**weights, **self.buffers}, inputs)
 

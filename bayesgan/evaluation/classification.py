@@ -5,11 +5,60 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from bayesgan.ensemble import Ensemble
 from bayesgan.errors import InputError
 
-__all__ = ["ClassificationFigures", "classification_figures", "predictive_entropy", "reliability"]
+__all__ = ["ClassificationFigures", "Predictive", "classification_figures", "predictive_entropy", "reliability"]
 
 BINS = 15  # Guo et al. 2017
+CHUNK = 1000  # data classified at a time, which bounds the memory of activations
+
+
+@dataclass
+class Predictive:
+    """Class probabilities averaged over classifiers, and how much of their entropy is disagreement.
+
+    Attributes:
+        probabilities: (n, Y) float64, the mean over classifiers.
+        mean_entropy: (n,) in nats, the mean over classifiers of each one's entropy.
+        classifiers: How many.
+    """
+
+    probabilities: Tensor
+    mean_entropy: Tensor
+    classifiers: int
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, ensemble: Ensemble, data: Tensor, member: int | None = None) -> "Predictive":
+        """Of the members of an ensemble of discriminators (or one of them) on float data (n, ...)."""
+        members = range(ensemble.members) if member is None else [member]
+        total, entropy = 0, 0
+        for index in members:
+            parts = [ensemble.forward_member(index, part.to(ensemble.device))[0].cpu() for part in data.split(CHUNK)]
+            probabilities = torch.cat(parts).double().softmax(-1)
+            total, entropy = total + probabilities, entropy + predictive_entropy(probabilities)
+        return cls(total / len(members), entropy / len(members), len(members))
+
+    @classmethod
+    def mean(cls, several: list["Predictive"]) -> "Predictive":
+        """The average over the classifiers of all of them."""
+        count = sum(one.classifiers for one in several)
+        return cls(sum(one.probabilities * one.classifiers for one in several) / count,
+                   sum(one.mean_entropy * one.classifiers for one in several) / count, count)
+
+    def rows(self, part: slice) -> "Predictive":
+        return Predictive(self.probabilities[part], self.mean_entropy[part], self.classifiers)
+
+    @property
+    def entropy(self) -> Tensor:
+        """(n,) in nats: of the averaged probabilities, all uncertainty."""
+        return predictive_entropy(self.probabilities)
+
+    @property
+    def mutual_information(self) -> Tensor:
+        """(n,) in nats: between class and classifier, the part that more labels would remove (Houlsby et al. 2011)."""
+        return (self.entropy - self.mean_entropy).clamp_min(0)
 
 
 @dataclass(frozen=True)

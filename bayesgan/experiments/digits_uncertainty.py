@@ -3,18 +3,16 @@ likelihood, calibration, and entropy on the digits against the same digits turne
 
 import argparse
 
-import numpy as np
 import torch
-from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 
 from bayesgan.data import DATA_SETS, DataOptions, to_float
 from bayesgan.ensemble import fan_in_scales
 from bayesgan.errors import InputError
-from bayesgan.evaluation.classification import classification_figures, predictive_entropy, reliability
+from bayesgan.evaluation.classification import classification_figures, predictive_entropy
+from bayesgan.evaluation.uncertainty import shuffled, uncertainty_figure
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
 from bayesgan.files import write_atomically
-from bayesgan.randomness import keyed_generator
 from bayesgan.sampler import Normal, PosteriorSampler
 
 __all__ = ["run"]
@@ -64,35 +62,9 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.out_dir.mkdir(parents=True, exist_ok=True)
     save_results(arguments.out_dir / "results.json", f"python -m bayesgan.experiments digits_uncertainty --labels "
                  f"{arguments.labels} --draws {arguments.draws}", results)
-    figure = plot(probabilities, data.test_labels)
+    figure = uncertainty_figure(probabilities, data.test_labels)
     write_atomically(arguments.out_dir / "uncertainty.png", lambda path: figure.savefig(path, format="png"))
     print(f"plot {arguments.out_dir / 'uncertainty.png'}")
-
-
-def shuffled(images: Tensor) -> Tensor:
-    """Pixels permuted in every image alike: the digits' brightness without their shapes."""
-    order = torch.randperm(images[0].numel(), generator=keyed_generator(SEED, "shuffle"))
-    return images.flatten(1)[:, order].view_as(images)
-
-
-def plot(probabilities: dict[str, dict[str, Tensor]], labels: Tensor) -> Figure:
-    """Reliability diagram, and histograms of the predictive entropy."""
-    figure = Figure(figsize=(4 * (1 + len(probabilities)), 3.6), dpi=100)
-    panels = figure.subplots(1, 1 + len(probabilities))
-    panels[0].plot([0, 1], [0, 1], c="0.7", lw=1)
-    for name, cases in probabilities.items():
-        confidence, share, accuracy = reliability(cases["digits"], labels)
-        filled = share > 0
-        panels[0].plot(confidence[filled], accuracy[filled], "o-", ms=3, label=name)
-    panels[0].set(xlabel="confidence", ylabel="accuracy", title="digits")
-    panels[0].legend()
-    for panel, (name, cases) in zip(panels[1:], probabilities.items()):
-        for case, values in cases.items():
-            panel.hist(predictive_entropy(values).numpy(), np.linspace(0, np.log(10), 30), density=True, alpha=0.5, label=case)
-        panel.set(xlabel="predictive entropy (nats)", title=name)
-    panels[-1].legend(fontsize=8)
-    figure.tight_layout()
-    return figure
 
 
 EXPERIMENTS.register("digits_uncertainty")((add_arguments, run))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesgan.networks.registry import NETWORKS, NetworkSizes
+from bayesgan.networks.stochastic import Dropout, Noise
 
 __all__ = ["Generator", "Discriminator", "widths", "map_sizes"]
 
@@ -51,13 +52,14 @@ class Discriminator(nn.Module):
         )
         self.features = nn.Linear(wide[-1] * maps[-1] ** 2, FEATURES)
         self.logits = nn.Linear(FEATURES, sizes.outputs)
+        self.noise, self.dropout = Noise(sizes.noise), Dropout(sizes.dropout)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        maps = images
+        maps = self.noise(images)
         for convolution, normalise in zip(self.convolutions, self.normalise):
             maps = nn.functional.leaky_relu(normalise(convolution(maps)), 0.2)
         features = nn.functional.leaky_relu(self.features(maps.flatten(1)), 0.2)  # (B, 512)
-        return self.logits(features), features
+        return self.logits(self.dropout(features)), features
 
 
 class Generator(nn.Module):

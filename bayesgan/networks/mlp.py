@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesgan.networks.registry import NETWORKS, NetworkSizes
+from bayesgan.networks.stochastic import Dropout, Noise
 
 __all__ = ["Generator", "Discriminator"]
 
@@ -23,12 +24,13 @@ class Discriminator(nn.Module):
         super().__init__()
         self.hidden = hidden_layers(math.prod(sizes.data_shape), sizes.discriminator_width, sizes.layers)
         self.logits = nn.Linear(sizes.discriminator_width, sizes.outputs)
+        self.noise, self.dropout = Noise(sizes.noise), Dropout(sizes.dropout)
 
     def forward(self, data: Tensor) -> tuple[Tensor, Tensor]:
-        features = data.flatten(1)
+        features = self.noise(data.flatten(1))
         for layer in self.hidden:
             features = torch.relu(layer(features))
-        return self.logits(features), features
+        return self.logits(self.dropout(features)), features
 
 
 class Generator(nn.Module):

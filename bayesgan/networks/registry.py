@@ -20,6 +20,8 @@ class NetworkSizes:
         discriminator_width: Of its layer next to the data.
         layers: Convolutions, or hidden layers.
         outputs: Discriminator logits: 1, or the number of classes.
+        noise: Standard deviation of Gaussian noise on what the discriminator sees while it trains.
+        dropout: Share of the discriminator's features dropped while it trains.
     """
 
     data_shape: tuple[int, ...]
@@ -28,6 +30,8 @@ class NetworkSizes:
     discriminator_width: int
     layers: int
     outputs: int = 1
+    noise: float = 0.0
+    dropout: float = 0.0
 
 
 NETWORKS: Registry[tuple[type[nn.Module], type[nn.Module]]] = Registry("network")

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesgan.data import Dataset, to_float
+from bayesgan.data import Dataset, labelled_rows, to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.errors import Diverged, NonFiniteGradient
-from bayesgan.networks import NETWORKS, NetworkSizes
-from bayesgan.objectives import OBJECTIVES, feature_matching, real_score
+from bayesgan.networks import NETWORKS
+from bayesgan.objectives import OBJECTIVES, feature_matching, labelled_loss, real_score
 from bayesgan.randomness import keyed_generator
 from bayesgan.sampler import SGHMC, Normal, RMSprop, exponential_then_constant, ramp
 from bayesgan.training.options import Options
 
-__all__ = ["Losses", "Trainer", "latent_draw", "networks_for"]
+__all__ = ["Losses", "Trainer", "labelled_batches", "latent_draw"]
 
 REMEDY = "start a run with a lower --lr or --temperature"
 
@@ -30,20 +30,24 @@ class Losses:
     generators: Tensor
 
 
-def networks_for(options: Options, data_shape: tuple[int, ...]) -> NetworkSizes:
-    """What the options ask of the networks."""
-    return NetworkSizes(
-        data_shape=data_shape,
-        latent=options.z_dim,
-        generator_width=options.gf_dim or options.df_dim,  # the reference mirrors the discriminator
-        discriminator_width=options.df_dim,
-        layers=options.num_layers,
-    )
-
-
 def latent_draw(members: int, count: int, size: int, generator: torch.Generator) -> Tensor:
     """z, (members, count, size), standard normal."""
     return torch.randn(members, count, size, generator=generator, device=generator.device)
+
+
+def labelled_batches(options: Options, data: Dataset, members: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A minibatch for each member, of exactly the N labelled images: (members, S, ...), (members, S).
+
+    All N where the minibatch holds them, else draws with replacement.
+    """
+    rows = labelled_rows(data)
+    count = options.label_batch_size or min(options.batch_size, options.N)
+    if count < len(rows):
+        drawn = torch.randint(len(rows), (members, count), generator=generator, device=rows.device)
+        rows = rows[drawn]
+    else:
+        rows = rows.expand(members, -1)
+    return to_float(data.train[rows]), data.train_labels[rows]
 
 
 class Trainer:
@@ -54,6 +58,9 @@ class Trainer:
         U_D = N · [-mean_real log D - mean_fakes log(1-D)] - log p(θ_d)     fakes from the mixture of all generators
         U_G = N_g · [-mean_z mean_k log D_k(G(z))] - log p(θ_g)
 
+    A semi-supervised run adds N_l · [-mean_labelled log D(x = y)] to U_D, N_l being label_count; D then stands for the
+    sum over the K classes.
+
     Full coupling uses every pair (Algorithm 1 literally); mixture coupling estimates the sums over opponents without
     bias: a discriminator sees random images of the mixture, a generator is scored by one random discriminator.
     """
@@ -63,7 +70,7 @@ class Trainer:
         self.data = data.to(self.device)
         self.objective = OBJECTIVES[options.objective]
         self.iteration = 0
-        sizes = networks_for(options, data.shape)
+        sizes = options.sizes(data.shape, len(data.classes) if options.semi else 1)
         pair = NETWORKS[options.network_for(data)]
         self.generators, self.discriminators = (
             Ensemble(
@@ -76,6 +83,7 @@ class Trainer:
             )
         )
         self.counts = {"generator": options.pseudo_count or len(data.train), "discriminator": len(data.train)}
+        self.label_weight = (options.label_count or len(data.train)) / len(data.train)
         self.samplers, self.priors = {}, {}
         for role, ensemble in (("generator", self.generators), ("discriminator", self.discriminators)):
             self.samplers[role] = SGHMC.from_sgd(
@@ -114,9 +122,15 @@ class Trainer:
         fake = torch.stack([
             pool[torch.randperm(len(pool), generator=choice, device=self.device)[:count]] for _ in range(len(real))
         ])  # (K, F, ...)
-        logits, _ = self.discriminators.forward(torch.cat([real, fake], 1), train=True)
-        scores = real_score(logits)  # (K, B + F)
-        losses = self.objective.discriminator(scores[:, : real.shape[1]], scores[:, real.shape[1]:])  # (K,)
+        images, parts = [real, fake], [real.shape[1], fake.shape[1]]
+        if self.options.semi:
+            labelled, labels = labelled_batches(self.options, self.data, len(real), self.random("labelled"))
+            images, parts = [*images, labelled], [*parts, labelled.shape[1]]
+        logits, _ = self.discriminators.forward(torch.cat(images, 1), train=True, noise=self.random("noise layers"))
+        of_real, of_fake, *of_labelled = logits.split(parts, 1)
+        losses = self.objective.discriminator(real_score(of_real), real_score(of_fake))  # (K,)
+        if self.options.semi:
+            losses = losses + self.label_weight * labelled_loss(*of_labelled, labels)
         total = losses.sum()
         if self.objective.gradient_penalty:
             total = total + self.objective.gradient_penalty * self._slope_penalty(real, fake)

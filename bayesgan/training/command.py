@@ -13,9 +13,10 @@ from bayesgan.errors import Diverged, InputError
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.posterior import load_posterior
 from bayesgan.training.algorithm import Trainer
+from bayesgan.training.classification import Evaluator, evaluate
 from bayesgan.training.loop import SHOWN, Stopped, train
 from bayesgan.training.options import Options, add_flags, load_data, resolve
-from bayesgan.training.run_folder import RunFolder, describe_data
+from bayesgan.training.run_folder import RunFolder
 
 __all__ = ["main"]
 
@@ -29,11 +30,16 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see --help")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit code: 0 done, 2 bad input or no room, 3 diverged, 130 stopped by the user."""
+def main(arguments: list[str] | None = None, semi: bool = False) -> int:
+    """Runs the command line; returns the exit code: 0 done, 2 bad input or no room, 3 diverged, 130 stopped by the user.
+
+    Args:
+        arguments: Of the command line; default: the process's.
+        semi: As run_bgan_semi.py.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        return run(arguments)
+        return run(arguments, semi)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -55,38 +61,39 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], semi: bool) -> int:
     parser = Parser(
-        prog="run_bgan.py", allow_abbrev=False,
-        description="Samples the posterior over GAN weights with SGHMC (Saatchi & Wilson 2017), unsupervised.",
+        prog=program(semi), allow_abbrev=False,
+        description="Samples the posterior over GAN weights with SGHMC (Saatchi & Wilson 2017), "
+                    + ("semi-supervised: a classifier from N labels and all images." if semi else "unsupervised."),
         epilog="The data sets digits, synthetic and gaussians25 bring smaller defaults of their own; "
                "--dry_run shows what a command comes to.",
     )
-    add_flags(parser)
-    parser.add_argument("--N", type=int, default=argparse.SUPPRESS, help="refused: an unsupervised run reads no labels")
+    add_flags(parser, semi)
+    if not semi:
+        parser.add_argument("--N", type=int, default=argparse.SUPPRESS, help="refused: see run_bgan_semi.py")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in this folder")
     parser.add_argument("--dry_run", "--dry-run", action="store_true",
                         help="check everything, time one iteration, write nothing")
     given = vars(parser.parse_args(arguments))
     resume, dry_run = given.pop("resume"), given.pop("dry_run")
-    if "N" in given:
-        raise InputError(f"--N is the number of labels and an unsupervised run reads none, got {given['N']}; leave it out")
+    if "N" in given and not semi:
+        raise InputError(f"--N is the number of labels and an unsupervised run reads none, got {given['N']}; leave it out, "
+                         "or use run_bgan_semi.py")
     if resume is not None:
         folder = RunFolder.open(resume)
+        if folder.options().semi != semi:
+            raise InputError(f"{resume} is a run of {program(not semi)}, got {program(semi)}; resume it with the former")
         options, notes = continued(folder, given), []
     else:
-        options, notes = resolve(given)
+        options, notes = resolve(given, semi)
     device = pick_device(options)
     for note in notes:
         print(note)
-    data = load_data(options)
+    data = load_data(options) if resume is None else folder.load_data(options)
     trainer = Trainer(options, data, device)
     print(describe(trainer), flush=True)
     if resume is not None:
-        if (found := describe_data(options, data)) != folder.config["data"]:
-            wrong = [f"{k} {folder.config['data'].get(k)} (found {v})" for k, v in found.items()
-                     if folder.config["data"].get(k) != v]
-            raise InputError(f"the run was trained on other data: {', '.join(wrong)}; name its data with --data_path")
         checkpoint = folder.load_checkpoint(trainer)
         if trainer.iteration >= options.train_iter:
             raise InputError(f"{resume} has done its {trainer.iteration} iterations; add some with --train_iter")
@@ -103,7 +110,8 @@ def run(arguments: list[str]) -> int:
     print(f"writing to {folder.path}", flush=True)
     begun = time.perf_counter()
     try:
-        train(trainer, folder)
+        evaluator = Evaluator(trainer, folder, folder.supervised(data, device)) if semi else None
+        train(trainer, folder, evaluator)
     except Diverged as error:
         last = folder.path / "checkpoints" / "last.pt"
         raise Diverged(f"{error}; " + (f"the last good checkpoint is {last}" if last.exists() else
@@ -132,7 +140,11 @@ def continued(folder: RunFolder, given: dict) -> Options:
     elif "gpu_id" in changes:
         changes["device"] = "cuda"
     options = dataclasses.replace(stored, **changes)
-    return resolve({k: v for k, v in vars(options).items() if v is not None})[0]
+    return resolve({k: v for k, v in vars(options).items() if v is not None}, options.semi)[0]
+
+
+def program(semi: bool) -> str:
+    return "run_bgan_semi.py" if semi else "run_bgan.py"
 
 
 def pick_device(options: Options) -> torch.device:
@@ -157,7 +169,9 @@ def describe(trainer: Trainer) -> str:
     sampling = ("temperature 0 throughout" if options.temperature == 0 else
                 f"{options.burn_in} burn-in, then temperature {options.temperature:g}, a draw every {options.thin}")
     return (
-        f"{data.name}: {len(data.train)} training data of shape {'x'.join(map(str, data.shape))}\n"
+        f"{data.name}: {len(data.train)} training data of shape {'x'.join(map(str, data.shape))}"
+        + (f", {options.N} of them labelled, {len(data.classes)} classes" if options.semi else "")
+        + f"; {len(data.calibration)} more held out, {len(data.test)} for testing\n"
         f"{options.generators} generators of {trainer.generators.weight_count():,} weights, "
         f"{options.discriminators} discriminators of {trainer.discriminators.weight_count():,}, on {trainer.device}\n"
         f"{options.train_iter} iterations: {sampling}"
@@ -179,11 +193,13 @@ def summary(trainer: Trainer, folder: RunFolder, seconds: float) -> str:
     picture = folder.path / "samples" / "posterior.png"
     count = 100 if trainer.data.is_images else 1000
     save_picture(picture, posterior.sample(count), to_float(trainer.data.train[:SHOWN]).cpu())
+    known = f"\n{evaluate(folder.path)}\n" if trainer.options.semi else ""
     return (
-        f"\ndone in {seconds / 60:.1f} minutes: {len(posterior.draws)} draws of {trainer.options.generators} generators\n"
+        f"{known}\ndone in {seconds / 60:.1f} minutes: {len(posterior.draws)} draws of {trainer.options.generators} generators\n"
         f"  look at    {picture}   (mixture of everything collected; one grid per generator beside it)\n"
         f"  follow     tensorboard --logdir {folder.path / 'tensorboard'}\n"
         f"  sample     python -c \"from bayesgan import load_posterior; "
         f"print(load_posterior('{folder.path}').sample(64, seed=1).shape)\"\n"
-        f"  go on      python run_bgan.py --resume {folder.path} --train_iter {2 * trainer.options.train_iter}"
+        + (f"  calibration {folder.path / 'evaluation' / 'uncertainty.png'}\n" if known else "") +
+        f"  go on      python {program(trainer.options.semi)} --resume {folder.path} --train_iter {2 * trainer.options.train_iter}"
     )

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from bayesgan.data import to_float
 from bayesgan.evaluation.pictures import image_grid, save_picture
 from bayesgan.training.algorithm import Losses, Trainer, latent_draw
+from bayesgan.training.classification import Evaluator, errors_line, headline
 from bayesgan.training.run_folder import RunFolder
 
 __all__ = ["train", "Stopped"]
@@ -25,8 +26,11 @@ class Stopped(Exception):
     """The user asked to stop; the last iteration is complete and checkpointed."""
 
 
-def train(trainer: Trainer, folder: RunFolder) -> None:
+def train(trainer: Trainer, folder: RunFolder, evaluator: Evaluator | None = None) -> None:
     """Trains to options.train_iter from wherever `trainer` stands, writing into `folder`.
+
+    Args:
+        evaluator: Of a semi-supervised run; asked at every n_save.
 
     Raises:
         Diverged: If a loss becomes non-finite. What was saved before stays.
@@ -62,7 +66,14 @@ def train(trainer: Trainer, folder: RunFolder) -> None:
             progress.show(done, mean, temperature)
             log_scalars(writer, done, mean, temperature)
             if saves:
-                folder.save_results(done, mean, temperature)
+                figures = {}
+                if evaluator is not None:
+                    classified = evaluator.figures()
+                    figures = {**headline(classified), "classification": classified}
+                    for name, percent in headline(classified).items():
+                        writer.add_scalar(f"accuracy/{name}", percent, done)
+                    progress.say(errors_line(classified))
+                folder.save_results(done, mean, temperature, figures)
                 if options.save_weights:
                     folder.save_weights(done, trainer)
                 save_samples(trainer, folder, writer, files=options.save_samples or done == options.train_iter)
@@ -119,6 +130,10 @@ class Progress:
         rate = (done - self.start) / (time.perf_counter() - self.begun)
         left = (self.total - done) / rate
         print(f"{done}/{self.total}  {rate:.2f} it/s  {int(left) // 60}:{int(left) % 60:02d} left  {text}", flush=True)
+
+    def say(self, text: str) -> None:
+        """A line of its own, above the bar."""
+        tqdm.write(text) if self.bar is not None else print(text, flush=True)
 
     def close(self) -> None:
         if self.bar is not None:

@@ -6,13 +6,16 @@ import typing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bayesgan.data import DATA_SETS, GENERATED, DataOptions, Dataset
+from torch import Tensor
+
+from bayesgan.data import DATA_SETS, GENERATED, DataOptions, Dataset, choose_labels, with_labels
 from bayesgan.ensemble import ENGINES
 from bayesgan.errors import InputError
-from bayesgan.networks import NETWORKS
+from bayesgan.networks import NETWORKS, NetworkSizes
 from bayesgan.objectives import OBJECTIVES
+from bayesgan.training.recipes import RECIPES
 
-__all__ = ["Options", "add_flags", "load_data", "resolve"]
+__all__ = ["Options", "add_flags", "data_options", "load_data", "resolve"]
 
 COUPLINGS = {"mixture": "each generator against one random discriminator a step", "full": "all pairs, Algorithm 1 literally"}
 OPTIMIZERS = {"adam": "Adam's close relative, RMSprop with momentum; its preconditioner is kept for sampling",
@@ -20,8 +23,9 @@ OPTIMIZERS = {"adam": "Adam's close relative, RMSprop with momentum; its precond
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def option(default, help: str, choices=None):
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def option(default, help: str, choices=None, semi: bool = False):
+    """A field; `semi` marks what only run_bgan_semi.py has."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "semi": semi})
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,21 @@ class Options:
     classes: list[int] | None = option(None, "only these classes, by number")
     x_dim: int = option(100, "synthetic: dimension of the data")
     cluster_dim: int = option(2, "synthetic: dimension of each cluster")
+    calibration_fraction: float = option(0.1, "share of the training data put aside, never trained on, for resampling")
+    # labels
+    N: int | None = option(None, "labelled training images, as many of each class (default: 100)", semi=True)
+    label_seed: int = option(0, "which images are labelled", semi=True)
+    label_batch_size: int | None = option(None, "labelled images a discriminator sees per iteration (default: batch_size, at most N)", semi=True)
+    label_count: int | None = option(None, "data the labels count for in the likelihood (default: training size; N is literal)", semi=True)
+    no_supervised: bool = option(False, "do not also train a supervised network on the same labels", semi=True)
+    recipe: str | None = option(None, "settings known to work, told when it starts; flags given win", semi=True, choices=RECIPES)
     # networks
     network: str = option("auto", "pair of networks; auto: dcgan for images, mlp for vectors", ["auto", *NETWORKS])
     z_dim: int = option(100, "dimension of the generator's input z")
     gf_dim: int | None = option(None, "generator width next to the data (default: df_dim, the mirror the paper used)")
     df_dim: int = option(96, "discriminator width next to the data; doubles per layer up to 512 (mlp: all layers)")
+    noise: float = option(0.0, "sd of Gaussian noise on what the discriminators see in training (noisy_mlp: 5/3 of it on hidden layers)")
+    dropout: float = option(0.0, "share of the discriminators' last features dropped in training")
     num_layers: int = option(4, "convolutions, each halving the image, at most to 2x2 (mlp: hidden layers)")
     # posterior
     num_gen: int = option(1, "J_g, noise draws for generators; there are num_gen * num_mcmc generators")
@@ -79,6 +93,11 @@ class Options:
     gpu_id: int | None = option(None, "number of the GPU; asks for one like --device cuda")
 
     @property
+    def semi(self) -> bool:
+        """Semi-supervised: a run of run_bgan_semi.py."""
+        return self.N is not None
+
+    @property
     def generators(self) -> int:
         """I = J_g * M."""
         return self.num_gen * self.num_mcmc
@@ -92,6 +111,19 @@ class Options:
     def gen_batch(self) -> int:
         return self.gen_batch_size or self.batch_size
 
+    def sizes(self, data_shape: tuple[int, ...], outputs: int) -> NetworkSizes:
+        """What these options ask of the networks."""
+        return NetworkSizes(
+            data_shape=data_shape,
+            latent=self.z_dim,
+            generator_width=self.gf_dim or self.df_dim,  # the reference mirrors the discriminator
+            discriminator_width=self.df_dim,
+            layers=self.num_layers,
+            outputs=outputs,
+            noise=self.noise,
+            dropout=self.dropout,
+        )
+
     def network_for(self, data: Dataset) -> str:
         """The pair's name, `auto` resolved."""
         return self.network if self.network != "auto" else "dcgan" if data.is_images else "mlp"
@@ -103,6 +135,8 @@ ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0}
 RANGES = {
     **dict.fromkeys(("num_gen", "num_disc", "num_mcmc"), (1, 1000)),
     **dict.fromkeys(("batch_size", "gen_batch_size", "z_dim", "gf_dim", "df_dim", "x_dim", "cluster_dim"), (1, 100_000)),
+    **dict.fromkeys(("N", "label_batch_size", "label_count"), (1, 10**9)), "label_seed": (0, 2**63 - 1),
+    "calibration_fraction": (0, 0.5), "noise": (0, 10), "dropout": (0, 0.9),
     **dict.fromkeys(("train_iter", "thin", "keep", "n_save", "log_every", "pseudo_count"), (1, 10**9)),
     **dict.fromkeys(("burn_in", "ramp"), (0, 10**9)),
     "num_layers": (1, 20), "random_seed": (0, 2**63 - 1), "gpu_id": (0, 1000), "image_size": (8, 200),
@@ -124,11 +158,12 @@ APPLIES = {
 }
 
 
-def resolve(given: dict) -> tuple[Options, list[str]]:
+def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
     """Options from what a user gave: the data set's own defaults fill in, shorthands expand, values are checked.
 
     Args:
         given: Field name -> value, only what was really given.
+        semi: For run_bgan_semi.py.
 
     Returns:
         The options with every None that depends on another option filled in, and lines to tell the user.
@@ -141,8 +176,14 @@ def resolve(given: dict) -> tuple[Options, list[str]]:
         field = next(f for f in dataclasses.fields(Options) if f.name == name)
         if field.metadata["choices"] is not None and value not in (choices := list(field.metadata["choices"])):
             raise InputError(f"--{name} must be one of: {', '.join(choices)}; got {value!r}")
-    dataset = given.get("dataset", Options.dataset)
-    values = {**DATA_SETS[dataset].defaults, **given}
+    recipe = RECIPES.get(given.get("recipe"), {})
+    if recipe:
+        notes.append(f"--recipe {given['recipe']} stands for "
+                     + " ".join(f"--{k}" if v is True else f"--{k} {v}" for k, v in recipe.items() if k not in given))
+    source = DATA_SETS[given.get("dataset", recipe.get("dataset", Options.dataset))]
+    values = {**source.defaults, **(source.semi if semi else {}), **recipe, **given}
+    if semi:
+        values.setdefault("N", 100)
     if values.get("wasserstein"):
         if given.get("objective", "wasserstein") != "wasserstein":
             raise InputError(f"--wasserstein is --objective wasserstein, got --objective {given['objective']}; give one")
@@ -195,22 +236,38 @@ def check_data(options: Options, data: Dataset) -> None:
         raise InputError(f"--image_size scales images, {data.name} holds vectors; leave it out")
     if options.batch_size > len(data.train):
         raise InputError(f"--batch_size must be at most the {len(data.train)} training data, got {options.batch_size}")
+    if options.semi and (options.label_batch_size or 1) > options.N:
+        raise InputError(f"--label_batch_size must be at most the {options.N} labels, got {options.label_batch_size}")
 
 
-def load_data(options: Options) -> Dataset:
-    """The data set the options name, restricted to the classes asked for, checked against them."""
-    source = DATA_SETS[options.dataset]
-    data = source.load(DataOptions(options.data_path, options.cache_path, options.image_size, options.x_dim,
-                                   options.cluster_dim))
+def data_options(options: Options) -> DataOptions:
+    """What of the options concerns loading."""
+    return DataOptions(options.data_path, options.cache_path, options.image_size, options.x_dim, options.cluster_dim)
+
+
+def load_data(options: Options, rows: Tensor | None = None) -> Dataset:
+    """The data set the options name, restricted to the classes asked for, its held-out part put aside, checked.
+
+    Of a semi-supervised run all training labels but N are replaced by -1 here, before anything else sees them.
+
+    Args:
+        rows: The labelled rows of a run that goes on; by default they are chosen by N and label_seed.
+    """
+    data = DATA_SETS[options.dataset].load(data_options(options))
     if options.classes is not None:
         data = data.only(options.classes)
+    data = data.hold_out(options.calibration_fraction)
+    if options.semi:
+        data = with_labels(data, choose_labels(data, options.N, options.label_seed) if rows is None else rows)
     check_data(options, data)
     return data
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: argparse.ArgumentParser, semi: bool = False) -> None:
     """One flag a field, with underscores or dashes; absent flags stay absent, so that data sets can bring defaults."""
     for field in dataclasses.fields(Options):
+        if field.metadata["semi"] and not semi:
+            continue
         kind = next((k for k in typing.get_args(field.type) if k is not type(None)), field.type)  # T of T | None
         flags = list(dict.fromkeys([f"--{field.name}", f"--{field.name.replace('_', '-')}"]))
         choices = field.metadata["choices"]

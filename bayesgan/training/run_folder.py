@@ -1,6 +1,7 @@
 """A run's folder: what is written where, and how a run is found again.
 
     config.json  hypers.txt  results_<iter>.json  weights_<iter>.npz  tensorboard/  samples/  checkpoints/  posterior/
+    labelled.json  supervised.safetensors                                                          (semi-supervised)
 """
 
 import dataclasses
@@ -16,13 +17,15 @@ import numpy as np
 import sklearn
 import torch
 import torchvision
+from safetensors.torch import load_file, save_file
 
-from bayesgan.data import Dataset
-from bayesgan.ensemble import SampleStore
+from bayesgan.data import Dataset, labelled_rows
+from bayesgan.ensemble import Ensemble, SampleStore
 from bayesgan.errors import InputError
 from bayesgan.files import write_atomically
 from bayesgan.training.algorithm import Losses, Trainer
-from bayesgan.training.options import Options
+from bayesgan.training.options import Options, load_data
+from bayesgan.training.supervised import new_classifier, train_supervised
 
 __all__ = ["RunFolder", "describe_data"]
 
@@ -67,6 +70,10 @@ class RunFolder:
         }
         folder = cls(path, config)
         folder._write_config()
+        if options.semi:
+            rows = labelled_rows(data)
+            content = {"rows": rows.tolist(), "labels": data.train_labels[rows].tolist()}
+            folder._write_text("labelled.json", json.dumps(content))
         (path / "hypers.txt").write_text(f"Hyper settings:\n{pprint.pformat(config['options'])}\n")
         return folder
 
@@ -94,6 +101,43 @@ class RunFolder:
         values = {name: self.config["options"][name] for name in known}
         return Options(**{n: Path(v) if known[n].type is Path else v for n, v in values.items()})
 
+    def load_data(self, options: Options | None = None) -> Dataset:
+        """The run's data, with its own labelled rows, checked to be what it was trained on.
+
+        Args:
+            options: The run's options, changed only in where the data is.
+
+        Raises:
+            ValueError: If the data is absent or other data.
+        """
+        options = options or self.options()
+        rows = None
+        if options.semi:
+            try:
+                rows = torch.tensor(json.loads((self.path / "labelled.json").read_text())["rows"], dtype=torch.int64)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise InputError(f"{self.path / 'labelled.json'} is missing or damaged ({error}); restore it") from None
+        data = load_data(options, rows)
+        if (found := describe_data(options, data)) != self.config["data"]:
+            wrong = [f"{k} {self.config['data'].get(k)} (found {v})" for k, v in found.items()
+                     if self.config["data"].get(k) != v]
+            raise InputError(f"the run was trained on other data: {', '.join(wrong)}; name its data with --data_path")
+        return data
+
+    def supervised(self, data: Dataset, device: torch.device | str = "cpu") -> Ensemble | None:
+        """The supervised network of a semi-supervised run; trained and stored at the first call, None with --no_supervised."""
+        options, path = self.options(), self.path / "supervised.safetensors"
+        if options.no_supervised:
+            return None
+        classifier = new_classifier(options, data, device)
+        if path.exists():
+            classifier.load_state(load_file(path))
+        else:
+            train_supervised(classifier, options, data)
+            state = {name: tensor.cpu().contiguous() for name, tensor in classifier.state().items()}
+            write_atomically(path, lambda file: save_file(state, file))
+        return classifier
+
     def resumed(self, options: Options, command: list[str]) -> None:
         """Notes a continuation and the options it runs with."""
         self.config["options"] = as_json(options)
@@ -105,11 +149,11 @@ class RunFolder:
         """The collected draws."""
         return SampleStore(self.path / "posterior", self.config["options"]["keep"])
 
-    def save_results(self, iteration: int, losses: Losses, temperature: float) -> None:
-        """results_<iter>.json with the reference's keys, and the temperature."""
+    def save_results(self, iteration: int, losses: Losses, temperature: float, figures: dict) -> None:
+        """results_<iter>.json with the reference's keys, the temperature, and what else was measured."""
         content = {
             "disc_losses": losses.discriminators.tolist(), "gen_losses": losses.generators.tolist(),
-            "timestamp": time.time(), "iteration": iteration, "temperature": temperature,
+            "timestamp": time.time(), "iteration": iteration, "temperature": temperature, **figures,
         }
         self._write_text(f"results_{iteration}.json", json.dumps(content))
 
@@ -173,11 +217,14 @@ class RunFolder:
 
 
 def describe_data(options: Options, data: Dataset) -> dict:
-    """What tells one data set from another, checksum of the training data included."""
+    """What tells one data set from another, checksum of the training data included, and of the labels that are read."""
+    digest = hashlib.sha256(data.train.cpu().numpy().tobytes())
+    if options.semi:
+        digest.update(data.train_labels[labelled_rows(data)].cpu().numpy().tobytes())
     return {
         "shape": list(data.shape), "network": options.network_for(data), "classes": list(data.classes),
-        "train": len(data.train), "test": len(data.test),
-        "checksum": hashlib.sha256(data.train.cpu().numpy().tobytes()).hexdigest()[:16],
+        "train": len(data.train), "test": len(data.test), "calibration": len(data.calibration),
+        "checksum": digest.hexdigest()[:16],
     }
 
 

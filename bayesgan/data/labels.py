@@ -1,0 +1,61 @@
+"""Which rows a semi-supervised run may read the labels of, and how the labels of all others are hidden from it."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from bayesgan.data.dataset import Dataset
+from bayesgan.errors import InputError
+from bayesgan.randomness import keyed_generator
+
+__all__ = ["UNKNOWN", "choose_labels", "labelled_rows", "with_labels"]
+
+UNKNOWN = -1  # in place of a label that is not read
+
+
+def choose_labels(data: Dataset, count: int, seed: int) -> Tensor:
+    """Rows of a class-balanced random subset of data.train: (count,), ascending.
+
+    Raises:
+        ValueError: If `data` has no labels or no labelled test part, or `count` cannot be balanced.
+    """
+    if data.train_labels is None:
+        raise InputError(f"--N {count} labels are asked for and {data.name} has none; use run_bgan.py, or data with labels")
+    if data.test_labels is None or len(data.test) == 0:
+        raise InputError(f"{data.name} has no labelled test data to measure accuracy on; add some")
+    classes = len(data.classes)
+    if classes < 2:
+        raise InputError(f"a classifier needs at least 2 classes, {data.name} has {classes}; name more with --classes")
+    if count % classes:
+        nearest = max(1, round(count / classes)) * classes
+        raise InputError(f"--N must be a multiple of the {classes} classes to be balanced, got {count}; the nearest is {nearest}")
+    if count > len(data.train):
+        raise InputError(f"--N must be at most the {len(data.train)} training data, got {count}")
+    each = count // classes
+    sizes = data.train_labels.bincount(minlength=classes)
+    if (sizes < each).any():
+        scarce = int(sizes.argmin())
+        raise InputError(f"class {data.classes[scarce]} has {int(sizes[scarce])} training data and --N {count} needs {each} "
+                         f"of each class; use at most --N {int(sizes[scarce]) * classes}")
+    order = torch.randperm(len(data.train), generator=keyed_generator(seed, "labels"))
+    rows = [order[data.train_labels[order] == label][:each] for label in range(classes)]
+    return torch.cat(rows).sort().values
+
+
+def labelled_rows(data: Dataset) -> Tensor:
+    """Rows of data.train whose label may be read, ascending."""
+    return (data.train_labels != UNKNOWN).nonzero()[:, 0]
+
+
+def with_labels(data: Dataset, rows: Tensor) -> Dataset:
+    """`data` with every training label but those of `rows` replaced by `UNKNOWN`.
+
+    Raises:
+        ValueError: If a row does not exist.
+    """
+    if len(rows) == 0 or rows.min() < 0 or rows.max() >= len(data.train):
+        raise InputError(f"labelled rows must be in 0..{len(data.train) - 1}, got {rows.tolist()[:5]}")
+    labels = torch.full((len(data.train),), UNKNOWN)
+    labels[rows] = data.train_labels[rows]
+    return replace(data, train_labels=labels)

@@ -1,0 +1,43 @@
+"""Does a classifier know what it does not know? Its calibration, and its entropy on data of no class it has seen."""
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from bayesgan.evaluation.classification import predictive_entropy, reliability
+from bayesgan.randomness import keyed_generator
+
+__all__ = ["shuffled", "uncertainty_figure"]
+
+
+def shuffled(data: Tensor) -> Tensor:
+    """Pixels (or columns) permuted in every datum alike: the data's values without their shapes."""
+    order = torch.randperm(data[0].numel(), generator=keyed_generator(0, "shuffle"))
+    return data.flatten(1)[:, order].view_as(data)
+
+
+def uncertainty_figure(classifiers: dict[str, dict[str, Tensor]], labels: Tensor) -> Figure:
+    """Reliability diagram of all classifiers, and of each the histograms of its predictive entropy.
+
+    Args:
+        classifiers: Name -> case -> probabilities (n, Y); the first case is the data that `labels` (n,) belong to.
+    """
+    figure = Figure(figsize=(4 * (1 + len(classifiers)), 3.6), dpi=100)
+    panels = figure.subplots(1, 1 + len(classifiers))
+    panels[0].plot([0, 1], [0, 1], c="0.7", lw=1)
+    for name, cases in classifiers.items():
+        test = next(iter(cases.values()))
+        confidence, share, accuracy = reliability(test, labels)
+        filled = share > 0
+        panels[0].plot(confidence[filled], accuracy[filled], "o-", ms=3, label=name)
+    panels[0].set(xlabel="confidence", ylabel="accuracy", title="reliability")
+    panels[0].legend(fontsize=8)
+    bins = np.linspace(0, np.log(test.shape[1]), 30)
+    for panel, (name, cases) in zip(panels[1:], classifiers.items()):
+        for case, values in cases.items():
+            panel.hist(predictive_entropy(values).numpy(), bins, density=True, alpha=0.5, label=case)
+        panel.set(xlabel="predictive entropy (nats)", title=name)
+    panels[-1].legend(fontsize=8)
+    figure.tight_layout()
+    return figure
