@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import layer_norm, softplus
 
 from bayesgan.networks.registry import NETWORKS, NetworkSizes
 from bayesgan.networks.stochastic import Dropout, Noise
@@ -18,7 +18,7 @@ HIDDEN_NOISE = 5 / 3  # theirs: 0.3 on the image, 0.5 on hidden layers
 class Discriminator(nn.Module):
     """ReLU layers of w, w/2, w/4, w/4, ... units (theirs: 1000-500-250-250-250), noise before each.
 
-    No normalisation: batch statistics would let one image's score depend on its neighbours.
+    Layer norm where they have weight norm: noise must stay as large as the features as these grow.
 
     (B, ...) -> logits (B, outputs), features (B, w/4).
     """
@@ -37,7 +37,7 @@ class Discriminator(nn.Module):
     def forward(self, data: Tensor) -> tuple[Tensor, Tensor]:
         features = data.flatten(1)
         for layer, noise in zip(self.hidden, self.noises):
-            features = torch.relu(layer(noise(features)))
+            features = torch.relu(layer_norm(layer(noise(features)), layer.weight.shape[:1]))
         return self.logits(self.dropout(self.noises[-1](features))), features
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesgan.data import Dataset, labelled_rows, to_float
+from bayesgan.data import Dataset, labelled_rows, shifted, to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.errors import Diverged, NonFiniteGradient
 from bayesgan.networks import NETWORKS
@@ -47,7 +47,8 @@ def labelled_batches(options: Options, data: Dataset, members: int, generator: t
         rows = rows[drawn]
     else:
         rows = rows.expand(members, -1)
-    return to_float(data.train[rows]), data.train_labels[rows]
+    images = to_float(data.train[rows])
+    return shifted(images, options.shift, generator) if options.shift else images, data.train_labels[rows]
 
 
 class Trainer:
@@ -196,8 +197,10 @@ class Trainer:
     def _real_batches(self) -> Tensor:
         """An independent minibatch of real data for each discriminator, drawn with replacement: (K, B, ...)."""
         shape = (self.options.discriminators, self.options.batch_size)
-        rows = torch.randint(len(self.data.train), shape, generator=self.random("real"), device=self.device)
-        return to_float(self.data.train[rows])
+        source = self.random("real")
+        rows = torch.randint(len(self.data.train), shape, generator=source, device=self.device)
+        images = to_float(self.data.train[rows])
+        return shifted(images, self.options.shift, source) if self.options.shift else images
 
     def random(self, *key: str | int, iteration: int | None = None) -> torch.Generator:
         """The random stream of a role at an iteration (default: the present one)."""

@@ -55,6 +55,7 @@ class Options:
     gf_dim: int | None = option(None, "generator width next to the data (default: df_dim, the mirror the paper used)")
     df_dim: int = option(96, "discriminator width next to the data; doubles per layer up to 512 (mlp: all layers)")
     noise: float = option(0.0, "sd of Gaussian noise on what the discriminators see in training (noisy_mlp: 5/3 of it on hidden layers)")
+    shift: int = option(0, "real images are moved at random by up to so many pixels each way in training")
     dropout: float = option(0.0, "share of the discriminators' last features dropped in training")
     num_layers: int = option(4, "convolutions, each halving the image, at most to 2x2 (mlp: hidden layers)")
     # posterior
@@ -136,7 +137,7 @@ RANGES = {
     **dict.fromkeys(("num_gen", "num_disc", "num_mcmc"), (1, 1000)),
     **dict.fromkeys(("batch_size", "gen_batch_size", "z_dim", "gf_dim", "df_dim", "x_dim", "cluster_dim"), (1, 100_000)),
     **dict.fromkeys(("N", "label_batch_size", "label_count"), (1, 10**9)), "label_seed": (0, 2**63 - 1),
-    "calibration_fraction": (0, 0.5), "noise": (0, 10), "dropout": (0, 0.9),
+    "calibration_fraction": (0, 0.5), "noise": (0, 10), "shift": (0, 16), "dropout": (0, 0.9),
     **dict.fromkeys(("train_iter", "thin", "keep", "n_save", "log_every", "pseudo_count"), (1, 10**9)),
     **dict.fromkeys(("burn_in", "ramp"), (0, 10**9)),
     "num_layers": (1, 20), "random_seed": (0, 2**63 - 1), "gpu_id": (0, 1000), "image_size": (8, 200),
@@ -232,6 +233,8 @@ def check_data(options: Options, data: Dataset) -> None:
                          f"{data.shape[1]}; scale them with --image_size")
     if not data.is_images and options.network_for(data) == "dcgan":
         raise InputError(f"--network dcgan needs images, {data.name} holds vectors; use --network mlp")
+    if not data.is_images and options.shift:
+        raise InputError(f"--shift moves images, {data.name} holds vectors; leave it out")
     if not data.is_images and options.image_size is not None:
         raise InputError(f"--image_size scales images, {data.name} holds vectors; leave it out")
     if options.batch_size > len(data.train):

@@ -5,7 +5,10 @@ import math
 import pytest
 import torch
 
-from bayesgan.evaluation.classification import classification_figures, predictive_entropy, reliability
+from bayesgan.ensemble import Ensemble
+from bayesgan.evaluation.classification import Predictive, classification_figures, predictive_entropy, reliability
+from bayesgan.networks import NETWORKS, NetworkSizes
+from bayesgan.randomness import keyed_generator
 
 PROBABILITIES = torch.tensor([[0.8, 0.2], [0.6, 0.4], [0.1, 0.9], [0.45, 0.55]], dtype=torch.float64)
 LABELS = torch.tensor([0, 1, 1, 1])
@@ -39,3 +42,26 @@ def test_entropy():
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match=r"got \(4, 2\) and 3 labels"):
         classification_figures(PROBABILITIES, LABELS[:3])
+
+
+def test_predictive_averages_probabilities_and_measures_disagreement():
+    """Two sure classifiers that contradict each other: entropy log 2, all of it mutual information."""
+    sure = [Predictive(p, predictive_entropy(p), 1) for p in (torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]))]
+    both = Predictive.mean(sure)
+    assert both.probabilities.tolist() == [[0.5, 0.5]] and both.classifiers == 2
+    assert both.entropy.item() == pytest.approx(math.log(2)) == both.mutual_information.item()
+    unsure = Predictive(torch.tensor([[0.5, 0.5]]), torch.tensor([math.log(2)]), 6)
+    assert unsure.mutual_information.item() == pytest.approx(0)
+    assert Predictive.mean([both, unsure]).mean_entropy.item() == pytest.approx(0.75 * math.log(2))
+
+
+def test_predictive_of_an_ensemble_is_the_mean_of_its_members_softmax():
+    sizes = NetworkSizes((5,), latent=2, generator_width=4, discriminator_width=4, layers=1, outputs=3)
+    ensemble = Ensemble(lambda: NETWORKS["mlp"][1](sizes), 2, lambda m: keyed_generator(0, m))
+    data = torch.randn(2300, 5)  # more than two chunks
+    logits, _ = ensemble.forward(data.expand(2, -1, -1), train=False)
+    each = logits.detach().double().softmax(-1)
+    whole = Predictive.of(ensemble, data)
+    assert (whole.probabilities - each.mean(0)).abs().max() < 1e-6
+    assert (whole.mean_entropy - predictive_entropy(each).mean(0)).abs().max() < 1e-6
+    assert (Predictive.of(ensemble, data, 1).probabilities - each[1]).abs().max() < 1e-6

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bayesgan.objectives import OBJECTIVES, feature_matching, real_score
+from bayesgan.objectives import OBJECTIVES, feature_matching, labelled_loss, real_score
 
 
 def scores(*shape, seed=0):
@@ -55,3 +55,11 @@ def test_feature_matching():
     real, fake = scores(2, 8, 3), scores(2, 5, 3, seed=1)
     expected = [((real[k].mean(0) - fake[k].mean(0)) ** 2).sum() for k in range(2)]
     assert torch.allclose(feature_matching(real, fake), torch.stack(expected))
+
+
+def test_labelled_loss_is_the_softmax_over_all_classes_and_fake():
+    logits = torch.randn(2, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[0, 1, 2, 0, 1], [2, 2, 1, 0, 0]])
+    with_fake = torch.cat([torch.zeros(2, 5, 1).double(), logits], -1)  # fake first, logit 0
+    expected = [torch.nn.functional.cross_entropy(with_fake[k], labels[k] + 1) for k in range(2)]
+    assert (labelled_loss(logits, labels) - torch.stack(expected)).abs().max() < 1e-12

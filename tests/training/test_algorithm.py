@@ -74,7 +74,7 @@ def test_mixture_minibatches_come_from_every_generator_in_equal_parts():
     mixed = trainer(num_gen=4, batch_size=32)
     fakes = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(4, 32, 1, 8, 8).contiguous()
     seen = []
-    mixed.discriminators.forward = lambda x, train: seen.append(x[:, 32:, 0, 0, 0]) or (torch.zeros(2, 64, 1), None)
+    mixed.discriminators.forward = lambda x, train, noise=None: seen.append(x[:, 32:, 0, 0, 0]) or (torch.zeros(2, 64, 1), None)
     mixed._apply = lambda *arguments: None
     for iteration in range(200):
         mixed.iteration = iteration
@@ -200,7 +200,7 @@ def test_wasserstein_slope_penalty():
     run = trainer(wasserstein=True, network="mlp")
     direction = torch.zeros(64)
     direction[5] = 3.0
-    run.discriminators.forward = lambda x, train: ((x.flatten(2) @ direction).unsqueeze(-1), None)
+    run.discriminators.forward = lambda x, train, noise=None: ((x.flatten(2) @ direction).unsqueeze(-1), None)
     penalty = run._slope_penalty(torch.randn(2, 16, 1, 8, 8), torch.randn(2, 9, 1, 8, 8))
     assert penalty.item() == pytest.approx(2 * 4.0, rel=1e-5)
 

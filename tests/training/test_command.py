@@ -110,7 +110,7 @@ def test_resume_refuses_other_data(tmp_path, capsys):
         np.savez(tmp_path / f"{name}.npz", x=np.random.default_rng(size).random((size, 8, 8)))
     folder = run(tmp_path / "out", "--dataset", "npz", "--data_path", tmp_path / "a.npz")
     assert main(["--resume", str(folder), "--train_iter", "12", "--data_path", str(tmp_path / "b.npz")]) == 2
-    assert "trained on other data: train 27 (found 36)" in capsys.readouterr().err
+    assert "trained on other data: train 24 (found 32)" in capsys.readouterr().err
     assert main(["--resume", str(folder), "--train_iter", "12", "--gpu_id", "99"]) == 2
     assert "--gpu_id 99 asks for a GPU" in capsys.readouterr().err
     (tmp_path / "a.npz").rename(tmp_path / "moved.npz")
@@ -196,7 +196,7 @@ def test_ml_says_what_it_overrides(tmp_path, capsys):
     (["--nonsense"], "unrecognized arguments: --nonsense"), (["--lr", "fast"], "invalid float value: 'fast'"),
     (["--num_gen", "0"], "--num_gen must be in 1..1000, got 0"), (["--num_disc", "0"], "--num_disc must be"),
     (["--num_mcmc", "-1"], "--num_mcmc must be"), (["--batch_size", "0"], "--batch_size must be in 1.."),
-    (["--batch_size", "5000"], "--batch_size must be at most the 1438 training data, got 5000"),
+    (["--batch_size", "5000"], "--batch_size must be at most the 1294 training data, got 5000"),
     (["--image_size", "7"], "--image_size must be in 8..200"), (["--image_size", "201"], "--image_size must be in 8..200"),
     (["--friction", "0"], "--friction must be in"), (["--temperature", "-1"], "--temperature must be in 0.."),
     (["--temperature", "nan"], "--temperature must be"), (["--prior_std", "0"], "--prior_std must be in"),
@@ -204,6 +204,7 @@ def test_ml_says_what_it_overrides(tmp_path, capsys):
     (["--gpu_id", "99"], "--gpu_id 99 asks for a GPU"), (["--classes", "10"], "classes of digits are 0..9"),
     (["--N", "100"], "--N is the number of labels"), (["--dataset", "gaussians25", "--network", "dcgan"], "needs images"),
     (["--dataset", "gaussians25", "--image_size", "16"], "--image_size scales images"),
+    (["--dataset", "gaussians25", "--shift", "1"], "--shift moves images"), (["--shift", "99"], "--shift must be in"),
     (["--wasserstein", "--objective", "standard"], "--wasserstein is --objective wasserstein"),
     (["--dataset", "image_folder", "--data_path", "nowhere"], "nowhere does not exist"),
     (["--resume", "nowhere"], "nowhere is not a run folder"), (["--lr", "1e300"], "--lr must be in"),
@@ -285,10 +286,14 @@ CHANGES = {
         "temperature": [0.3], "friction": [0.9], "pseudo_count": [50], "coupling": ["full"],
         "objective": ["least_squares"], "wasserstein": [], "feature_matching": [], "ml": [], "batch_size": [9],
         "gen_batch_size": [5], "burn_in": [3], "ramp": [4], "lr": [0.002], "lr_decay": [0.5], "optimizer": ["sgd"],
-        "floor": [0.1], "random_seed": [5], "train_iter": [11],
+        "floor": [0.1], "random_seed": [5], "train_iter": [11], "noise": [0.2], "dropout": [0.5], "shift": [1],
+        "calibration_fraction": [0.3],
     },
     "files": {"thin": [1], "keep": [1], "n_save": [2], "save_samples": [], "save_weights": []},
     "text": {"log_every": [1]},
+    # those of run_bgan_semi.py
+    "semi": {"N": [30], "label_seed": [1], "label_batch_size": [5], "label_count": [20], "recipe": ["mnist-fast"],
+             "no_supervised": []},
     # each has a test of its own below or above
     "elsewhere": {"engine", "device", "gpu_id", "out_dir", "data_path", "cache_path", "x_dim", "cluster_dim"},
 }
