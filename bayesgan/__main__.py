@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bayesgan.benchmarks import BENCHMARKS
 from bayesgan.errors import InputError
+from bayesgan.resample import add_resample_arguments, resample_from
 from bayesgan.training.classification import evaluate
 
 
@@ -17,6 +18,9 @@ def parser() -> argparse.ArgumentParser:
     evaluation.add_argument("--data_path", "--data-path", type=Path, help="where its data is now, if it has moved")
     evaluation.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
     evaluation.set_defaults(call=lambda given: print(evaluate(given.run, given.device, given.data_path)))
+    resampling = commands.add_parser("resample", help="better samples from a run: its generators corrected by its discriminators")
+    add_resample_arguments(resampling)
+    resampling.set_defaults(call=resample_from)
     benchmark = commands.add_parser("benchmark", help="measure speed, as ratios in one run")
     names = benchmark.add_subparsers(required=True)
     for name in BENCHMARKS:

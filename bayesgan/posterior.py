@@ -43,6 +43,7 @@ class Posterior:
         """Every discriminator of every draw: draws · K members, oldest draw first."""
         return self._ensemble("discriminators", self._pair[1], self.options.discriminators)
 
+    @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """Draws from the mixture of all generators, each equally likely.
 

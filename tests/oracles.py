@@ -40,3 +40,34 @@ def pair_losses(trainer, real, fakes):
             d_losses[k] -= log_fake(logits).mean() / len(fakes)
             g_losses[i] -= log_real(logits).mean() / len(real)
     return d_losses, g_losses
+
+
+def metropolis_hastings_loop(log_w, challenges):
+    """One chain at a time, one proposal at a time; challenges are the Exp(1) draws, -log of the acceptance uniforms."""
+    picked = []
+    for weights, exponentials in zip(log_w.tolist(), challenges.tolist()):
+        state = 0
+        for proposal in range(1, len(weights)):
+            if weights[state] <= weights[proposal] + exponentials[proposal]:
+                state = proposal
+        picked.append(state)
+    return torch.tensor(picked)
+
+
+def independence_chain_law(q, w, steps):
+    """Masses (G,) of a Metropolis-Hastings chain on G cells after `steps` proposals from q, started in q.
+
+    A move x -> y has probability q(y) min(1, w(y)/w(x)); with cells in order of w both sums are running totals.
+    """
+    order = w.argsort()
+    q, w = q[order], w[order]
+    above = q.flip(0).cumsum(0).flip(0) - q  # mass of better proposals
+    accept = above + q + (torch.cat([torch.zeros(1).double(), (q * w).cumsum(0)[:-1]])) / w  # of leaving x, itself included
+    law = q.clone()
+    for _ in range(steps):
+        from_worse = law.cumsum(0)  # x no better than y: accepted for sure
+        from_better = (law / w).flip(0).cumsum(0).flip(0) - law / w
+        law = q * (from_worse + w * from_better) + law * (1 - accept)
+    result = torch.empty_like(law)
+    result[order] = law
+    return result

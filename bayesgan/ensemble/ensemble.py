@@ -106,8 +106,7 @@ class Ensemble:
         """Weights of one member."""
         return sum(p[0].numel() for p in self.parameters.values())
 
-    @torch.no_grad()
     def forward_member(self, member: int, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """One member on inputs (B, ...), with its running statistics and without gradients."""
+        """One member on inputs (B, ...), with its running statistics; gradients reach the inputs, not the weights."""
         self.network.eval()
         return functional_call(self.network, {name: t[member] for name, t in self.state().items()}, inputs)

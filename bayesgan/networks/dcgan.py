@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from bayesgan.networks.normalised import Convolution, Linear
 from bayesgan.networks.registry import NETWORKS, NetworkSizes
 from bayesgan.networks.stochastic import Dropout, Noise
 
@@ -31,7 +32,7 @@ def map_sizes(size: int, layers: int) -> list[int]:
 class Discriminator(nn.Module):
     """Strided convolutions (5x5, then 3x3), 512 features, then `outputs` logits.
 
-    Layer norm on all but the first layer, where the reference has batch norm: log D(x) is the likelihood of one image
+    Layer norm, unless another is asked for, on all but the first layer, where the reference has batch norm: log D(x) is the likelihood of one image
     only if it depends on that image alone, and batches of real, fake and mixed images would otherwise be scored by
     different functions.
 
@@ -46,18 +47,18 @@ class Discriminator(nn.Module):
         self.convolutions = nn.ModuleList()
         for layer, (inputs, outputs) in enumerate(zip(wide, wide[1:])):
             kernel = 5 if layer == 0 else 3
-            self.convolutions.append(nn.Conv2d(inputs, outputs, kernel, 2, kernel // 2))
-        self.normalise = nn.ModuleList(
-            nn.Identity() if layer == 0 else nn.GroupNorm(1, outputs, affine=False) for layer, outputs in enumerate(wide[1:])
-        )
-        self.features = nn.Linear(wide[-1] * maps[-1] ** 2, FEATURES)
+            normalise = "layer" if sizes.normalise == "auto" else sizes.normalise
+            if layer == 0 and normalise == "layer":
+                normalise = "none"
+            self.convolutions.append(Convolution(inputs, outputs, kernel, 2, kernel // 2, normalise))
+        self.features = Linear(wide[-1] * maps[-1] ** 2, FEATURES, "weight" if sizes.normalise == "weight" else "none")
         self.logits = nn.Linear(FEATURES, sizes.outputs)
         self.noise, self.dropout = Noise(sizes.noise), Dropout(sizes.dropout)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         maps = self.noise(images)
-        for convolution, normalise in zip(self.convolutions, self.normalise):
-            maps = nn.functional.leaky_relu(normalise(convolution(maps)), 0.2)
+        for convolution in self.convolutions:
+            maps = nn.functional.leaky_relu(convolution(maps), 0.2)
         features = nn.functional.leaky_relu(self.features(maps.flatten(1)), 0.2)  # (B, 512)
         return self.logits(self.dropout(features)), features
 

@@ -6,15 +6,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from bayesgan.networks.normalised import Linear
 from bayesgan.networks.registry import NETWORKS, NetworkSizes
 from bayesgan.networks.stochastic import Dropout, Noise
 
 __all__ = ["Generator", "Discriminator"]
-
-
-def hidden_layers(inputs: int, width: int, count: int) -> nn.ModuleList:
-    """`count` linear layers of `width` units."""
-    return nn.ModuleList(nn.Linear(a, b) for a, b in pairwise([inputs, *[width] * count]))
 
 
 class Discriminator(nn.Module):
@@ -22,7 +18,9 @@ class Discriminator(nn.Module):
 
     def __init__(self, sizes: NetworkSizes):
         super().__init__()
-        self.hidden = hidden_layers(math.prod(sizes.data_shape), sizes.discriminator_width, sizes.layers)
+        wide = [math.prod(sizes.data_shape), *[sizes.discriminator_width] * sizes.layers]
+        normalise = "none" if sizes.normalise == "auto" else sizes.normalise
+        self.hidden = nn.ModuleList(Linear(a, b, normalise) for a, b in pairwise(wide))
         self.logits = nn.Linear(sizes.discriminator_width, sizes.outputs)
         self.noise, self.dropout = Noise(sizes.noise), Dropout(sizes.dropout)
 
@@ -38,7 +36,8 @@ class Generator(nn.Module):
 
     def __init__(self, sizes: NetworkSizes):
         super().__init__()
-        self.hidden = hidden_layers(sizes.latent, sizes.generator_width, sizes.layers)
+        wide = [sizes.latent, *[sizes.generator_width] * sizes.layers]
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(wide))
         self.data = nn.Linear(sizes.generator_width, math.prod(sizes.data_shape))
         self.data_shape = sizes.data_shape
 

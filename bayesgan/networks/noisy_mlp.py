@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, softplus
+from torch.nn.functional import softplus
 
+from bayesgan.networks.normalised import Linear
 from bayesgan.networks.registry import NETWORKS, NetworkSizes
 from bayesgan.networks.stochastic import Dropout, Noise
 
@@ -18,7 +19,7 @@ HIDDEN_NOISE = 5 / 3  # theirs: 0.3 on the image, 0.5 on hidden layers
 class Discriminator(nn.Module):
     """ReLU layers of w, w/2, w/4, w/4, ... units (theirs: 1000-500-250-250-250), noise before each.
 
-    Layer norm where they have weight norm: noise must stay as large as the features as these grow.
+    Weight norm by default, as theirs: noise must stay as large beside the features as these grow.
 
     (B, ...) -> logits (B, outputs), features (B, w/4).
     """
@@ -27,7 +28,8 @@ class Discriminator(nn.Module):
         super().__init__()
         widths = [max(1, sizes.discriminator_width // 2 ** min(layer, 2)) for layer in range(sizes.layers)]
         wide = [math.prod(sizes.data_shape), *widths]
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(wide))
+        normalise = "weight" if sizes.normalise == "auto" else sizes.normalise
+        self.hidden = nn.ModuleList(Linear(a, b, normalise) for a, b in pairwise(wide))
         self.noises = nn.ModuleList(
             Noise(sizes.noise * (HIDDEN_NOISE if layer else 1)) for layer in range(len(self.hidden) + 1)
         )
@@ -37,7 +39,7 @@ class Discriminator(nn.Module):
     def forward(self, data: Tensor) -> tuple[Tensor, Tensor]:
         features = data.flatten(1)
         for layer, noise in zip(self.hidden, self.noises):
-            features = torch.relu(layer_norm(layer(noise(features)), layer.weight.shape[:1]))
+            features = torch.relu(layer(noise(features)))
         return self.logits(self.dropout(self.noises[-1](features))), features
 
 

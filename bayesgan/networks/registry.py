@@ -21,6 +21,7 @@ class NetworkSizes:
         layers: Convolutions, or hidden layers.
         outputs: Discriminator logits: 1, or the number of classes.
         noise: Standard deviation of Gaussian noise on what the discriminator sees while it trains.
+        normalise: Of the discriminator: layer, weight, none, or auto for the pair's own default.
         dropout: Share of the discriminator's features dropped while it trains.
     """
 
@@ -32,6 +33,7 @@ class NetworkSizes:
     outputs: int = 1
     noise: float = 0.0
     dropout: float = 0.0
+    normalise: str = "auto"
 
 
 NETWORKS: Registry[tuple[type[nn.Module], type[nn.Module]]] = Registry("network")

@@ -90,7 +90,7 @@ def run(arguments: list[str], semi: bool) -> int:
     device = pick_device(options)
     for note in notes:
         print(note)
-    data = load_data(options) if resume is None else folder.load_data(options)
+    data = load_data(options) if resume is None else folder.load_data(options.data_path, options.cache_path)
     trainer = Trainer(options, data, device)
     print(describe(trainer), flush=True)
     if resume is not None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from bayesgan.data import DATA_SETS, GENERATED, DataOptions, Dataset, choose_labels, with_labels
 from bayesgan.ensemble import ENGINES
 from bayesgan.errors import InputError
-from bayesgan.networks import NETWORKS, NetworkSizes
+from bayesgan.networks import NETWORKS, NORMALISATIONS, NetworkSizes
 from bayesgan.objectives import OBJECTIVES
 from bayesgan.training.recipes import RECIPES
 
@@ -54,6 +54,8 @@ class Options:
     z_dim: int = option(100, "dimension of the generator's input z")
     gf_dim: int | None = option(None, "generator width next to the data (default: df_dim, the mirror the paper used)")
     df_dim: int = option(96, "discriminator width next to the data; doubles per layer up to 512 (mlp: all layers)")
+    normalise: str = option("auto", "normalisation of the discriminators; auto: dcgan layer, mlp none, noisy_mlp weight",
+                            {"auto": "the network's own", **NORMALISATIONS})
     noise: float = option(0.0, "sd of Gaussian noise on what the discriminators see in training (noisy_mlp: 5/3 of it on hidden layers)")
     shift: int = option(0, "real images are moved at random by up to so many pixels each way in training")
     dropout: float = option(0.0, "share of the discriminators' last features dropped in training")
@@ -123,6 +125,7 @@ class Options:
             outputs=outputs,
             noise=self.noise,
             dropout=self.dropout,
+            normalise=self.normalise,
         )
 
     def network_for(self, data: Dataset) -> str:

@@ -101,16 +101,18 @@ class RunFolder:
         values = {name: self.config["options"][name] for name in known}
         return Options(**{n: Path(v) if known[n].type is Path else v for n, v in values.items()})
 
-    def load_data(self, options: Options | None = None) -> Dataset:
+    def load_data(self, data_path: Path | None = None, cache_path: Path | None = None) -> Dataset:
         """The run's data, with its own labelled rows, checked to be what it was trained on.
 
         Args:
-            options: The run's options, changed only in where the data is.
+            data_path, cache_path: Where the data is now, if it has moved.
 
         Raises:
             ValueError: If the data is absent or other data.
         """
-        options = options or self.options()
+        options = self.options()
+        options = dataclasses.replace(options, data_path=Path(data_path or options.data_path),
+                                      cache_path=Path(cache_path or options.cache_path))
         rows = None
         if options.semi:
             try:

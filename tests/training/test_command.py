@@ -286,7 +286,7 @@ CHANGES = {
         "temperature": [0.3], "friction": [0.9], "pseudo_count": [50], "coupling": ["full"],
         "objective": ["least_squares"], "wasserstein": [], "feature_matching": [], "ml": [], "batch_size": [9],
         "gen_batch_size": [5], "burn_in": [3], "ramp": [4], "lr": [0.002], "lr_decay": [0.5], "optimizer": ["sgd"],
-        "floor": [0.1], "random_seed": [5], "train_iter": [11], "noise": [0.2], "dropout": [0.5], "shift": [1],
+        "floor": [0.1], "random_seed": [5], "train_iter": [11], "noise": [0.2], "dropout": [0.5], "shift": [1], "normalise": ["weight"],
         "calibration_fraction": [0.3],
     },
     "files": {"thin": [1], "keep": [1], "n_save": [2], "save_samples": [], "save_weights": []},

@@ -1,0 +1,157 @@
+"""From a run folder to corrected samples: `python -m bayesgan resample RUN`."""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayesgan.data import to_bytes, to_float
+from bayesgan.errors import InputError
+from bayesgan.evaluation.pictures import save_picture
+from bayesgan.files import write_atomically
+from bayesgan.objectives import real_score
+from bayesgan.posterior import Posterior, load_posterior
+from bayesgan.randomness import keyed_generator
+from bayesgan.resampling import CALIBRATIONS, RULES, LatentProposal, Resampler, ratio_figure, refit
+from bayesgan.training.run_folder import RunFolder
+
+__all__ = ["add_resample_arguments", "posterior_resampler", "resample_from", "resample_run"]
+
+KINDS = {"standard": "logit", "least_squares": "least_squares", "wasserstein": "wasserstein"}  # objective -> kind of score
+
+
+def posterior_resampler(
+    run_folder: Path | str,
+    method: str = "obrs",
+    budget: int = 100,
+    *,
+    calibration: str = "platt",
+    refit_steps: int = 0,
+    refit_batch: int = 256,
+    weights: list[float] | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    data_path: Path | None = None,
+    **settings,
+) -> Resampler:
+    """The mixture of all collected generators, corrected by the average of all collected discriminators.
+
+    Calibrated on the training data that the run put aside with --calibration_fraction.
+
+    Args:
+        refit_steps: Minibatches of training data on which the discriminators are trained on against the frozen
+            mixture before they are calibrated; 0 takes them as they are.
+        refit_batch: Size of these minibatches.
+        weights: One positive number a generator (draws x members); default equal.
+        data_path: Where the run's data is now, if it has moved.
+        settings: Of the method; see `Resampler`.
+
+    Raises:
+        ValueError: If the run has no draws, no held-out data, or its data is absent.
+    """
+    folder, posterior = RunFolder.open(Path(run_folder)), load_posterior(run_folder, device)
+    options = posterior.options
+    data = folder.load_data(data_path)
+    if len(data.calibration) == 0:
+        raise InputError(f"{run_folder} held out no data to calibrate on (--calibration_fraction 0); train a run with 0.1")
+    generators, discriminators = posterior.generators, posterior.discriminators
+    shares = torch.ones(generators.members) if weights is None else torch.tensor(weights, dtype=torch.float64)
+    if len(shares) != generators.members:
+        raise InputError(f"weights must name all {generators.members} generators, got {len(shares)}")
+    proposal = LatentProposal(generators.forward_member, options.z_dim, shares, device)
+
+    def score(batch: Tensor) -> Tensor:  # (n, ...) -> (n, K)
+        members = range(discriminators.members)
+        return torch.stack([real_score(discriminators.forward_member(k, batch)[0]) for k in members], 1)
+
+    if refit_steps:
+        def learning(batch: Tensor) -> Tensor:
+            logits, _ = discriminators.forward(batch.expand(discriminators.members, *batch.shape), train=False)
+            return real_score(logits).T
+
+        train = data.train.to(device)
+        losses = refit(
+            learning, discriminators.parameters.values(), lambda rows: to_float(train[rows.to(device)]), len(train),
+            lambda n, source: proposal.decode(proposal.draw(n, source)), steps=refit_steps, batch_size=refit_batch, seed=seed,
+        )
+        print(f"refitted {discriminators.members} discriminators: loss {losses[0]:.3f} -> {losses[-1]:.3f} (chance 1.386)")
+    return Resampler.calibrated(
+        proposal, score, to_float(data.calibration).to(device),
+        kind="logit" if refit_steps else KINDS[options.objective], calibration=calibration, seed=seed, method=method,
+        budget=budget, **settings,
+    )
+
+
+def resample_run(run_folder: Path, n: int, seed: int = 0, **options) -> Path:
+    """Writes RUN/resampled/<method>_<budget>_<seed>/: samples.npz, pictures before and after, diagnostics.json, ratio.png.
+
+    Args:
+        options: As of `posterior_resampler`.
+
+    Returns:
+        The folder.
+    """
+    resampler = posterior_resampler(run_folder, seed=seed, **options)
+    folder = RunFolder.open(Path(run_folder))
+    options.pop("device", None)
+    data = folder.load_data(options.get("data_path"))
+    resampler.training = to_float(data.train)
+    samples = resampler.sample(n, seed).cpu()
+    place = folder.path / "resampled" / f"{resampler.method}_{resampler.budget}_{seed}"
+    place.mkdir(parents=True, exist_ok=True)
+    arrays = to_bytes(samples) if data.is_images else samples
+
+    def write(path: Path) -> None:
+        with open(path, "wb") as file:
+            np.savez_compressed(file, x=arrays.numpy())
+
+    write_atomically(place / "samples.npz", write)
+    before = resampler.proposal.decode(resampler.proposal.draw(min(n, 1000), keyed_generator(seed, "before"))).detach().cpu()
+    real = to_float(data.train[:2000])
+    save_picture(place / "before.png", before[:100] if data.is_images else before, real)
+    save_picture(place / "after.png", samples[:100] if data.is_images else samples, real)
+    content = {"options": {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}, "seed": seed,
+               **resampler.diagnostics.as_dict()}
+    write_atomically(place / "diagnostics.json", lambda path: path.write_text(json.dumps(content, indent=1)))
+    figure = ratio_figure(resampler.held_out_scores())
+    write_atomically(place / "ratio.png", lambda path: figure.savefig(path, format="png"))
+    print(resampler.diagnostics)
+    return place
+
+
+def method_settings() -> dict[str, tuple[type, set[str]]]:
+    """Every setting of every selection rule: name -> (type, methods that have it)."""
+    settings: dict[str, tuple[type, set[str]]] = {}
+    for method in RULES:
+        for field in dataclasses.fields(RULES[method]):
+            kind, methods = settings.setdefault(field.name, (type(field.default), set()))
+            methods.add(method)
+    return settings
+
+
+def add_resample_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="for example runs/bgan_digits_1700000000")
+    parser.add_argument("--n", type=int, default=64, help="samples to write (default: 64)")
+    parser.add_argument("--method", default="obrs", help=f"one of: {', '.join(RULES)} (default: obrs)")
+    parser.add_argument("--budget", type=int, default=100, help="proposals a sample (default: 100)")
+    parser.add_argument("--calibration", default="platt", help=f"one of: {', '.join(CALIBRATIONS)} (default: platt)")
+    parser.add_argument("--refit_steps", "--refit-steps", type=int, default=0,
+                        help="first train the discriminators on against the frozen generators, so many minibatches")
+    parser.add_argument("--refit_batch", "--refit-batch", type=int, default=256, help="size of these (default: 256)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
+    parser.add_argument("--data_path", "--data-path", type=Path, help="where the run's data is now, if it has moved")
+    for name, (kind, methods) in method_settings().items():
+        parser.add_argument(f"--{name}", *([f"--{name.replace('_', '-')}"] if "_" in name else []), type=kind,
+                            default=argparse.SUPPRESS, help=f"of {', '.join(sorted(methods))}")
+
+
+def resample_from(arguments: argparse.Namespace) -> None:
+    """The command line's arguments to a folder of samples."""
+    given = {name: value for name, value in vars(arguments).items() if name != "call"}
+    place = resample_run(given.pop("run"), **given)
+    print(f"look at {place / 'before.png'} and {place / 'after.png'}; samples in {place / 'samples.npz'}")

@@ -1,0 +1,123 @@
+"""From scores to density ratios: w = p/q is the odds of a calibrated classifier of real against generated data.
+
+Fitted on real data held out from all training against as many generated ones, after the discriminators were averaged.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from bayesgan.errors import InputError
+from bayesgan.registry import Registry
+
+__all__ = ["CALIBRATIONS", "LEAST", "SCORES", "fit", "log_odds"]
+
+LEAST = 20  # real data, and as many generated ones, below which a fit means nothing
+WEAK = 1e4  # scikit-learn's C: a ridge that only keeps separable data finite
+
+Calibrated = Callable[[Tensor], Tensor]  # scores (n, K) -> log odds (n,) float64
+CALIBRATIONS: Registry[Callable[[Tensor, Tensor], Calibrated]] = Registry("calibration")
+SCORES = ("logit", "probability", "least_squares", "wasserstein")
+
+
+def log_odds(scores: Tensor, kind: str) -> Tensor:
+    """Scores of one kind as something monotone in the log odds, float64 and finite.
+
+    Probabilities become logits, clipped to [1/(2n), 1 - 1/(2n)] with n = 10,000; the others are taken as they are, since a
+    calibration fits their scale.
+    """
+    if kind not in SCORES:
+        raise InputError(f"kind must be one of: {', '.join(SCORES)}; got {kind!r}")
+    scores = scores.double()
+    if kind == "probability":
+        if (scores < 0).any() or (scores > 1).any():
+            raise InputError(f"probabilities must lie in [0, 1], got {scores.min():g}..{scores.max():g}; "
+                             "kind logit takes any number")
+        edge = 1 / 20_000
+        return torch.logit(scores.clamp(edge, 1 - edge))
+    return scores.clamp(-1e6, 1e6)
+
+
+def fit(name: str, real: Tensor, fake: Tensor, kind: str = "logit") -> Calibrated:
+    """A calibration of scores (n, K), K discriminators, of real and of generated data.
+
+    Returns:
+        Scores (n, K) -> log density ratio (n,), float64.
+
+    Raises:
+        ValueError: If there are fewer than 20 of either, they are all equal, or `kind` cannot stay uncalibrated.
+    """
+    if min(len(real), len(fake)) < LEAST:
+        raise InputError(f"calibration needs at least {LEAST} real and generated data, got {len(real)} and {len(fake)}; "
+                         "hold out more")
+    scores = torch.cat([real, fake])
+    if (scores == scores[0]).all():
+        raise InputError(f"the discriminator is constant: all {len(scores)} scores are {scores[0].flatten()[0]:g}; "
+                         "it cannot tell real from generated, train it further or refit it")
+    if name == "none" and kind in ("least_squares", "wasserstein"):
+        raise InputError(f"calibration none takes scores for log odds, which {kind} scores are not; use platt")
+    labels = torch.cat([torch.ones(len(real)), torch.zeros(len(fake))]).to(scores)
+    calibrated = CALIBRATIONS[name](scores, labels)
+    balance = np.log(len(fake) / len(real))
+    return lambda values: calibrated(values) + balance
+
+
+def logistic(features: Tensor, labels: Tensor) -> tuple[Tensor, float]:
+    """Weights (F,) and intercept of a logistic regression on features (n, F), standardised for the fit alone."""
+    mean, spread = features.mean(0), features.std(0).clamp_min(1e-12)
+    model = LogisticRegression(C=WEAK, max_iter=1000).fit(((features - mean) / spread).cpu().numpy(), labels.cpu().numpy())
+    weights = torch.from_numpy(model.coef_[0]).to(features) / spread
+    return weights, float(model.intercept_[0]) - float((weights * mean).sum())
+
+
+@CALIBRATIONS.register("platt")
+def platt(scores: Tensor, labels: Tensor) -> Calibrated:
+    """a l + b on the mean score l (Platt 1999): monotone, finite, differentiable."""
+    (slope,), intercept = logistic(scores.mean(1, keepdim=True), labels)
+    return lambda values: slope * values.double().mean(1) + intercept
+
+
+@CALIBRATIONS.register("isotonic")
+def isotonic(scores: Tensor, labels: Tensor) -> Calibrated:
+    """The best monotone step function of the mean score (Zadrozny & Elkan 2002), kept off 0 and 1 by 1/(2n)."""
+    edge = 1 / (2 * len(labels))
+    model = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip")
+    model.fit(scores.mean(1).cpu().numpy(), labels.cpu().numpy())
+
+    def calibrated(values: Tensor) -> Tensor:
+        odds = model.predict(values.detach().double().mean(1).cpu().numpy())
+        return torch.logit(torch.from_numpy(odds).double()).to(values.device)
+
+    return calibrated
+
+
+@CALIBRATIONS.register("beta")
+def beta(scores: Tensor, labels: Tensor) -> Calibrated:
+    """a log s - b log(1-s) + c with a, b >= 0 and s the sigmoid of the mean score (Kull et al. 2017)."""
+    features = lambda values: torch.stack([-softplus(-values), softplus(values)], 1)  # noqa: E731 log s, -log(1-s)
+    columns = features(scores.mean(1))
+    weights, intercept = logistic(columns, labels)
+    if (weights < 0).any():  # the paper's rule: drop the one with the wrong sign and fit the other
+        keep = int(weights.argmax())
+        (slope,), intercept = logistic(columns[:, keep:keep + 1], labels)
+        weights = torch.zeros_like(weights)
+        weights[keep] = slope
+    return lambda values: features(values.double().mean(1)) @ weights + intercept
+
+
+@CALIBRATIONS.register("vector")
+def vector(scores: Tensor, labels: Tensor) -> Calibrated:
+    """A weight of its own for each discriminator's score: w · (l_1 .. l_K) + b."""
+    weights, intercept = logistic(scores, labels)
+    return lambda values: values.double() @ weights + intercept
+
+
+@CALIBRATIONS.register("none")
+def uncalibrated(scores: Tensor, labels: Tensor) -> Calibrated:
+    """The mean score as it is: right only where the discriminator is."""
+    return lambda values: values.double().mean(1)

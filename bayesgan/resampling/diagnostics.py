@@ -1,0 +1,162 @@
+"""Can the density ratio be trusted, and what did the selection do? Every resampling comes with the answer."""
+
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+from torch import Tensor
+
+from bayesgan.evaluation.classification import reliability
+
+__all__ = ["Calibration", "Diagnostics", "calibration_figures", "nearest_distance"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A classifier of real against generated on data it was not fitted to.
+
+    Attributes:
+        brier: Mean squared error of the probability of real.
+        log_loss: In nats.
+        ece: Expected calibration error over 15 bins of confidence.
+        z: sum(y - p) / sqrt(sum p(1-p)), divided by its standard deviation sqrt(1 + n_test / n_cal): N(0, 1) if calibrated.
+    """
+
+    brier: float
+    log_loss: float
+    ece: float
+    z: float
+
+
+def calibration_figures(odds: Tensor, labels: Tensor, fitted_on: int | None = None) -> Calibration:
+    """Of log odds (n,) against labels (n,), 1 for real.
+
+    Args:
+        fitted_on: Size of the data the odds were calibrated on; None if they never were.
+    """
+    p = torch.sigmoid(odds).double().cpu()
+    y = labels.double().cpu()
+    confidence, share, accuracy = reliability(torch.stack([1 - p, p], 1), labels.long().cpu())
+    spread = (p * (1 - p)).sum().sqrt() * (1 + (len(y) / fitted_on if fitted_on else 0)) ** 0.5
+    return Calibration(
+        brier=float(brier_score_loss(y.numpy(), p.numpy())),
+        log_loss=float(log_loss(y.numpy(), p.clamp(1e-15, 1 - 1e-15).numpy())),
+        ece=float((share * (confidence - accuracy).abs()).sum()),
+        z=float((y - p).sum() / spread.clamp_min(1e-12)),
+    )
+
+
+@dataclass
+class Diagnostics:
+    """Of one resampling; None where it does not apply.
+
+    Attributes:
+        mean_weight: E_q[w] over the pool; 1 for a true density ratio.
+        ess_share: (sum w)² / (P sum w²) of the pool.
+        acceptance: E min(1, w(x')/w(x)) for x held-out real and x' generated: of an independence chain at its target.
+        acceptance_by_auc: 2 (1 - AUC), which equals it where w is calibrated.
+        bound: E_real (1 - K/w)_+: total variation from the data below which no rule that outputs 1 of K can come.
+        before, after: Figures of the averaged score and of the calibrated ratio, on held-out data of their own.
+        z_members: z of every discriminator's own score.
+        never_moved: Share of the chains that end where they began.
+        duplicates: Share of the outputs that repeat another.
+        member_shares: Share of each generator in the pool and in the outputs, (2, members).
+        nearest: Median distance of an output to its nearest training datum; nearest_real the same of held-out data.
+        moves: Acceptance of global and local moves of a latent-space chain.
+        warnings: What a user should know, in words.
+    """
+
+    n: int
+    budget: int
+    method: str
+    mean_weight: float | None = None
+    ess_share: float | None = None
+    acceptance: float | None = None
+    acceptance_by_auc: float | None = None
+    bound: float | None = None
+    before: Calibration | None = None
+    after: Calibration | None = None
+    z_members: list[float] | None = None
+    never_moved: float | None = None
+    duplicates: float = 0.0
+    member_shares: list[list[float]] | None = None
+    nearest: float | None = None
+    nearest_real: float | None = None
+    moves: dict | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    as_dict = asdict
+
+    def held_out(self, real: Tensor, fake: Tensor) -> None:
+        """Fills in what log ratios of held-out real (n,) and of generated data (m,) tell."""
+        both = torch.cat([real, fake]).cpu()
+        labels = np.r_[np.ones(len(real)), np.zeros(len(fake))]
+        self.acceptance_by_auc = 2 * (1 - float(roc_auc_score(labels, both.numpy())))
+        ranked = fake.sort().values  # E min(1, w'/w) over all pairs, by ranks: the share above, and the mean of the rest
+        below = torch.searchsorted(ranked, real)
+        mass = torch.cat([ranked.new_full((1,), -torch.inf), ranked.logcumsumexp(0)])[below]
+        self.acceptance = float(((len(fake) - below) + (mass - real).exp()).mean() / len(fake))
+        self.bound = float((1 - self.budget * (-real).exp()).clamp_min(0).mean())
+
+    def of_pool(self, log_w: Tensor) -> None:
+        """Fills in what the log ratios (P,) of the pool tell."""
+        count = np.log(len(log_w))
+        self.mean_weight = float((log_w.logsumexp(0) - count).exp())
+        self.ess_share = float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0) - count).exp())
+        if (log_w == log_w[0]).all():
+            self.warnings.append("all proposals have the same ratio: the discriminator is constant and nothing is corrected")
+
+    def conclude(self) -> None:
+        """Adds warnings for whatever is out of order."""
+        say = self.warnings.append
+        if self.mean_weight is not None and not 0.8 <= self.mean_weight <= 1.25:
+            say(f"the mean weight is {self.mean_weight:.2f} where a density ratio has 1: the discriminators are not "
+                "calibrated to this generator; refit them, or calibrate on more data")
+        if self.after is not None and abs(self.after.z) > 4:
+            say(f"calibration z is {self.after.z:.1f}: the ratio is off in the mean; calibrate on more data")
+        if self.acceptance is not None and abs(self.acceptance - self.acceptance_by_auc) > 0.1:
+            say(f"acceptance {self.acceptance:.2f} and 2(1-AUC) {self.acceptance_by_auc:.2f} differ: the ratio is not calibrated")
+        if self.acceptance_by_auc is not None and self.acceptance_by_auc > 1.02:
+            say("the discriminator ranks generated data above real data; it is worse than none")
+        if self.ess_share is not None and self.ess_share * self.budget < 1:
+            say(f"the pool is worth {self.ess_share * self.budget:.2f} independent draws an output; raise the budget to "
+                f"{int(1 / self.ess_share) + 1}")
+        if self.never_moved is not None and self.never_moved > 0.05:
+            say(f"{self.never_moved:.0%} of the chains never moved; raise the budget")
+        if self.duplicates > 0.01:
+            say(f"{self.duplicates:.0%} of the outputs repeat another")
+        if self.bound is not None and self.bound > 0.05:
+            say(f"no rule can come nearer than {self.bound:.2f} in total variation at this budget; raise it")
+        if self.nearest is not None and self.nearest < 0.5 * self.nearest_real:
+            say("outputs lie much nearer to training data than held-out data does: the generator copies")
+        if self.moves and not 0.1 <= self.moves["local_acceptance"] and self.method != "langevin":
+            say(f"local moves are accepted {self.moves['local_acceptance']:.0%} of the time; lower the step")
+
+    def __str__(self) -> str:
+        show = lambda value: "-" if value is None else f"{value:.4g}"  # noqa: E731
+        lines = [
+            f"{self.method}, {self.n} outputs, budget {self.budget}",
+            f"mean weight {show(self.mean_weight)} (1 if true)   ESS of the pool {show(self.ess_share)} of its size   "
+            f"bound on total variation {show(self.bound)}",
+            f"acceptance {show(self.acceptance)}   2(1-AUC) {show(self.acceptance_by_auc)}   never moved "
+            f"{show(self.never_moved)}   duplicates {show(self.duplicates)}",
+        ]
+        if self.after is not None:
+            lines.append("calibration, before -> after: " + "   ".join(
+                f"{name} {getattr(self.before, name):.4f} -> {getattr(self.after, name):.4f}"
+                for name in ("brier", "log_loss", "ece", "z")))
+        if self.moves:
+            lines.append("   ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in self.moves.items()))
+        if self.nearest is not None:
+            lines.append(f"median distance to the nearest training datum: outputs {self.nearest:.3f}, "
+                         f"held-out data {self.nearest_real:.3f}")
+        return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
+
+
+@torch.no_grad()
+def nearest_distance(data: Tensor, training: Tensor, chunk: int = 256) -> float:
+    """Median Euclidean distance of each datum (n, ...) to its nearest of (m, ...)."""
+    points = training.flatten(1).float()
+    return torch.cat([torch.cdist(part, points).min(1).values for part in data.flatten(1).float().split(chunk)]
+                     ).median().item()

@@ -1,0 +1,77 @@
+"""What is resampled: somebody's generator as a callable, or a latent space with members that can be walked in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bayesgan.errors import InputError
+
+__all__ = ["CallableProposal", "Codes", "LatentProposal"]
+
+
+@dataclass
+class Codes:
+    """Proposals before they are made into data.
+
+    Attributes:
+        values: (n, ...): latents (n, Z), or the data itself where a generator is only a callable.
+        members: (n,) int64, which generator; None where there is one.
+    """
+
+    values: Tensor
+    members: Tensor | None = None
+
+    def rows(self, index: Tensor | slice) -> "Codes":
+        return Codes(self.values[index], None if self.members is None else self.members[index])
+
+
+class CallableProposal:
+    """generate(n, generator) -> data (n, ...); nothing else is known of it."""
+
+    def __init__(self, generate: Callable[[int, torch.Generator], Tensor]):
+        self.generate = generate
+
+    @torch.no_grad()
+    def draw(self, n: int, generator: torch.Generator) -> Codes:
+        return Codes(self.generate(n, generator))
+
+    def decode(self, codes: Codes) -> Tensor:
+        return codes.values
+
+
+class LatentProposal:
+    """z ~ N(0, I) through one of several generators, drawn with given weights.
+
+    Args:
+        decoder: decoder(member, z (n, Z)) -> data (n, ...), differentiable in z.
+        size: Z.
+        weights: (members,) positive, default equal; a member is never left out.
+        device: Where data is made.
+
+    Raises:
+        ValueError: If a weight is not positive.
+    """
+
+    def __init__(self, decoder: Callable[[int, Tensor], Tensor], size: int, weights: Tensor,
+                 device: torch.device | str = "cpu"):
+        if not (weights > 0).all():
+            raise InputError(f"the weight of every generator must be positive, got {weights.tolist()}; leave a generator out "
+                             "by not giving it")
+        self.decoder, self.size, self.device = decoder, size, torch.device(device)
+        self.weights = (weights / weights.sum()).double()
+
+    def draw(self, n: int, generator: torch.Generator) -> Codes:
+        """Drawn where `generator` lives, so that all devices propose the same."""
+        members = torch.multinomial(self.weights.to(generator.device), n, replacement=True, generator=generator)
+        latent = torch.randn(n, self.size, generator=generator, device=generator.device)
+        return Codes(latent.to(self.device), members.to(self.device))
+
+    def decode(self, codes: Codes) -> Tensor:
+        """Data (n, ...), each from its own member; gradients reach codes.values."""
+        order = codes.members.argsort()
+        counts = codes.members.bincount(minlength=len(self.weights)).tolist()
+        parts = codes.values[order].split(counts)
+        data = torch.cat([self.decoder(member, part) for member, part in enumerate(parts) if len(part)])
+        return data[order.argsort()]

@@ -1,0 +1,51 @@
+"""Discriminator rejection sampling (Azadi et al. 2019), with its shift gamma and without."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bayesgan.errors import InputError
+from bayesgan.resampling.registry import RULES, Selection
+
+__all__ = ["DiscriminatorRejection"]
+
+PILOT = 10_000  # proposals from which the bound M and the shift are estimated
+EPSILON = 1e-6
+
+
+@RULES.register("drs")
+@dataclass(frozen=True)
+class DiscriminatorRejection:
+    """Accepts a proposal with probability sigmoid(F), F = l - log(1 - exp(l - eps)) - gamma, l = log w - log M.
+
+    M is the largest ratio of the first 10,000 proposals, raised whenever a later one exceeds it.
+
+    Attributes:
+        percentile: gamma is this percentile of F, which accepts about 100 - percentile of a hundred and is not exact;
+            0 for gamma = 0, the correct rejection sampler, which accepts 1 of M.
+    """
+
+    percentile: float = 80.0
+    wants_real = False
+
+    def __post_init__(self):
+        if not 0 <= self.percentile < 100:
+            raise InputError(f"percentile must be in [0, 100), got {self.percentile}; 0 is without shift")
+
+    def pool(self, n: int, budget: int) -> int:
+        return n * budget
+
+    def select(self, log_w: Tensor, n: int, generator: torch.Generator, real: Tensor | None = None) -> Selection:
+        pilot = log_w[:PILOT]
+        bound = log_w.cummax(0).values.maximum(pilot.max())
+        below = log_w - bound
+        odds = below - (-torch.expm1(below - EPSILON)).log()
+        gamma = odds[:PILOT].quantile(self.percentile / 100) if self.percentile else 0.0
+        uniform = torch.rand(len(log_w), generator=generator, device=log_w.device, dtype=torch.float64)
+        accepted = (uniform < torch.sigmoid(odds - gamma)).nonzero()[:, 0]
+        if len(accepted) < n:
+            needed = int(len(log_w) / n * n / max(1, len(accepted))) + 1
+            raise InputError(f"rejection accepted {len(accepted)} of {len(log_w)} proposals where {n} are wanted; raise the "
+                             f"budget to about {needed}, or use method obrs")
+        return Selection(accepted[:n])

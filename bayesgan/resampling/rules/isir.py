@@ -1,0 +1,42 @@
+"""Iterated sampling importance resampling (Andrieu, Doucet & Holenstein 2010): a chain whose step is SIR with its own state."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bayesgan.errors import InputError
+from bayesgan.resampling.registry import RULES, Selection
+from bayesgan.resampling.rules.sir import categorical
+
+__all__ = ["IteratedImportanceResampling"]
+
+
+@RULES.register("isir")
+@dataclass(frozen=True)
+class IteratedImportanceResampling:
+    """Chains started by the generator; each step chooses among its state and `candidates` fresh proposals.
+
+    Attributes:
+        candidates: Proposals a step; a chain takes its start and (budget - 1) / candidates steps, at least one.
+    """
+
+    candidates: int = 10
+    wants_real = False
+
+    def __post_init__(self):
+        if self.candidates < 1:
+            raise InputError(f"candidates must be at least 1, got {self.candidates}")
+
+    def pool(self, n: int, budget: int) -> int:
+        size = max(1, min(self.candidates, budget - 1))
+        return n * (1 + (budget - 1) // size * size)
+
+    def select(self, log_w: Tensor, n: int, generator: torch.Generator, real: Tensor | None = None) -> Selection:
+        chains = log_w.view(n, -1)
+        column = torch.zeros(n, dtype=torch.int64, device=log_w.device)
+        size = min(self.candidates, chains.shape[1] - 1)
+        for first in range(1, chains.shape[1], size or 1):
+            options = torch.cat([column[:, None], torch.arange(first, first + size, device=log_w.device).expand(n, -1)], 1)
+            column = options.gather(1, categorical(chains.gather(1, options), generator)[:, None])[:, 0]
+        return Selection(torch.arange(n, device=log_w.device) * chains.shape[1] + column, column > 0)

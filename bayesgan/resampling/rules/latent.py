@@ -1,0 +1,103 @@
+"""Chains on (member, z) that alternate fresh proposals with local moves (Samsonov et al. 2022, Ex2MCMC).
+
+The target on the latent space is w(G_m(z)) N(z; 0, I): its image under the generators is q·w = p where q covers p. A rule
+gives the local move; see mala.py, hmc.py and langevin.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bayesgan.errors import InputError
+from bayesgan.resampling.proposals import Codes, LatentProposal
+
+__all__ = ["LatentRule", "LatentSpace", "Walk"]
+
+
+@dataclass
+class LatentSpace:
+    """A proposal with its log ratio; log_ratio must be differentiable."""
+
+    proposal: LatentProposal
+    log_ratio: Callable[[Tensor], Tensor]
+
+    def log_prob(self, codes: Codes) -> tuple[Tensor, Tensor, Tensor]:
+        """log w + log N(z), its gradient in z, and log w: (n,), (n, Z), (n,), the scalars in float64."""
+        z = codes.values.detach().requires_grad_()
+        log_w = self.log_ratio(self.proposal.decode(Codes(z, codes.members))).double()
+        value = log_w - (z.double() ** 2).sum(1) / 2
+        (gradient,) = torch.autograd.grad(value.sum(), z)
+        return value.detach(), gradient, log_w.detach()
+
+
+@dataclass
+class Walk:
+    """The state of n chains: codes, log target (n,), its gradient (n, Z), log w (n,)."""
+
+    codes: Codes
+    value: Tensor
+    gradient: Tensor
+    log_w: Tensor
+
+    @classmethod
+    def at(cls, space: LatentSpace, codes: Codes) -> "Walk":
+        return cls(codes, *space.log_prob(codes))
+
+    def accept(self, other: "Walk", log_odds: Tensor, generator: torch.Generator) -> Tensor:
+        """Goes over to `other` with probability min(1, exp(log_odds)), chain by chain; returns which did."""
+        uniform = torch.rand(len(log_odds), generator=generator, device=generator.device, dtype=torch.float64)
+        taken = uniform.to(log_odds.device).log() < log_odds
+        for mine, theirs in ((self.codes.values, other.codes.values), (self.codes.members, other.codes.members),
+                             (self.value, other.value), (self.gradient, other.gradient), (self.log_w, other.log_w)):
+            mine[taken] = theirs[taken]
+        return taken
+
+
+@dataclass(frozen=True)
+class LatentRule:
+    """Alternates one global move (independence Metropolis-Hastings) with `local_steps` local ones until the budget is spent.
+
+    Attributes:
+        step: Size of a local step in z, whose prior has unit variance.
+        local_steps: Local moves after each global one.
+    """
+
+    step: float = 0.1
+    local_steps: int = 4
+    global_moves = True
+    cost = 1  # evaluations of a local move
+
+    def __post_init__(self):
+        if not self.step > 0 or self.local_steps < 1:
+            raise InputError(f"step must be positive and local_steps at least 1, got {self.step} and {self.local_steps}")
+
+    def local(self, space: LatentSpace, walk: Walk, generator: torch.Generator) -> Tensor:
+        """One local move of all chains, in place; returns which moved."""
+        raise NotImplementedError
+
+    def run(self, space: LatentSpace, n: int, budget: int, generator: torch.Generator) -> tuple[Walk, Tensor, dict]:
+        """n chains of `budget` evaluations: their ends, which ever moved, and the acceptance of both kinds of moves."""
+        walk = Walk.at(space, space.proposal.draw(n, generator))
+        moved = torch.zeros(n, dtype=torch.bool, device=walk.value.device)
+        accepted = {"global": [], "local": []}
+        spent, turn = 0, 0
+        while spent < budget:
+            if self.global_moves and turn % (1 + self.local_steps) == 0:
+                fresh = Walk.at(space, space.proposal.draw(n, generator))
+                taken = walk.accept(fresh, fresh.log_w - walk.log_w, generator)  # the prior is the proposal's own
+                accepted["global"].append(taken.double().mean().item())
+                spent += 1
+            else:
+                taken = self.local(space, walk, generator)
+                accepted["local"].append(taken.double().mean().item())
+                spent += self.cost
+            moved |= taken
+            turn += 1
+        return walk, moved, {f"{kind}_acceptance": sum(v) / len(v) for kind, v in accepted.items() if v}
+
+
+def noise_like(z: Tensor, generator: torch.Generator) -> Tensor:
+    """N(0, I) of the shape of z, drawn where `generator` lives."""
+    return torch.randn(z.shape, generator=generator, device=generator.device).to(z)

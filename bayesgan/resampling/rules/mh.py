@@ -1,0 +1,91 @@
+"""Metropolis-Hastings with the generator as independent proposal (MH-GAN, Turner et al. 2019), all chains at once."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bayesgan.errors import InputError
+from bayesgan.resampling.registry import RULES, Selection
+
+__all__ = ["MetropolisHastings", "metropolis_hastings"]
+
+
+def metropolis_hastings(log_w: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """The last state of each of n independence chains that accept i over j with probability min(1, w_i / w_j).
+
+    No loop: state j gives way to i when log w_j < t_i = log w_i + Exp(1), so a chain ends in the first j that no later
+    t_i beats. (Were that j jumped over by a move from s to i, then t_i >= log w_s > t_j > log w_j: a contradiction.)
+
+    Args:
+        log_w: (n, K+1) log density ratios; column 0 is the start, the others the proposals in order.
+        generator: Of the acceptance draws; on the device of log_w.
+
+    Returns:
+        (n,) int64, the picked column; 0 where nothing was accepted.
+
+    Raises:
+        ValueError: If log_w has no proposals or holds NaN.
+    """
+    if log_w.dim() != 2 or log_w.shape[1] < 2:
+        raise InputError(f"log_w must be (chains, 1 + proposals), got {tuple(log_w.shape)}; column 0 is the start")
+    if log_w.isnan().any():
+        raise InputError("log_w holds NaN; a score is undefined there, see the discriminator")
+    log_w = log_w.double()
+    challenge = log_w + torch.empty_like(log_w).exponential_(generator=generator)  # t_i
+    strongest = challenge.flip(1).cummax(1).values.flip(1)  # max over i >= j
+    later = torch.full_like(log_w, -torch.inf)  # max over i > j
+    later[:, :-1] = strongest[:, 1:]
+    return (log_w >= later).to(torch.int8).argmax(1)
+
+
+@RULES.register("mh")
+@dataclass(frozen=True)
+class MetropolisHastings:
+    """Chains of `budget` proposals; each outputs its last state.
+
+    Attributes:
+        start: generator: the first of its proposals. real: a held-out datum's score; a chain that never leaves it is
+            started again from the first of its own proposals, so nothing real is ever output.
+        stuck: Of chains started by the generator that never moved. keep: output their start. raise: an error.
+    """
+
+    start: str = "generator"
+    stuck: str = "keep"
+
+    def __post_init__(self):
+        if self.start not in ("generator", "real"):
+            raise InputError(f"start must be generator or real, got {self.start!r}")
+        if self.stuck not in ("keep", "restart", "raise"):
+            raise InputError(f"stuck must be keep, restart or raise, got {self.stuck!r}")
+        if (self.start, self.stuck) == ("real", "keep"):
+            raise InputError("stuck keep with start real would output real data; use stuck restart or raise")
+        if (self.start, self.stuck) == ("generator", "restart"):
+            raise InputError("stuck restart is for start real; a chain started by the generator keeps its start, or raises")
+
+    @property
+    def wants_real(self) -> bool:
+        return self.start == "real"
+
+    def pool(self, n: int, budget: int) -> int:
+        return n * budget
+
+    def select(self, log_w: Tensor, n: int, generator: torch.Generator, real: Tensor | None = None) -> Selection:
+        chains = log_w.view(n, -1)  # (n, K)
+        first = torch.arange(n, device=log_w.device) * chains.shape[1]
+
+        def started_by_the_generator(rows: Tensor) -> Tensor:
+            return metropolis_hastings(rows, generator) if rows.shape[1] > 1 else torch.zeros_like(first[: len(rows)])
+
+        if self.start == "generator":
+            column = started_by_the_generator(chains)
+            moved = column > 0
+        else:
+            column = metropolis_hastings(torch.cat([real[:, None], chains], 1), generator) - 1
+            moved = column >= 0
+        if self.stuck == "raise" and not moved.all():
+            raise InputError(f"{int((~moved).sum())} of {n} chains never moved; raise the budget, or let them stay "
+                             "or restart with stuck")
+        if self.start == "real" and not moved.all():
+            column[~moved] = started_by_the_generator(chains[~moved])
+        return Selection(first + column, moved)

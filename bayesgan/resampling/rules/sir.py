@@ -1,0 +1,30 @@
+"""Sampling importance resampling (Rubin 1987): each output is one of its own K proposals, drawn in proportion to w."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bayesgan.resampling.registry import RULES, Selection
+
+__all__ = ["ImportanceResampling", "categorical"]
+
+
+def categorical(log_w: Tensor, generator: torch.Generator) -> Tensor:
+    """One column of each row (n, K) with probability proportional to exp(log_w): (n,). The Gumbel-max trick."""
+    return (log_w - torch.empty_like(log_w).exponential_(generator=generator).log()).argmax(1)
+
+
+@RULES.register("sir")
+@dataclass(frozen=True)
+class ImportanceResampling:
+    """Independent groups of `budget` proposals, one output each."""
+
+    wants_real = False
+
+    def pool(self, n: int, budget: int) -> int:
+        return n * budget
+
+    def select(self, log_w: Tensor, n: int, generator: torch.Generator, real: Tensor | None = None) -> Selection:
+        groups = log_w.view(n, -1)
+        return Selection(torch.arange(n, device=log_w.device) * groups.shape[1] + categorical(groups, generator))
