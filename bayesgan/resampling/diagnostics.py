@@ -20,7 +20,9 @@ class Calibration:
         brier: Mean squared error of the probability of real.
         log_loss: In nats.
         ece: Expected calibration error over 15 bins of confidence.
-        z: sum(y - p) / sqrt(sum p(1-p)), divided by its standard deviation sqrt(1 + n_test / n_cal): N(0, 1) if calibrated.
+        z: sum(y - p) over its standard deviation, N(0, 1) if calibrated. The numbers of real and generated data are fixed
+            here, so its variance is n_real Var(p|real) + n_generated Var(p|generated), times 1 + n_test / n_cal after a
+            fit on n_cal others. (The sum of p(1-p) that Turner et al. 2019 divide by holds where labels are drawn too.)
     """
 
     brier: float
@@ -38,7 +40,8 @@ def calibration_figures(odds: Tensor, labels: Tensor, fitted_on: int | None = No
     p = torch.sigmoid(odds).double().cpu()
     y = labels.double().cpu()
     confidence, share, accuracy = reliability(torch.stack([1 - p, p], 1), labels.long().cpu())
-    spread = (p * (1 - p)).sum().sqrt() * (1 + (len(y) / fitted_on if fitted_on else 0)) ** 0.5
+    variance = sum(len(part) * part.var() for part in (p[y == 1], p[y == 0]))
+    spread = (variance * (1 + (len(y) / fitted_on if fitted_on else 0))).sqrt()
     return Calibration(
         brier=float(brier_score_loss(y.numpy(), p.numpy())),
         log_loss=float(log_loss(y.numpy(), p.clamp(1e-15, 1 - 1e-15).numpy())),

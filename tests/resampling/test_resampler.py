@@ -1,0 +1,173 @@
+"""The resampler on anybody's generator, and on a run of this project from the command line."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from bayesgan import Resampler, load_posterior
+from bayesgan.experiments.mixture1d import generate, log_ratio
+from bayesgan.resample import method_settings, posterior_resampler, resample_run
+from bayesgan.resampling import RULES, LatentProposal, refit
+from bayesgan.resampling.rules.latent import LatentRule
+from bayesgan.training.command import main
+from bayesgan.training.run_folder import RunFolder
+from tests.training.test_command import ROOT, TINY
+
+
+def real(n, seed=0):
+    source = torch.Generator().manual_seed(seed)
+    centres = torch.randint(4, (n,), generator=source).double()
+    return (centres + 0.25 * torch.randn(n, dtype=torch.float64, generator=source))[:, None]
+
+
+SCORES = {  # the exact discriminator, told in each of the ways a discriminator tells
+    "logit": lambda x: 0.5 * log_ratio(x) + 1, "probability": lambda x: torch.sigmoid(log_ratio(x)),
+    "least_squares": lambda x: torch.sigmoid(log_ratio(x)), "wasserstein": lambda x: 4 * log_ratio(x) - 30,
+}
+
+
+@pytest.mark.parametrize("kind", SCORES)
+def test_every_kind_of_score_corrects_anybodys_generator(kind):
+    """Mass at x > 2.5 rises from .018 towards .25 and the diagnostics agree with themselves."""
+    resampler = Resampler.calibrated(generate, SCORES[kind], real(20_000), kind=kind, budget=100)
+    drawn = resampler.sample(4000)
+    assert 0.07 < (drawn > 2.5).double().mean() < 0.25
+    result = resampler.diagnostics
+    assert result.after.log_loss <= result.before.log_loss + 1e-3 and abs(result.after.z) < 5
+    assert result.acceptance_by_auc == pytest.approx(0.68, abs=0.02) and result.duplicates == 0
+    if kind in ("logit", "wasserstein"):
+        assert result.acceptance == pytest.approx(0.6798, abs=0.03)
+
+
+def test_mh_can_start_from_held_out_scores():
+    plain = Resampler.calibrated(generate, SCORES["logit"], real(2000), method="mh", budget=20, start="real", stuck="restart")
+    drawn = plain.sample(500)
+    assert plain.diagnostics.never_moved is not None
+    assert not np.isin(drawn.numpy(), real(2000).numpy()).any()  # nothing real is ever output
+    with pytest.raises(ValueError, match="start real needs the scores of held-out real data"):
+        Resampler(generate, log_ratio, "mh", 20, start="real", stuck="restart").sample(5)
+
+
+def test_another_method_shares_the_calibration():
+    one = Resampler.calibrated(generate, SCORES["logit"], real(2000), budget=10)
+    other = one.with_method("mh", 20, start="real", stuck="restart")
+    other.sample(50)
+    assert other.diagnostics.method == "mh" and other.diagnostics.budget == 20 and other.diagnostics.after is not None
+
+
+def test_weights_choose_generators():
+    proposal = LatentProposal(lambda member, z: z * 0 + member, 1, torch.tensor([1.0, 3.0]))
+    codes = proposal.draw(40_000, torch.Generator().manual_seed(0))
+    assert codes.members.double().mean() == pytest.approx(0.75, abs=5 * (0.75 * 0.25 / 40_000) ** 0.5)
+    assert torch.equal(proposal.decode(codes)[:, 0], codes.members.float())
+    with pytest.raises(ValueError, match="weight of every generator must be positive"):
+        LatentProposal(lambda member, z: z, 1, torch.tensor([1.0, 0.0]))
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: Resampler(generate, log_ratio, budget=0), "budget must be at least 1"),
+    (lambda: Resampler(generate, log_ratio, "bets"), "unknown method 'bets'"),
+    (lambda: Resampler(generate, log_ratio, "mh", candidates=3), "method mh has no setting 'candidates'"),
+    (lambda: Resampler(generate, log_ratio, "mala"), "generate is only a callable"),
+    (lambda: Resampler(generate, log_ratio).sample(0), "n must be at least 1"),
+    (lambda: Resampler(generate, lambda x: log_ratio(x)[:-1]).sample(5), "500 data were scored with"),
+    (lambda: Resampler(generate, lambda x: log_ratio(x) * torch.nan).sample(5), "500 of 500 scores are NaN"),
+    (lambda: Resampler.calibrated(generate, log_ratio, real(39)), "must hold at least 40 data"),
+    (lambda: Resampler.calibrated(generate, log_ratio, real(50), training=real(50).flip(0)), "50 of 50 held-out data are in the training"),
+    (lambda: Resampler.calibrated(generate, lambda x: torch.zeros(len(x)), real(50)), "discriminator is constant"),
+    (lambda: Resampler(generate, log_ratio).held_out_scores(), "not calibrated here"),
+])
+def test_bad_input(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_refitting_finds_the_ratio():
+    """A logistic score trained against a frozen generator: N(1, 1) against N(0, 1) has slope 1 and intercept -1/2."""
+    weights = torch.zeros(2, requires_grad=True)
+    data = torch.randn(50_000, 1, generator=torch.Generator().manual_seed(0)) + 1
+    losses = refit(lambda x: weights[0] * x[:, 0] + weights[1], [weights], lambda rows: data[rows], len(data),
+                   lambda n, source: torch.randn(n, 1, generator=source), steps=1500, batch_size=512, lr=0.02)
+    assert weights.tolist() == pytest.approx([1, -0.5], abs=0.1)
+    assert losses[0] > losses[-1] and len(losses) == 10
+    with pytest.raises(ValueError, match="refitting needs at least 1 step"):
+        refit(lambda x: x, [weights], lambda rows: data[rows], 9, generate, steps=0)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    place = tmp_path_factory.mktemp("run")
+    assert main([*TINY, "--out_dir", str(place), "--dataset", "gaussians25", "--num_disc", "2"]) == 0
+    return next(place.iterdir())
+
+
+@pytest.mark.parametrize("method", RULES)
+def test_every_method_resamples_a_run(run, method):
+    resampler = posterior_resampler(run, method, 10, **({"percentile": 95.0} if method == "drs" else {}))
+    samples = resampler.sample(30, seed=3)
+    assert samples.shape == (30, 2) and samples.isfinite().all()
+    assert np.sum(resampler.diagnostics.member_shares, 1) == pytest.approx([1, 1])
+    assert len(resampler.diagnostics.member_shares[0]) == 4  # 2 draws of 2 generators
+    if issubclass(RULES[method], LatentRule):
+        assert resampler.diagnostics.moves["local_acceptance"] > 0
+    posterior = load_posterior(run)
+    rows = {tuple(row) for row in RunFolder.open(run).load_data().train[:5000].tolist()}
+    assert not any(tuple(row) in rows for row in samples.tolist()) and posterior.generators.members == 4
+
+
+def test_the_ratio_is_the_calibrated_mean_of_all_discriminators(run):
+    resampler = posterior_resampler(run, calibration="none")
+    x = torch.randn(50, 2)
+    discriminators = load_posterior(run).discriminators
+    mean = torch.stack([discriminators.forward_member(k, x)[0][:, 0] for k in range(discriminators.members)]).mean(0)
+    assert (resampler.log_ratio(x) - mean).abs().max() < 1e-5
+
+
+def test_refit_and_weights_of_a_run(run):
+    plain, refitted = posterior_resampler(run, seed=1), posterior_resampler(run, seed=1, refit_steps=30)
+    x = torch.randn(20, 2)
+    assert not torch.equal(plain.log_ratio(x), refitted.log_ratio(x))
+    with pytest.raises(ValueError, match="weights must name all 4 generators"):
+        posterior_resampler(run, weights=[1, 1])
+    only = posterior_resampler(run, weights=[1, 1, 1, 997])
+    only.sample(20)
+    assert only.diagnostics.member_shares[0][3] > 0.95
+
+
+def test_command_line(run, tmp_path):
+    call = lambda *a: subprocess.run([sys.executable, "-m", "bayesgan", "resample", *map(str, a)], cwd=ROOT,  # noqa: E731
+                                     capture_output=True, text=True)
+    result = call(run, "--n", 20, "--method", "mh", "--budget", 8, "--start", "real", "--stuck", "restart")
+    assert result.returncode == 0, result.stderr
+    place = run / "resampled" / "mh_8_0"
+    assert {p.name for p in place.iterdir()} == {"samples.npz", "before.png", "after.png", "diagnostics.json", "ratio.png"}
+    assert np.load(place / "samples.npz")["x"].shape == (20, 2)
+    content = json.loads((place / "diagnostics.json").read_text())
+    assert content["method"] == "mh" and content["nearest_real"] > 0 and "acceptance" in result.stdout
+    for arguments, words in (([run, "--method", "bets"], "unknown method 'bets'"), ([run, "--budget", 0], "budget must be at least 1"),
+                             ([tmp_path], "is not a run folder"), ([run, "--calibration", "x"], "unknown calibration"),
+                             ([run, "--n", 0], "n must be at least 1"), ([run, "--start", "real"], "method obrs has no setting 'start'")):
+        wrong = call(*arguments)
+        assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and words in wrong.stderr, wrong.stderr
+
+
+def test_a_run_without_held_out_data_is_refused(tmp_path):
+    assert main([*TINY, "--out_dir", str(tmp_path), "--calibration_fraction", "0"]) == 0
+    with pytest.raises(ValueError, match="held out no data to calibrate on"):
+        posterior_resampler(next(tmp_path.iterdir()))
+
+
+def test_images_of_a_semi_supervised_run(tmp_path):
+    assert main([*TINY, "--N", "20", "--out_dir", str(tmp_path)], semi=True) == 0
+    place = resample_run(next(tmp_path.iterdir()), 12, budget=5)
+    images = np.load(place / "samples.npz")["x"]
+    assert images.shape == (12, 1, 8, 8) and images.dtype == np.uint8
+    assert (place / "after.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_setting_of_every_rule_is_a_flag():
+    assert {"start", "stuck", "percentile", "candidates", "step", "local_steps", "leapfrogs"} == set(method_settings())
