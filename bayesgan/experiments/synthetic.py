@@ -2,7 +2,6 @@
 clusters in 100 dimensions; 10 generator draws against maximum likelihood, for several seeds."""
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,15 +9,13 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from bayesgan.data import Dataset
-from bayesgan.ensemble import SampleStore
 from bayesgan.errors import InputError
 from bayesgan.evaluation.clusters import cluster_shares, plane_divergence
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
+from bayesgan.experiments.runs import trained
 from bayesgan.files import write_atomically
 from bayesgan.posterior import load_posterior
-from bayesgan.training.command import main
 from bayesgan.training.options import load_data, resolve
-from bayesgan.training.run_folder import RunFolder
 
 __all__ = ["run"]
 
@@ -59,27 +56,6 @@ def run(arguments: argparse.Namespace) -> None:
     figure = plot(samples, results, data)
     write_atomically(arguments.out_dir / "coverage.png", lambda path: figure.savefig(path, format="png"))
     print(f"figures {arguments.out_dir / 'results.json'}, plot {arguments.out_dir / 'coverage.png'}")
-
-
-def trained(place: Path, given: dict) -> Path:
-    """The run with these options in `place`, trained or resumed first if it is not complete.
-
-    Raises:
-        ValueError: If `place` holds a run with other options, or training fails.
-    """
-    runs = sorted(place.glob("bgan_*"))
-    if runs:
-        stored, wanted = RunFolder.open(runs[-1]).options(), resolve({**given, "out_dir": place})[0]
-        if wrong := [k for k, v in vars(wanted).items() if getattr(stored, k) != v]:
-            raise InputError(f"{runs[-1]} was made with another {wrong[0]}; name another --out_dir")
-        if runs[-1].joinpath("posterior", "index.json").exists() and (
-                SampleStore(runs[-1] / "posterior").draws[-1]["step"] == wanted.train_iter):
-            return runs[-1]
-    flags = [f"--{k}" if v is True else f"--{k}={v}" for k, v in given.items()]
-    code = main(["--resume", str(runs[-1])] if runs else [*flags, f"--out_dir={place}"])
-    if code:
-        raise InputError(f"the run in {place} ended with code {code}, for the reason above")
-    return sorted(place.glob("bgan_*"))[-1]
 
 
 def figures(samples: torch.Tensor, data: Dataset) -> dict:

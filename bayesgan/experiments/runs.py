@@ -1,0 +1,73 @@
+"""Training runs as parts of an experiment: each in a folder of its own, found again, taken up again, several at once."""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+from bayesgan.ensemble import SampleStore
+from bayesgan.errors import InputError
+from bayesgan.training.options import resolve
+from bayesgan.training.run_folder import RunFolder
+
+__all__ = ["command_line", "last_results", "seconds", "trained", "trained_all"]
+
+PROGRAM = "import sys; from bayesgan.training.command import main; sys.exit(main(sys.argv[1:], semi={semi}))"
+
+
+def command_line(given: dict) -> list[str]:
+    """Options as a user types them."""
+    return [f"--{k}" if v is True else f"--{k}={v}" for k, v in given.items()]
+
+
+def trained(place: Path, given: dict, semi: bool = False, threads: int | None = None) -> Path:
+    """The run with these options in `place`, trained or resumed first if it is not complete; its output goes to place/log.txt.
+
+    Raises:
+        ValueError: If `place` holds a run with other options, or training fails.
+    """
+    runs = sorted(place.glob("bgan_*"))
+    if runs:
+        stored, wanted = RunFolder.open(runs[-1]).options(), resolve({**given, "out_dir": place}, semi)[0]
+        if wrong := [k for k, v in vars(wanted).items() if getattr(stored, k) != v]:
+            raise InputError(f"{runs[-1]} was made with another {wrong[0]}; name another --out_dir")
+        if runs[-1].joinpath("posterior", "index.json").exists() and (
+                SampleStore(runs[-1] / "posterior").draws[-1]["step"] == wanted.train_iter):
+            return runs[-1]
+    flags = ["--resume", str(runs[-1])] if runs else [*command_line(given), f"--out_dir={place}"]
+    place.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+    with open(place / "log.txt", "a") as log:
+        code = subprocess.run([sys.executable, "-c", PROGRAM.format(semi=semi), *flags], stdout=log, stderr=log,
+                              env=environment).returncode
+    if code:
+        reason = (place / "log.txt").read_text().strip().splitlines()[-1]
+        raise InputError(f"the run in {place} ended with code {code}: {reason.removeprefix('error: ')}")
+    return sorted(place.glob("bgan_*"))[-1]
+
+
+def trained_all(wanted: dict[Path, dict], semi: bool, jobs: int) -> dict[Path, Path]:
+    """`trained` for each place -> options, `jobs` at a time, with a line for each that is done."""
+    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+    done: dict[Path, Path] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {place: pool.submit(trained, place, given, semi, threads) for place, given in wanted.items()}
+        for place, future in futures.items():
+            done[place] = future.result()
+            print(f"{len(done)}/{len(wanted)}  {place}", flush=True)
+    return done
+
+
+def last_results(run: Path) -> dict:
+    """The newest results_<iter>.json of a run."""
+    newest = max(run.glob("results_*.json"), key=lambda path: int(path.stem.split("_")[1]))
+    return json.loads(newest.read_text())
+
+
+def seconds(run: Path) -> float:
+    """Time from the run's start to its last results; of the last command where it was resumed."""
+    started = RunFolder.open(run).config["commands"][-1]["started"]
+    return last_results(run)["timestamp"] - datetime.fromisoformat(started).timestamp()
