@@ -16,11 +16,13 @@ from bayesgan.files import write_atomically
 from bayesgan.objectives import real_score
 from bayesgan.posterior import Posterior, load_posterior
 from bayesgan.randomness import keyed_generator
-from bayesgan.resampling import CALIBRATIONS, RULES, LatentProposal, Resampler, ratio_figure, refit
+from bayesgan.resampling import CALIBRATIONS, RULES, LatentProposal, Resampler, boosted_score, ratio_figure
+from bayesgan.resampling import refit as refit_networks
 from bayesgan.training.run_folder import RunFolder
 
 __all__ = ["add_resample_arguments", "posterior_resampler", "resample_from", "resample_run"]
 
+REFITS = ("none", "network", "boosting")
 KINDS = {"standard": "logit", "least_squares": "least_squares", "wasserstein": "wasserstein"}  # objective -> kind of score
 
 
@@ -30,8 +32,8 @@ def posterior_resampler(
     budget: int = 100,
     *,
     calibration: str = "platt",
-    refit_steps: int = 0,
-    refit_batch: int = 256,
+    refit: str = "none",
+    refit_steps: int | None = None,
     weights: list[float] | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -43,9 +45,9 @@ def posterior_resampler(
     Calibrated on the training data that the run put aside with --calibration_fraction.
 
     Args:
-        refit_steps: Minibatches of training data on which the discriminators are trained on against the frozen
-            mixture before they are calibrated; 0 takes them as they are.
-        refit_batch: Size of these minibatches.
+        refit: What is done against the frozen mixture, on the training data, before the calibration. none: nothing.
+            network: the discriminators are trained on. boosting: trees on their scores and, for vectors, the data.
+        refit_steps: Minibatches of 256 (network, default 2000) or trees (boosting, default 300).
         weights: One positive number a generator (draws x members); default equal.
         data_path: Where the run's data is now, if it has moved.
         settings: Of the method; see `Resampler`.
@@ -53,6 +55,8 @@ def posterior_resampler(
     Raises:
         ValueError: If the run has no draws, no held-out data, or its data is absent.
     """
+    if refit not in REFITS:
+        raise InputError(f"refit must be one of: {', '.join(REFITS)}; got {refit!r}")
     folder, posterior = RunFolder.open(Path(run_folder)), load_posterior(run_folder, device)
     options = posterior.options
     data = folder.load_data(data_path)
@@ -68,20 +72,27 @@ def posterior_resampler(
         members = range(discriminators.members)
         return torch.stack([real_score(discriminators.forward_member(k, batch)[0]) for k in members], 1)
 
-    if refit_steps:
+    @torch.no_grad()
+    def generate(n: int, source: torch.Generator) -> Tensor:
+        return proposal.decode(proposal.draw(n, source))
+
+    if refit == "network":
         def learning(batch: Tensor) -> Tensor:
             logits, _ = discriminators.forward(batch.expand(discriminators.members, *batch.shape), train=False)
             return real_score(logits).T
 
         train = data.train.to(device)
-        losses = refit(
+        losses = refit_networks(
             learning, discriminators.parameters.values(), lambda rows: to_float(train[rows.to(device)]), len(train),
-            lambda n, source: proposal.decode(proposal.draw(n, source)), steps=refit_steps, batch_size=refit_batch, seed=seed,
+            generate, steps=refit_steps or 2000, seed=seed,
         )
         print(f"refitted {discriminators.members} discriminators: loss {losses[0]:.3f} -> {losses[-1]:.3f} (chance 1.386)")
+    if refit == "boosting":
+        features = score if data.is_images else lambda x: torch.cat([x, score(x)], 1)
+        score = boosted_score(features, to_float(data.train).to(device), generate, iterations=refit_steps or 300, seed=seed)
     return Resampler.calibrated(
         proposal, score, to_float(data.calibration).to(device),
-        kind="logit" if refit_steps else KINDS[options.objective], calibration=calibration, seed=seed, method=method,
+        kind="logit" if refit != "none" else KINDS[options.objective], calibration=calibration, seed=seed, method=method,
         budget=budget, **settings,
     )
 
@@ -139,9 +150,10 @@ def add_resample_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="obrs", help=f"one of: {', '.join(RULES)} (default: obrs)")
     parser.add_argument("--budget", type=int, default=100, help="proposals a sample (default: 100)")
     parser.add_argument("--calibration", default="platt", help=f"one of: {', '.join(CALIBRATIONS)} (default: platt)")
-    parser.add_argument("--refit_steps", "--refit-steps", type=int, default=0,
-                        help="first train the discriminators on against the frozen generators, so many minibatches")
-    parser.add_argument("--refit_batch", "--refit-batch", type=int, default=256, help="size of these (default: 256)")
+    parser.add_argument("--refit", default="none", help="first fit the ratio to the frozen generators; one of: none, network "
+                        "(train the discriminators on), boosting (trees on their scores; the sharpest for vectors)")
+    parser.add_argument("--refit_steps", "--refit-steps", type=int, help="minibatches (network, default 2000) or trees (boosting, "
+                        "default 300)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
     parser.add_argument("--data_path", "--data-path", type=Path, help="where the run's data is now, if it has moved")

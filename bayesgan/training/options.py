@@ -181,6 +181,8 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
         if field.metadata["choices"] is not None and value not in (choices := list(field.metadata["choices"])):
             raise InputError(f"--{name} must be one of: {', '.join(choices)}; got {value!r}")
     recipe = RECIPES.get(given.get("recipe"), {})
+    if "train_iter" in given:  # a recipe's schedule belongs to its own length
+        recipe = {name: value for name, value in recipe.items() if name not in ("burn_in", "ramp", "n_save")}
     if recipe:
         notes.append(f"--recipe {given['recipe']} stands for "
                      + " ".join(f"--{k}" if v is True else f"--{k} {v}" for k, v in recipe.items() if k not in given))

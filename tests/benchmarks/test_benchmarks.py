@@ -24,8 +24,19 @@ def test_explicit_bias_tends_to_zero_and_to_infinity():
     assert explicit_bias(0.2, 0.4) < top and len(CURVATURES) == 100
 
 
+def call(name, *arguments):
+    return subprocess.run([sys.executable, "-m", "bayesgan", "benchmark", name, *arguments], cwd=ROOT, text=True, capture_output=True)
+
+
+def test_the_resample_benchmark_agrees_with_its_loop():
+    result = call("resample", "--chains", "50", "--budget", "20", "--images", "100", "--repeats", "1")
+    assert result.returncode == 0 and "at once" in result.stdout and "peak memory" in result.stdout
+
+
+WRONG = {"sampler": ["--repeats", "0"], "resample": ["--budget", "1"]}
+
+
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_bad_arguments_are_one_line(name):
-    result = subprocess.run([sys.executable, "-m", "bayesgan", "benchmark", name, "--repeats", "0"], cwd=ROOT, text=True,
-                            capture_output=True)
+    result = call(name, *WRONG[name])
     assert result.returncode == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1

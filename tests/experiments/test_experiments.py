@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from bayesgan.experiments import EXPERIMENTS
+from tests.data.test_data import write_idx
 from tests.training.test_command import ROOT
 
 # the smallest settings, and the pictures they must leave; a new experiment fails until it says so here
@@ -14,8 +15,15 @@ SMALL = {
     "synthetic": (["--seeds", "1", "--train_iter", "6"], ["coverage.png"]),
     "linear_regression": (["--draws", "10"], ["marginals.png", "traces.png"]),
     "digits_uncertainty": (["--draws", "4", "--labels", "20"], ["uncertainty.png"]),
+    "mixture1d": (["--samples", "200", "--budget", "10"], ["mixture1d.png"]),
+    "gaussians25": (["--seeds", "1", "--train_iter", "6", "--samples", "1000", "--budget", "10"], ["curves.png", "scatter.png"]),
+    "mnist_labels": (["--N", "10", "20", "--draws", "1", "--methods", "bayes", "ml", "--recipe", "mnist-fast", "--train_iter", "4",
+                      "--data_path", "{data}"], ["errors.png"]),
+    "semi_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4"], ["errors.png"]),
 }
-WRONG = {"synthetic": ["--seeds", "0"], "linear_regression": ["--draws", "1"], "digits_uncertainty": ["--labels", "0"]}
+WRONG = {"mixture1d": ["--budget", "0"], "gaussians25": ["--seeds", "0"], "mnist_labels": ["--recipe", "worst"],
+         "semi_ablation": ["--draws", "0"], "synthetic": ["--seeds", "0"], "linear_regression": ["--draws", "1"],
+         "digits_uncertainty": ["--labels", "0"]}
 
 
 def call(name, *arguments):
@@ -26,6 +34,9 @@ def call(name, *arguments):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_contract(name, tmp_path):
     arguments, pictures = SMALL[name]
+    (tmp_path / "data").mkdir()
+    write_idx(tmp_path / "data", sizes=(400, 60))
+    arguments = [argument.format(data=tmp_path / "data") for argument in arguments]
     result = call(name, *arguments, "--out_dir", str(tmp_path))
     assert result.returncode == 0, result.stderr
     content = json.loads((tmp_path / "results.json").read_text())

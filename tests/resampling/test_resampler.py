@@ -128,9 +128,13 @@ def test_the_ratio_is_the_calibrated_mean_of_all_discriminators(run):
 
 
 def test_refit_and_weights_of_a_run(run):
-    plain, refitted = posterior_resampler(run, seed=1), posterior_resampler(run, seed=1, refit_steps=30)
+    plain, refitted = posterior_resampler(run, seed=1), posterior_resampler(run, seed=1, refit="network", refit_steps=30)
     x = torch.randn(20, 2)
     assert not torch.equal(plain.log_ratio(x), refitted.log_ratio(x))
+    boosted = posterior_resampler(run, seed=1, refit="boosting", refit_steps=20)
+    assert boosted.sample(30).shape == (30, 2) and boosted.diagnostics.after.log_loss < 0.2  # 10 iterations: easily told
+    with pytest.raises(ValueError, match="refit must be one of"):
+        posterior_resampler(run, refit="trees")
     with pytest.raises(ValueError, match="weights must name all 4 generators"):
         posterior_resampler(run, weights=[1, 1])
     only = posterior_resampler(run, weights=[1, 1, 1, 997])

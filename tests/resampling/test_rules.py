@@ -10,6 +10,7 @@ from bayesgan.experiments.mixture1d import generate, generated_density, log_rati
 from bayesgan.randomness import keyed_generator
 from bayesgan.resampling import RULES, LatentProposal, Resampler, budgeted_rejection, metropolis_hastings
 from bayesgan.resampling.rules.latent import LatentRule
+from bayesgan.resampling.rules.mh import last_states
 from bayesgan.resampling.rules.obrs import acceptance_probabilities
 from tests.oracles import independence_chain_law, metropolis_hastings_loop
 
@@ -29,7 +30,12 @@ def test_the_scan_equals_the_loop():
     log_w[:100, 3] = log_w[:100, 7]  # ties
     log_w[100:200, 5], log_w[200:300, 0] = -torch.inf, torch.inf
     challenges = torch.empty_like(log_w).exponential_(generator=source(1))
-    assert torch.equal(metropolis_hastings(log_w, source(1)), metropolis_hastings_loop(log_w, challenges))
+    expected = metropolis_hastings_loop(log_w, challenges)
+    assert torch.equal(last_states(log_w.numpy(), challenges.numpy().copy()), expected)
+    picked = metropolis_hastings(log_w, source(1))  # draws of its own: the same law
+    assert torch.equal(picked, metropolis_hastings(log_w, source(1))) and not torch.equal(picked, metropolis_hastings(log_w, source(2)))
+    shares = [part.bincount(minlength=13).double() / 1e4 for part in (picked, expected)]
+    assert ((shares[0] - shares[1]).abs() < 5 * (2 * shares[1] / 1e4).sqrt() + 1e-3).all()
 
 
 def test_a_chain_among_impossible_proposals_stays():

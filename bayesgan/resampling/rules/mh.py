@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bayesgan.errors import InputError
 from bayesgan.resampling.registry import RULES, Selection
 
-__all__ = ["MetropolisHastings", "metropolis_hastings"]
+__all__ = ["MetropolisHastings", "last_states", "metropolis_hastings"]
 
 
 def metropolis_hastings(log_w: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -19,7 +20,7 @@ def metropolis_hastings(log_w: Tensor, generator: torch.Generator | None = None)
 
     Args:
         log_w: (n, K+1) log density ratios; column 0 is the start, the others the proposals in order.
-        generator: Of the acceptance draws; on the device of log_w.
+        generator: Of the acceptance draws.
 
     Returns:
         (n,) int64, the picked column; 0 where nothing was accepted.
@@ -31,12 +32,22 @@ def metropolis_hastings(log_w: Tensor, generator: torch.Generator | None = None)
         raise InputError(f"log_w must be (chains, 1 + proposals), got {tuple(log_w.shape)}; column 0 is the start")
     if log_w.isnan().any():
         raise InputError("log_w holds NaN; a score is undefined there, see the discriminator")
-    log_w = log_w.double()
-    challenge = log_w + torch.empty_like(log_w).exponential_(generator=generator)  # t_i
-    strongest = challenge.flip(1).cummax(1).values.flip(1)  # max over i >= j
-    later = torch.full_like(log_w, -torch.inf)  # max over i > j
-    later[:, :-1] = strongest[:, 1:]
-    return (log_w >= later).to(torch.int8).argmax(1)
+    source = generator or torch.default_generator
+    seed = int(torch.randint(2**62, (), generator=source, device=source.device))
+    # numpy: its ziggurat draws exponentials six times as fast as torch does on a CPU
+    challenges = np.random.Generator(np.random.SFC64(seed)).standard_exponential(log_w.shape)
+    return last_states(log_w.double().cpu().numpy(), challenges).to(log_w.device)
+
+
+def last_states(log_w: np.ndarray, challenges: np.ndarray) -> Tensor:
+    """The picked columns, given the Exp(1) draws (n, K+1); those of column 0 are not used. Overwrites `challenges`."""
+    challenges += log_w  # t_i
+    backwards = challenges[:, ::-1]
+    np.maximum.accumulate(backwards, 1, out=backwards)  # max over i >= j
+    stays = log_w[:, :-1] >= challenges[:, 1:]
+    first = stays.argmax(1)
+    # where no earlier state stays, the last proposal is the answer
+    return torch.from_numpy(np.where(stays[np.arange(len(first)), first], first, log_w.shape[1] - 1))
 
 
 @RULES.register("mh")

@@ -1,0 +1,96 @@
+"""Scores of small images with classifiers trained here, never Inception: coverage, a class score, Frechet, two-sample."""
+
+import numpy as np
+import torch
+from scipy.linalg import sqrtm
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from bayesgan.data import to_float
+from bayesgan.ensemble import Ensemble
+from bayesgan.evaluation.classification import predictive_entropy
+from bayesgan.networks import NETWORKS, NetworkSizes
+from bayesgan.randomness import keyed_generator
+
+__all__ = ["Judge", "two_sample_auc"]
+
+CHUNK = 1000
+
+
+def fit(images: Tensor, labels: Tensor, classes: int, steps: int, seed: int, batch: int = 128) -> Ensemble:
+    """One DCGAN discriminator as a classifier of images (n, C, H, W), uint8 or in [-1, 1]; Adam, step falling to 0."""
+    sizes = NetworkSizes(tuple(images.shape[1:]), latent=1, generator_width=1, discriminator_width=32, layers=3, outputs=classes)
+    network = NETWORKS["dcgan"][1]
+    classifier = Ensemble(lambda: network(sizes), 1, lambda _: keyed_generator(seed, "judge"))
+    adam = torch.optim.Adam(classifier.parameters.values(), lr=1e-3)
+    schedule = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.01, steps)
+    for step in range(steps):
+        rows = torch.randint(len(images), (batch,), generator=keyed_generator(seed, "judge", step))
+        logits, _ = classifier.forward(to_float(images[rows])[None], train=True)
+        loss = cross_entropy(logits[0], labels[rows])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        schedule.step()
+    return classifier
+
+
+@torch.no_grad()
+def outputs(classifier: Ensemble, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (n, Y) and features (n, F), float64."""
+    parts = [classifier.forward_member(0, to_float(part)) for part in images.split(CHUNK)]
+    return tuple(torch.cat(column).double() for column in zip(*parts))
+
+
+class Judge:
+    """A classifier of a data set's classes, trained on its labels.
+
+    Attributes:
+        accuracy: On the test images; a score means nothing without it.
+    """
+
+    def __init__(self, train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, steps: int = 1500, seed: int = 0):
+        self.classes = int(labels.max()) + 1
+        self.classifier = fit(train, labels, self.classes, steps, seed)
+        logits, self._features = outputs(self.classifier, test)
+        self.accuracy = (logits.argmax(1) == test_labels).double().mean().item()
+
+    def scores(self, images: Tensor) -> dict:
+        """Of images (n, C, H, W) in [-1, 1] or uint8.
+
+        Returns:
+            class_shares: Of the predicted classes; covered: how many have a quarter of an even share.
+            class_score: exp(mean KL(p(y|x), p(y))), 1 to the number of classes (Salimans et al. 2016's score, this classifier).
+            frechet: Distance of Gaussians fitted to the 512 features of images and of the test images (Heusel et al. 2017).
+        """
+        logits, features = outputs(self.classifier, images)
+        p = logits.softmax(1)
+        shares = p.argmax(1).bincount(minlength=self.classes).double() / len(p)
+        divergence = predictive_entropy(p.mean(0)) - predictive_entropy(p).mean()
+        return {
+            "class_shares": shares.tolist(), "covered": int((shares >= 0.25 / self.classes).sum()),
+            "class_score": divergence.exp().item(), "frechet": frechet(features.numpy(), self._features.numpy()),
+        }
+
+
+def frechet(a: np.ndarray, b: np.ndarray) -> float:
+    """|m_a - m_b|² + tr(S_a + S_b - 2 (S_a S_b)^½) of rows a (n, F) and b (m, F)."""
+    covariances = [np.cov(rows, rowvar=False) + 1e-6 * np.eye(rows.shape[1]) for rows in (a, b)]
+    cross = sqrtm(covariances[0] @ covariances[1]).real
+    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * cross))
+
+
+def two_sample_auc(real: Tensor, samples: Tensor, steps: int = 500, seed: int = 0) -> float:
+    """AUC of a fresh classifier of real against sampled images on halves it was not trained on; .5 is indistinguishable.
+
+    The classifier two-sample test of Lopez-Paz & Oquab 2017, on as many real as sampled images.
+    """
+    count = min(len(real), len(samples))
+    half = count // 2
+    to_unit = [to_float(part[:count]) for part in (real, samples)]
+    labels = torch.arange(2).repeat_interleave(half)
+    judge = fit(torch.cat([part[:half] for part in to_unit]), labels, 2, steps, seed)
+    logits, _ = outputs(judge, torch.cat([part[half:] for part in to_unit]))
+    truth = np.repeat([0, 1], count - half)
+    return float(roc_auc_score(truth, (logits[:, 1] - logits[:, 0]).numpy()))
