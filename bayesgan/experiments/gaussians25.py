@@ -20,6 +20,7 @@ from bayesgan.experiments.runs import trained_all
 from bayesgan.files import write_atomically
 from bayesgan.networks import NETWORKS
 from bayesgan.objectives import real_score
+from bayesgan.posterior import load_posterior
 from bayesgan.randomness import keyed_generator
 from bayesgan.resampling import RULES, LatentProposal, Resampler, boosted_score
 from bayesgan.training.options import Options
@@ -27,9 +28,10 @@ from bayesgan.training.run_folder import RunFolder
 
 __all__ = ["run"]
 
-MODELS = {"one GAN": {"ml": True}, "posterior": {"temperature": 0.1}}
+MODELS = {"one GAN": {"ml": True}, "posterior": {"keep": 3}}  # 10 generators, temperature 1; 3 draws of them
 RATIOS = ("raw", "calibrated", "refitted")  # refitted: boosting against the frozen mixture, then calibrated
 METHODS = {"DRS": {"percentile": 95.0}, "MH": {}, "OBRS": {}}
+TREES = 300
 SAVES = 3  # points of training that are looked at
 SAMPLES = 10_000
 FIGURES = {"modes": "modes", "high_quality": "high quality", "divergence": "JSD", "mode_std": "mode sd"}
@@ -64,8 +66,12 @@ def run(arguments: argparse.Namespace) -> None:
         saved = sorted(path.glob("weights_*.npz"), key=lambda file: int(file.stem.split("_")[1]))
         for file in saved:
             iteration, last = int(file.stem.split("_")[1]), file == saved[-1]
-            samples = resampled(file, options, data, arguments, seed, RATIOS if last else RATIOS[:2],
-                                arguments.samples if last else max(1000, arguments.samples // 4))
+            if last:
+                posterior = load_posterior(path)
+                networks, ratios, count = (posterior.generators, posterior.discriminators), RATIOS, arguments.samples
+            else:
+                networks, ratios, count = load_weights(file, options, data), RATIOS[:2], max(1000, arguments.samples // 4)
+            samples = resampled(*networks, options.z_dim, data, arguments.budget, seed, ratios, count)
             for (ratio, method), drawn in samples.items():
                 rows.append({"model": model, "seed": seed, "iteration": iteration, "ratio": ratio, "method": method,
                              **{k: getattr(grid_coverage(drawn), k) for k in FIGURES}})
@@ -95,11 +101,10 @@ def load_weights(file: Path, options: Options, data: Dataset) -> tuple[Ensemble,
     return ensembles[0], ensembles[1]
 
 
-def resampled(file: Path, options: Options, data: Dataset, arguments: argparse.Namespace, seed: int, ratios: tuple[str, ...],
-              count: int) -> dict[tuple[str, str], Tensor]:
+def resampled(generators: Ensemble, discriminators: Ensemble, latent: int, data: Dataset, budget: int, seed: int,
+              ratios: tuple[str, ...], count: int) -> dict[tuple[str, str], Tensor]:
     """(ratio, method) -> outputs; every method picks from the same pool of count · budget proposals."""
-    generators, discriminators = load_weights(file, options, data)
-    proposal = LatentProposal(generators.forward_member, options.z_dim, torch.ones(generators.members))
+    proposal = LatentProposal(generators.forward_member, latent, torch.ones(generators.members))
 
     def scores(x: Tensor) -> Tensor:
         return torch.stack([real_score(discriminators.forward_member(k, x)[0]) for k in range(discriminators.members)], 1)
@@ -109,18 +114,22 @@ def resampled(file: Path, options: Options, data: Dataset, arguments: argparse.N
         return proposal.decode(proposal.draw(n, source))
 
     pool = torch.cat([generate(10_000, keyed_generator(seed, "pool", part))
-                      for part in range(-(-count * arguments.budget // 10_000))])[: count * arguments.budget]
+                      for part in range(-(-count * budget // 10_000))])[: count * budget]
     drawn = {("-", "GAN"): pool[:count]}
     for ratio in ratios:
         score = scores
         if ratio == "refitted":
-            score = boosted_score(lambda x: torch.cat([x, scores(x)], 1), data.train, generate, seed=seed)
+            score = boosted_score(lambda x: torch.cat([x, scores(x)], 1), data.train, generate, iterations=TREES, seed=seed)
         log_ratio = Resampler.calibrated(proposal, score, data.calibration, calibration="none" if ratio == "raw" else "platt",
                                          seed=seed).log_ratio
         with torch.no_grad():
             log_w = torch.cat([log_ratio(part) for part in pool.split(100_000)])
         for method, settings in METHODS.items():
-            picked = RULES[method.lower()](**settings).select(log_w, count, keyed_generator(seed, ratio, method)).picked
+            try:
+                picked = RULES[method.lower()](**settings).select(log_w, count, keyed_generator(seed, ratio, method)).picked
+            except InputError as error:  # rejection can run out of proposals
+                print(f"{method}, {ratio}: {error}", flush=True)
+                continue
             drawn[ratio, method] = pool[picked]
     return drawn
 

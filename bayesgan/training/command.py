@@ -12,6 +12,7 @@ from bayesgan.data import to_float
 from bayesgan.errors import Diverged, InputError
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.posterior import load_posterior
+from bayesgan.resample import resample_run
 from bayesgan.training.algorithm import Trainer
 from bayesgan.training.classification import Evaluator, evaluate
 from bayesgan.training.loop import SHOWN, Stopped, train
@@ -22,7 +23,7 @@ __all__ = ["main"]
 
 # what a resumed run may change: how far and where it goes, not what it samples
 CHANGEABLE = {"train_iter", "device", "gpu_id", "data_path", "cache_path", "n_save", "log_every", "save_samples",
-              "save_weights", "keep"}
+              "save_weights", "keep", "resample"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -193,6 +194,8 @@ def summary(trainer: Trainer, folder: RunFolder, seconds: float) -> str:
     picture = folder.path / "samples" / "posterior.png"
     count = 100 if trainer.data.is_images else 1000
     save_picture(picture, posterior.sample(count), to_float(trainer.data.train[:SHOWN]).cpu())
+    if trainer.options.resample is not None:
+        resample_run(folder.path, 100, method=trainer.options.resample)
     known = f"\n{evaluate(folder.path)}\n" if trainer.options.semi else ""
     return (
         f"{known}\ndone in {seconds / 60:.1f} minutes: {len(posterior.draws)} draws of {trainer.options.generators} generators\n"

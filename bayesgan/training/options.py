@@ -13,6 +13,7 @@ from bayesgan.ensemble import ENGINES
 from bayesgan.errors import InputError
 from bayesgan.networks import NETWORKS, NORMALISATIONS, NetworkSizes
 from bayesgan.objectives import OBJECTIVES
+from bayesgan.resampling import RULES
 from bayesgan.training.recipes import RECIPES
 
 __all__ = ["Options", "add_flags", "data_options", "load_data", "resolve"]
@@ -85,6 +86,7 @@ class Options:
     lr_decay: float = option(1.0, "lr falls by exp(-lr_decay) in burn-in, then stays")
     optimizer: str = option("adam", "what SGHMC is at temperature 0", OPTIMIZERS)
     floor: float = option(1e-3, "adam: added, when sampling starts, to the root mean square gradient that divides the step")
+    resample: str | None = option(None, "at the end also write 100 samples corrected by the discriminators, by this method", RULES)
     # running
     n_save: int = option(100, "iterations between results, checkpoints and image grids")
     log_every: int = option(50, "iterations between progress lines")
@@ -201,6 +203,8 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
                      + "".join(f"; --{k} {given[k]} overridden" for k in overridden))
     if values.get("feature_matching") and "objective" in given:
         notes.append(f"--feature_matching: --objective {given['objective']} applies to the discriminators alone")
+    if values.get("resample") is not None and values.get("calibration_fraction", Options.calibration_fraction) == 0:
+        raise InputError("--resample calibrates on held-out data and --calibration_fraction 0 holds out none; use 0.1")
     if values.get("gpu_id") is not None:
         if values.get("device", "auto") == "cpu":
             raise InputError(f"--gpu_id {values['gpu_id']} asks for a GPU and --device cpu for none; give one of them")

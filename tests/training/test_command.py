@@ -205,6 +205,7 @@ def test_ml_says_what_it_overrides(tmp_path, capsys):
     (["--N", "100"], "--N is the number of labels"), (["--dataset", "gaussians25", "--network", "dcgan"], "needs images"),
     (["--dataset", "gaussians25", "--image_size", "16"], "--image_size scales images"),
     (["--dataset", "gaussians25", "--shift", "1"], "--shift moves images"), (["--shift", "99"], "--shift must be in"),
+    (["--resample", "best"], "--resample must be one of"), (["--resample", "mh", "--calibration_fraction", "0"], "holds out none"),
     (["--wasserstein", "--objective", "standard"], "--wasserstein is --objective wasserstein"),
     (["--dataset", "image_folder", "--data_path", "nowhere"], "nowhere does not exist"),
     (["--resume", "nowhere"], "nowhere is not a run folder"), (["--lr", "1e300"], "--lr must be in"),
@@ -289,7 +290,8 @@ CHANGES = {
         "floor": [0.1], "random_seed": [5], "train_iter": [11], "noise": [0.2], "dropout": [0.5], "shift": [1], "normalise": ["weight"],
         "calibration_fraction": [0.3],
     },
-    "files": {"thin": [1], "keep": [1], "n_save": [2], "save_samples": [], "save_weights": []},
+    "files": {"thin": [1], "keep": [1], "n_save": [2], "save_samples": [], "save_weights": [],
+              "resample": ["obrs"]},
     "text": {"log_every": [1]},
     # those of run_bgan_semi.py
     "semi": {"N": [30], "label_seed": [1], "label_batch_size": [5], "label_count": [20], "recipe": ["mnist-fast"],

@@ -1,0 +1,104 @@
+"""Anybody's GAN: a plain PyTorch least-squares GAN on Fashion-MNIST, corrected by its own discriminator afterwards.
+
+Nothing of this project is in the training; `Resampler.calibrated` meets the finished networks as two callables.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from bayesgan.data import DATA_SETS, DataOptions, to_float
+from bayesgan.errors import InputError
+from bayesgan.evaluation.image_scores import Judge, two_sample_auc
+from bayesgan.evaluation.pictures import image_grid
+from bayesgan.experiments.registry import EXPERIMENTS, save_results
+from bayesgan.files import write_atomically
+from bayesgan.randomness import keyed_generator
+from bayesgan.resampling import Resampler
+
+__all__ = ["run", "train_plain_gan"]
+
+LATENT = 64
+
+
+def train_plain_gan(images: Tensor, iterations: int, batch: int = 64, seed: int = 0) -> tuple[nn.Module, nn.Module]:
+    """A least-squares GAN (Mao et al. 2017) as tutorials have it: Adam, batch norm in the generator, dropout in the
+    discriminator. images (N, 1, 28, 28) uint8 -> generator (B, 64) -> images, discriminator images -> (B, 1)."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        generator = nn.Sequential(
+            nn.Linear(LATENT, 64 * 49), nn.Unflatten(1, (64, 7, 7)), nn.BatchNorm2d(64), nn.ReLU(),
+            nn.ConvTranspose2d(64, 32, 4, 2, 1), nn.BatchNorm2d(32), nn.ReLU(), nn.ConvTranspose2d(32, 1, 4, 2, 1), nn.Tanh())
+        discriminator = nn.Sequential(
+            nn.Conv2d(1, 32, 4, 2, 1), nn.LeakyReLU(0.2), nn.Dropout2d(0.25), nn.Conv2d(32, 64, 4, 2, 1), nn.LeakyReLU(0.2),
+            nn.Dropout2d(0.25), nn.Flatten(), nn.Linear(64 * 49, 1))
+        adams = [torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999)) for network in (generator, discriminator)]
+        for _ in range(iterations):
+            real = to_float(images[torch.randint(len(images), (batch,))])
+            fake = generator(torch.randn(batch, LATENT))
+            adams[0].zero_grad()
+            ((discriminator(fake) - 1) ** 2).mean().backward()
+            adams[0].step()
+            adams[1].zero_grad()
+            (((discriminator(real) - 1) ** 2).mean() + (discriminator(fake.detach()) ** 2).mean()).backward()
+            adams[1].step()
+    return generator.eval(), discriminator.eval()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data_path", "--data-path", type=Path, default=Path("datasets"), help="where Fashion-MNIST is")
+    parser.add_argument("--train_iter", "--train-iter", type=int, default=3000, help="iterations of the GAN")
+    parser.add_argument("--samples", type=int, default=2000, help="images behind each score")
+    parser.add_argument("--budget", type=int, default=100, help="proposals an image")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Trains the GAN, prints its scores before and after, writes results.json and side_by_side.png."""
+    if arguments.samples < 100 or arguments.train_iter < 1:
+        raise InputError(f"--samples must be at least 100 and --train_iter 1, got {arguments.samples} and {arguments.train_iter}")
+    data = DATA_SETS["fashion_mnist"].load(DataOptions(data_path=arguments.data_path)).hold_out(0.1)
+    generator, discriminator = train_plain_gan(data.train, arguments.train_iter)
+
+    def generate(n: int, source: torch.Generator) -> Tensor:
+        return generator(torch.randn(n, LATENT, generator=source))
+
+    resampler = Resampler.calibrated(generate, discriminator, to_float(data.calibration), kind="least_squares",
+                                     budget=arguments.budget)
+    mh = resampler.with_method("mh")
+    with torch.no_grad():
+        sets = {"GAN": generate(arguments.samples, keyed_generator(0, "plain"))}
+    sets |= {"OBRS": resampler.sample(arguments.samples), "MH-GAN": mh.sample(arguments.samples),
+             "real": to_float(data.test[: arguments.samples])}
+    print(mh.diagnostics)
+    judge = Judge(data.train, data.train_labels, data.test, data.test_labels)
+    rows = {}
+    print(f"\n{arguments.samples} images each; judge's accuracy on real test images {judge.accuracy:.4f}")
+    print(f"{'':10}classes   class score   Frechet   two-sample AUC (.5 is best)")
+    for name, images in sets.items():
+        rows[name] = {**judge.scores(images), "two_sample_auc": two_sample_auc(data.train[: arguments.samples], images),
+                      "judge_accuracy": judge.accuracy}
+        print(f"{name:10}{rows[name]['covered']:4}      {rows[name]['class_score']:8.2f}    {rows[name]['frechet']:8.2f}   "
+              f"{rows[name]['two_sample_auc']:.3f}")
+    arguments.out_dir.mkdir(parents=True, exist_ok=True)
+    command = (f"python -m bayesgan.experiments fashion_lsgan --train_iter {arguments.train_iter} --samples {arguments.samples} "
+               f"--budget {arguments.budget}")
+    save_results(arguments.out_dir / "results.json", command, rows)
+    figure = side_by_side({name: sets[name] for name in ("GAN", "MH-GAN", "real")})
+    write_atomically(arguments.out_dir / "side_by_side.png", lambda path: figure.savefig(path, format="png"))
+    print(f"picture {arguments.out_dir / 'side_by_side.png'}")
+
+
+def side_by_side(sets: dict[str, Tensor]) -> Figure:
+    """A grid of 64 of each, next to each other."""
+    figure = Figure(figsize=(4 * len(sets), 4.3), dpi=100)
+    for panel, (name, images) in zip(figure.subplots(1, len(sets)), sets.items()):
+        panel.imshow(image_grid(images[:64], columns=8).permute(1, 2, 0).numpy())
+        panel.set(title=name, xticks=[], yticks=[])
+    figure.tight_layout()
+    return figure
+
+
+EXPERIMENTS.register("fashion_lsgan")((add_arguments, run))
