@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from bayesgan.benchmarks import BENCHMARKS
-from bayesgan.errors import InputError
+from bayesgan.devices import pick_device
+from bayesgan.failures import exit_code
 from bayesgan.resample import add_resample_arguments, resample_from
 from bayesgan.training.classification import evaluate
 
@@ -17,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     evaluation.add_argument("run", type=Path, metavar="RUN", help="for example runs/bgan_digits_1700000000")
     evaluation.add_argument("--data_path", "--data-path", type=Path, help="where its data is now, if it has moved")
     evaluation.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
-    evaluation.set_defaults(call=lambda given: print(evaluate(given.run, given.device, given.data_path)))
+    evaluation.set_defaults(call=lambda given: print(evaluate(given.run, pick_device(given.device), given.data_path)))
     resampling = commands.add_parser("resample", help="better samples from a run: its generators corrected by its discriminators")
     add_resample_arguments(resampling)
     resampling.set_defaults(call=resample_from)
@@ -33,8 +34,4 @@ def parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     arguments = parser().parse_args()
-    try:
-        arguments.call(arguments)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(exit_code(lambda: arguments.call(arguments)))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.data import to_bytes, to_float
+from bayesgan.devices import pick_device
 from bayesgan.errors import InputError
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.files import write_atomically
@@ -57,6 +58,8 @@ def posterior_resampler(
     """
     if refit not in REFITS:
         raise InputError(f"refit must be one of: {', '.join(REFITS)}; got {refit!r}")
+    if refit_steps is not None and (refit == "none" or refit_steps < 1):
+        raise InputError(f"refit_steps must be at least 1 and needs refit network or boosting, got {refit_steps} with refit {refit}")
     folder, posterior = RunFolder.open(Path(run_folder)), load_posterior(run_folder, device)
     options = posterior.options
     data = folder.load_data(data_path)
@@ -88,7 +91,8 @@ def posterior_resampler(
         )
         print(f"refitted {discriminators.members} discriminators: loss {losses[0]:.3f} -> {losses[-1]:.3f} (chance 1.386)")
     if refit == "boosting":
-        features = score if data.is_images else lambda x: torch.cat([x, score(x)], 1)
+        scores = score
+        features = scores if data.is_images else lambda x: torch.cat([x, scores(x)], 1)
         score = boosted_score(features, to_float(data.train).to(device), generate, iterations=refit_steps or 300, seed=seed)
     return Resampler.calibrated(
         proposal, score, to_float(data.calibration).to(device),
@@ -165,5 +169,5 @@ def add_resample_arguments(parser: argparse.ArgumentParser) -> None:
 def resample_from(arguments: argparse.Namespace) -> None:
     """The command line's arguments to a folder of samples."""
     given = {name: value for name, value in vars(arguments).items() if name != "call"}
-    place = resample_run(given.pop("run"), **given)
+    place = resample_run(given.pop("run"), **given | {"device": pick_device(given["device"])})
     print(f"look at {place / 'before.png'} and {place / 'after.png'}; samples in {place / 'samples.npz'}")

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from bayesgan.errors import InputError
 from bayesgan.experiments import EXPERIMENTS
+from bayesgan.failures import exit_code
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bayesgan.experiments")
@@ -16,8 +16,4 @@ if __name__ == "__main__":
         own.add_argument("--out_dir", "--out-dir", type=Path, default=Path("runs") / name, help="folder for the results")
         add_arguments(own)
     arguments = parser.parse_args()
-    try:
-        EXPERIMENTS[arguments.name][1](arguments)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(exit_code(lambda: EXPERIMENTS[arguments.name][1](arguments)))

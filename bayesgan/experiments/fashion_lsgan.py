@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from bayesgan.data import DATA_SETS, DataOptions, to_float
+from bayesgan.data import DATA_SETS, DataOptions, to_bytes, to_float
 from bayesgan.errors import InputError
 from bayesgan.evaluation.image_scores import Judge, two_sample_auc
 from bayesgan.evaluation.pictures import image_grid
@@ -78,6 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"\n{arguments.samples} images each; judge's accuracy on real test images {judge.accuracy:.4f}")
     print(f"{'':10}classes   class score   Frechet   two-sample AUC (.5 is best)")
     for name, images in sets.items():
+        images = to_bytes(images)  # as real images are stored, or a classifier tells them by their grey levels
         rows[name] = {**judge.scores(images), "two_sample_auc": two_sample_auc(data.train[: arguments.samples], images),
                       "judge_accuracy": judge.accuracy}
         print(f"{name:10}{rows[name]['covered']:4}      {rows[name]['class_score']:8.2f}    {rows[name]['frechet']:8.2f}   "

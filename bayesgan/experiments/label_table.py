@@ -39,8 +39,8 @@ def collect(arguments: argparse.Namespace, cells: dict[tuple[str, int], dict]) -
     Returns:
         One row a method, N, draw and predictor (current: the last ensemble; posterior: averaged over draws too).
     """
-    if arguments.draws < 1 or arguments.jobs < 1:
-        raise InputError(f"--draws and --jobs must be at least 1, got {arguments.draws} and {arguments.jobs}")
+    if arguments.draws < 1:
+        raise InputError(f"--draws must be at least 1, got {arguments.draws}")
     first, places = next(iter(cells))[0], {}
     for draw in range(arguments.draws):  # all cells of a draw before the next, so that a stopped table is balanced
         for (method, labels), options in cells.items():
@@ -48,7 +48,7 @@ def collect(arguments: argparse.Namespace, cells: dict[tuple[str, int], dict]) -
             shared = {"N": labels, "label_seed": draw, "random_seed": draw, "train_iter": arguments.train_iter,
                       "n_save": arguments.train_iter}
             if arguments.data_path != Path("datasets"):
-                shared["data_path"] = str(arguments.data_path)
+                shared["data_path"] = arguments.data_path
             if method != first:
                 shared["no_supervised"] = True
             places[place] = {**options, **shared}

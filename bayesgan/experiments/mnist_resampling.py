@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from bayesgan.data import to_float
+from bayesgan.data import to_bytes, to_float
 from bayesgan.errors import InputError
 from bayesgan.evaluation.image_scores import Judge, two_sample_auc
 from bayesgan.evaluation.pictures import save_picture
@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"\n{len(sets['posterior'])} images each; judge's accuracy on real test images {judge.accuracy:.4f}")
     print(f"{'':22}classes   class score   Frechet   two-sample AUC (.5 is best)")
     for name, images in sets.items():
+        images = to_bytes(images)  # as real images are stored, or a classifier tells them by their grey levels
         # the fresh classifier always meets real training images it can have memorised nothing of
         rows[name] = {**judge.scores(images), "two_sample_auc": two_sample_auc(data.train[-arguments.samples:], images),
                       "judge_accuracy": judge.accuracy}

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
-from bayesgan.ensemble import SampleStore
 from bayesgan.errors import InputError
 from bayesgan.training.options import resolve
 from bayesgan.training.run_folder import RunFolder
@@ -20,7 +19,7 @@ PROGRAM = "import sys; from bayesgan.training.command import main; sys.exit(main
 
 def command_line(given: dict) -> list[str]:
     """Options as a user types them."""
-    return [f"--{k}" if v is True else f"--{k}={v}" for k, v in given.items()]
+    return [f"--{'' if v else 'no-'}{k}" if isinstance(v, bool) else f"--{k}={v}" for k, v in given.items()]
 
 
 def trained(place: Path, given: dict, semi: bool = False, threads: int | None = None) -> Path:
@@ -34,9 +33,8 @@ def trained(place: Path, given: dict, semi: bool = False, threads: int | None = 
         stored, wanted = RunFolder.open(runs[-1]).options(), resolve({**given, "out_dir": place}, semi)[0]
         if wrong := [k for k, v in vars(wanted).items() if getattr(stored, k) != v]:
             raise InputError(f"{runs[-1]} was made with another {wrong[0]}; name another --out_dir")
-        if runs[-1].joinpath("posterior", "index.json").exists() and (
-                SampleStore(runs[-1] / "posterior").draws[-1]["step"] == wanted.train_iter):
-            return runs[-1]
+        if (runs[-1] / "samples" / "posterior.png").exists() and last_results(runs[-1])["iteration"] == wanted.train_iter:
+            return runs[-1]  # the picture is the last thing but one that a run writes
     flags = ["--resume", str(runs[-1])] if runs else [*command_line(given), f"--out_dir={place}"]
     place.mkdir(parents=True, exist_ok=True)
     environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
@@ -51,6 +49,8 @@ def trained(place: Path, given: dict, semi: bool = False, threads: int | None = 
 
 def trained_all(wanted: dict[Path, dict], semi: bool, jobs: int) -> dict[Path, Path]:
     """`trained` for each place -> options, `jobs` at a time, with a line for each that is done."""
+    if jobs < 1:
+        raise InputError(f"--jobs must be at least 1, got {jobs}")
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
     done: dict[Path, Path] = {}
     with ThreadPoolExecutor(jobs) as pool:

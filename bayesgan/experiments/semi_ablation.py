@@ -8,7 +8,7 @@ from bayesgan.experiments.registry import EXPERIMENTS
 
 __all__ = ["CELLS", "run"]
 
-BASE = {"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "temperature": 0.1}
+BASE = {"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "temperature": 0.1, "feature_matching": False}
 CELLS = {
     "base": {},
     "T=0": {"temperature": 0.0}, "T=0.01": {"temperature": 0.01}, "T=1": {"temperature": 1.0},

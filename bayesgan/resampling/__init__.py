@@ -2,7 +2,7 @@
 
 from bayesgan.resampling import rules
 from bayesgan.resampling.boosting import boosted_score
-from bayesgan.resampling.calibration import CALIBRATIONS, SCORES
+from bayesgan.resampling.calibration import CALIBRATIONS, LEAST, SCORES
 from bayesgan.resampling.diagnostics import Diagnostics
 from bayesgan.resampling.plots import ratio_figure
 from bayesgan.resampling.proposals import LatentProposal
@@ -12,6 +12,6 @@ from bayesgan.resampling.resampler import Resampler
 from bayesgan.resampling.rules.mh import metropolis_hastings
 from bayesgan.resampling.rules.obrs import budgeted_rejection
 
-__all__ = ["CALIBRATIONS", "Diagnostics", "LatentProposal", "RULES", "Resampler", "SCORES", "boosted_score",
+__all__ = ["CALIBRATIONS", "Diagnostics", "LEAST", "LatentProposal", "RULES", "Resampler", "SCORES", "boosted_score",
            "budgeted_rejection",
            "metropolis_hastings", "ratio_figure", "refit", "rules"]

@@ -60,6 +60,6 @@ def boosted_score(
     balance = np.log(generated_per_real)
 
     def score(data: Tensor) -> Tensor:
-        return torch.from_numpy(model.decision_function(features(data).detach().cpu().numpy()) + balance)
+        return torch.from_numpy(model.decision_function(features(data).detach().cpu().numpy()) + balance).to(data.device)
 
     return score

@@ -129,9 +129,9 @@ class Diagnostics:
             say(f"{self.never_moved:.0%} of the chains never moved; raise the budget")
         if self.duplicates > 0.01:
             say(f"{self.duplicates:.0%} of the outputs repeat another")
-        if self.bound is not None and self.bound > 0.05:
+        if self.bound is not None and self.bound > 0.05 and not self.moves:
             say(f"no rule can come nearer than {self.bound:.2f} in total variation at this budget; raise it")
-        if self.nearest is not None and self.nearest < 0.5 * self.nearest_real:
+        if self.nearest_real is not None and self.nearest < 0.5 * self.nearest_real:
             say("outputs lie much nearer to training data than held-out data does: the generator copies")
         if self.moves and not 0.1 <= self.moves["local_acceptance"] and self.method != "langevin":
             say(f"local moves are accepted {self.moves['local_acceptance']:.0%} of the time; lower the step")
@@ -152,8 +152,8 @@ class Diagnostics:
         if self.moves:
             lines.append("   ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in self.moves.items()))
         if self.nearest is not None:
-            lines.append(f"median distance to the nearest training datum: outputs {self.nearest:.3f}, "
-                         f"held-out data {self.nearest_real:.3f}")
+            lines.append(f"median distance to the nearest training datum: outputs {show(self.nearest)}, held-out data "
+                         f"{show(self.nearest_real)}")
         return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
 
 

@@ -47,7 +47,7 @@ class LatentProposal:
     Args:
         decoder: decoder(member, z (n, Z)) -> data (n, ...), differentiable in z.
         size: Z.
-        weights: (members,) positive, default equal; a member is never left out.
+        weights: (members,) positive; a member is never left out.
         device: Where data is made.
 
     Raises:

@@ -55,6 +55,8 @@ class Resampler:
     ):
         if budget < 1:
             raise InputError(f"budget must be at least 1 proposal an output, got {budget}")
+        if chunk < 1:
+            raise InputError(f"chunk must be at least 1 proposal, got {chunk}")
         kind = RULES[method]
         if unknown := set(settings) - {field.name for field in fields(kind)}:
             raise InputError(f"method {method} has no setting {sorted(unknown)[0]!r}; it has: "
@@ -66,7 +68,7 @@ class Resampler:
                              "LatentProposal, or use obrs")
         self.log_ratio, self.method, self.budget, self.chunk, self.training = log_ratio, method, budget, chunk, training
         self.diagnostics: Diagnostics | None = None
-        self._held_out: tuple[Tensor, Tensor, Tensor, Tensor, int] | None = None  # see calibrated
+        self._held_out: tuple[Tensor, Tensor, Tensor, Tensor, int | None] | None = None  # see calibrated
         self._real_log_w: Tensor | None = None
         self._real: Tensor | None = None
 
@@ -119,7 +121,8 @@ class Resampler:
         half = len(real) // 2
         ratio = fit(calibration, of_real[:half], of_fake[:half], kind)
         resampler.log_ratio = lambda data: ratio(scores(data))
-        resampler._held_out = (of_real[half:], of_fake[half:], ratio(of_real[half:]), ratio(of_fake[half:]), 2 * half)
+        resampler._held_out = (of_real[half:], of_fake[half:], ratio(of_real[half:]), ratio(of_fake[half:]),
+                               None if calibration == "none" else 2 * half)
         resampler._real_log_w, resampler._real = resampler._held_out[2], real
         return resampler
 
@@ -160,7 +163,7 @@ class Resampler:
         parts, members, kept, fits = [], [], [], True
         for codes, first in self._chunks(total, seed, "proposals"):
             data = self.proposal.decode(codes)
-            parts.append(checked(self.log_ratio(data), len(data)).double().cpu())
+            parts.append(self._ratio(data).double().cpu())
             if codes.members is not None:
                 members.append(codes.members.cpu())
             fits = fits and data[0].numel() * data.element_size() * total <= KEPT
@@ -193,12 +196,26 @@ class Resampler:
         return torch.cat(data)[rows.argsort().to(data[0].device)]
 
     def _walk(self, n: int, seed: int) -> Codes:
-        space = LatentSpace(self.proposal, lambda data: checked(self.log_ratio(data), len(data)))
-        walk, moved, self.diagnostics.moves = self.rule.run(space, n, self.budget, keyed_generator(seed, "walk"))
-        self.diagnostics.never_moved = 1 - moved.double().mean().item()
-        start = self.proposal.draw(n, keyed_generator(seed, "walk"))
-        self._shares(start.members, walk.codes.members)
-        return walk.codes
+        space, ends, starts, moved, moves = LatentSpace(self.proposal, self._ratio), [], [], [], {}
+        for first in range(0, n, self.chunk):
+            count = min(self.chunk, n - first)
+            walk, went, rates = self.rule.run(space, count, self.budget, keyed_generator(seed, "walk", first))
+            ends.append(walk.codes)
+            starts.append(self.proposal.draw(count, keyed_generator(seed, "walk", first)).members)
+            moved.append(went)
+            moves = {kind: moves.get(kind, 0.0) + rate * count / n for kind, rate in rates.items()}
+        self.diagnostics.moves = moves
+        self.diagnostics.never_moved = 1 - torch.cat(moved).double().mean().item()
+        codes = Codes(torch.cat([end.values for end in ends]), torch.cat([end.members for end in ends]))
+        self._shares(torch.cat(starts), codes.members)
+        return codes
+
+    def _ratio(self, data: Tensor) -> Tensor:
+        """log_ratio as (n,)."""
+        values = checked(self.log_ratio(data), len(data))
+        if values.numel() != len(data):
+            raise InputError(f"log_ratio must return one number a datum, got {tuple(values.shape)} for {len(data)}")
+        return values.reshape(len(data))
 
     def _shares(self, before: Tensor, after: Tensor) -> None:
         members = len(self.proposal.weights)
@@ -232,7 +249,7 @@ class Resampler:
     def with_method(self, method: str, budget: int | None = None, **settings) -> "Resampler":
         """The same generator, ratio and calibration under another rule or budget."""
         other = Resampler(self.proposal if isinstance(self.proposal, LatentProposal) else self.proposal.generate,
-                          self.log_ratio, method, budget or self.budget, chunk=self.chunk, training=self.training, **settings)
+                          self.log_ratio, method, self.budget if budget is None else budget, chunk=self.chunk, training=self.training, **settings)
         other._held_out, other._real_log_w, other._real = self._held_out, self._real_log_w, self._real
         return other
 
@@ -251,7 +268,14 @@ def checked(values: Tensor, count: int) -> Tensor:
 
 
 def overlap(real: Tensor, training: Tensor) -> int:
-    """How many rows of `real` are, bit for bit, in `training`."""
+    """How many rows of `real` are, bit for bit, in `training`.
+
+    Raises:
+        ValueError: If they are not of one type, so that equal data would not be equal bits.
+    """
+    if real.dtype != training.dtype or real.shape[1:] != training.shape[1:]:
+        raise InputError(f"real and training must be data of one kind, got {real.dtype} {tuple(real.shape[1:])} and "
+                         f"{training.dtype} {tuple(training.shape[1:])}; convert one of them")
     rows = lambda data: [row.tobytes() for row in data.detach().cpu().flatten(1).contiguous().numpy()]  # noqa: E731
     known = set(rows(training))
     return sum(row in known for row in rows(real))

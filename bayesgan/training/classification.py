@@ -1,5 +1,6 @@
 """What a semi-supervised run knows about all test data: figures at every n_save, tables and plots at the end."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -138,7 +139,7 @@ def evaluate(run_folder: Path, device: torch.device | str = "cpu", data_path: Pa
     if not options.semi:
         raise InputError(f"{run_folder} is an unsupervised run and classifies nothing; name a run of run_bgan_semi.py")
     data = folder.load_data(data_path)
-    questions = Questions(options, data)
+    questions = Questions(dataclasses.replace(options, data_path=Path(data_path or options.data_path)), data)
     answers = {}
     supervised = folder.supervised(data, device)
     if supervised is not None:

@@ -6,11 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 from bayesgan.data import to_float
+from bayesgan.devices import pick_device
 from bayesgan.errors import Diverged, InputError
 from bayesgan.evaluation.pictures import save_picture
+from bayesgan.failures import exit_code
 from bayesgan.posterior import load_posterior
 from bayesgan.resample import resample_run
 from bayesgan.training.algorithm import Trainer
@@ -39,27 +39,7 @@ def main(arguments: list[str] | None = None, semi: bool = False) -> int:
         semi: As run_bgan_semi.py.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        return run(arguments, semi)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: cannot read or write {error.filename or 'a file'} ({error.strerror or error}); what was saved "
-              "before is intact", file=sys.stderr)
-        return 2
-    except Diverged as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
-    except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "alloc" in str(error)):
-            raise
-        print("error: out of memory; use fewer or smaller networks (--num_gen, --num_mcmc, --df_dim), a smaller "
-              "--batch_size or --image_size; what was saved before is intact", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; what was saved before is intact", file=sys.stderr)
-        return 130
+    return exit_code(lambda: run(arguments, semi))
 
 
 def run(arguments: list[str], semi: bool) -> int:
@@ -88,7 +68,7 @@ def run(arguments: list[str], semi: bool) -> int:
         options, notes = continued(folder, given), []
     else:
         options, notes = resolve(given, semi)
-    device = pick_device(options)
+    device = pick_device(options.device, options.gpu_id)
     for note in notes:
         print(note)
     data = load_data(options) if resume is None else folder.load_data(options.data_path, options.cache_path)
@@ -146,22 +126,6 @@ def continued(folder: RunFolder, given: dict) -> Options:
 
 def program(semi: bool) -> str:
     return "run_bgan_semi.py" if semi else "run_bgan.py"
-
-
-def pick_device(options: Options) -> torch.device:
-    """The device asked for.
-
-    Raises:
-        ValueError: If a GPU is asked for and absent.
-    """
-    count = torch.cuda.device_count()
-    wanted = options.gpu_id or 0
-    if options.device == "cpu" or (options.device == "auto" and count == 0):
-        return torch.device("cpu")
-    if wanted >= count:
-        flag = f"--gpu_id {options.gpu_id}" if options.gpu_id is not None else "--device cuda"
-        raise InputError(f"{flag} asks for a GPU that is absent ({count} found); leave it out to run on the CPU")
-    return torch.device("cuda", wanted)
 
 
 def describe(trainer: Trainer) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 from torch import Tensor
 
 from bayesgan.data import DATA_SETS, GENERATED, DataOptions, Dataset, choose_labels, with_labels
+from bayesgan.devices import DEVICES
 from bayesgan.ensemble import ENGINES
 from bayesgan.errors import InputError
 from bayesgan.networks import NETWORKS, NORMALISATIONS, NetworkSizes
 from bayesgan.objectives import OBJECTIVES
-from bayesgan.resampling import RULES
+from bayesgan.resampling import LEAST, RULES
 from bayesgan.training.recipes import RECIPES
 
 __all__ = ["Options", "add_flags", "data_options", "load_data", "resolve"]
@@ -21,7 +22,6 @@ __all__ = ["Options", "add_flags", "data_options", "load_data", "resolve"]
 COUPLINGS = {"mixture": "each generator against one random discriminator a step", "full": "all pairs, Algorithm 1 literally"}
 OPTIMIZERS = {"adam": "Adam's close relative, RMSprop with momentum; its preconditioner is kept for sampling",
               "sgd": "SGD with momentum; no preconditioner"}
-DEVICES = ("auto", "cpu", "cuda")
 
 
 def option(default, help: str, choices=None, semi: bool = False):
@@ -192,6 +192,8 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
     values = {**source.defaults, **(source.semi if semi else {}), **recipe, **given}
     if semi:
         values.setdefault("N", 100)
+        if "label_batch_size" in recipe and "label_batch_size" not in given:
+            values["label_batch_size"] = min(recipe["label_batch_size"], values["N"])
     if values.get("wasserstein"):
         if given.get("objective", "wasserstein") != "wasserstein":
             raise InputError(f"--wasserstein is --objective wasserstein, got --objective {given['objective']}; give one")
@@ -203,8 +205,6 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
                      + "".join(f"; --{k} {given[k]} overridden" for k in overridden))
     if values.get("feature_matching") and "objective" in given:
         notes.append(f"--feature_matching: --objective {given['objective']} applies to the discriminators alone")
-    if values.get("resample") is not None and values.get("calibration_fraction", Options.calibration_fraction) == 0:
-        raise InputError("--resample calibrates on held-out data and --calibration_fraction 0 holds out none; use 0.1")
     if values.get("gpu_id") is not None:
         if values.get("device", "auto") == "cpu":
             raise InputError(f"--gpu_id {values['gpu_id']} asks for a GPU and --device cpu for none; give one of them")
@@ -248,6 +248,9 @@ def check_data(options: Options, data: Dataset) -> None:
         raise InputError(f"--image_size scales images, {data.name} holds vectors; leave it out")
     if options.batch_size > len(data.train):
         raise InputError(f"--batch_size must be at most the {len(data.train)} training data, got {options.batch_size}")
+    if options.resample is not None and len(data.calibration) < 2 * LEAST:
+        raise InputError(f"--resample calibrates on at least {2 * LEAST} held-out data, {data.name} leaves {len(data.calibration)} of "
+                         f"--calibration_fraction {options.calibration_fraction}; raise it or leave --resample out")
     if options.semi and (options.label_batch_size or 1) > options.N:
         raise InputError(f"--label_batch_size must be at most the {options.N} labels, got {options.label_batch_size}")
 
@@ -291,8 +294,9 @@ def add_flags(parser: argparse.ArgumentParser, semi: bool = False) -> None:
         if field.default is not None and field.default is not False:
             text += f" (default: {field.default})"
         settings = {"dest": field.name, "default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
-        if kind is bool:
-            parser.add_argument(*flags, action="store_true", **settings)
+        if kind is bool:  # a data set's or recipe's default can be switched off with --no-...
+            action = "store_true" if field.name.startswith("no_") else argparse.BooleanOptionalAction
+            parser.add_argument(*flags, action=action, **settings)
             continue
         if typing.get_origin(kind) is list:
             settings["nargs"], (kind,) = "+", typing.get_args(kind)

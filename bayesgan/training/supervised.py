@@ -5,6 +5,7 @@ from torch.nn.functional import cross_entropy
 
 from bayesgan.data import Dataset
 from bayesgan.ensemble import Ensemble
+from bayesgan.errors import Diverged
 from bayesgan.networks import NETWORKS
 from bayesgan.randomness import keyed_generator
 from bayesgan.training.algorithm import labelled_batches
@@ -38,3 +39,5 @@ def train_supervised(classifier: Ensemble, options: Options, data: Dataset) -> N
         adam.zero_grad()
         loss.backward()
         adam.step()
+    if not all(parameter.isfinite().all() for parameter in classifier.parameters.values()):
+        raise Diverged("the supervised network's weights became non-finite; start a run with a lower --lr, or with --no_supervised")

@@ -133,8 +133,12 @@ def test_warnings_say_what_is_wrong():
     text = str(result)
     for words in ("mean weight is 1.90", "calibration z is 9.0", "differ: the ratio is not calibrated", "worse than none",
                   "raise the budget to 1001", "40% of the chains never moved", "20% of the outputs repeat",
-                  "no rule can come nearer than 0.30", "the generator copies", "lower the step"):
+                  "the generator copies", "lower the step"):
         assert words in text
+    assert "no rule can come nearer" not in text  # moves in the latent space are not one of K
+    pool = Diagnostics(100, 10, "mh", bound=0.3)
+    pool.conclude()
+    assert "no rule can come nearer than 0.30" in str(pool)
     quiet = Diagnostics(100, 10, "obrs", mean_weight=1.0, ess_share=0.5)
     quiet.conclude()
     assert quiet.warnings == []

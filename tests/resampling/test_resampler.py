@@ -52,6 +52,12 @@ def test_mh_can_start_from_held_out_scores():
         Resampler(generate, log_ratio, "mh", 20, start="real", stuck="restart").sample(5)
 
 
+def test_training_data_alone_gives_a_distance():
+    resampler = Resampler(generate, lambda x: log_ratio(x)[:, None], budget=5, training=real(500))  # (n, 1), as critics return
+    resampler.sample(20)
+    assert resampler.diagnostics.nearest > 0 and "held-out data -" in str(resampler.diagnostics)
+
+
 def test_another_method_shares_the_calibration():
     one = Resampler.calibrated(generate, SCORES["logit"], real(2000), budget=10)
     other = one.with_method("mh", 20, start="real", stuck="restart")
@@ -79,6 +85,10 @@ def test_weights_choose_generators():
     (lambda: Resampler.calibrated(generate, log_ratio, real(39)), "must hold at least 40 data"),
     (lambda: Resampler.calibrated(generate, log_ratio, real(50), training=real(50).flip(0)), "50 of 50 held-out data are in the training"),
     (lambda: Resampler.calibrated(generate, lambda x: torch.zeros(len(x)), real(50)), "discriminator is constant"),
+    (lambda: Resampler(generate, log_ratio, chunk=0), "chunk must be at least 1"),
+    (lambda: Resampler(generate, lambda x: log_ratio(x)[:, None].expand(-1, 2)).sample(5), "one number a datum"),
+    (lambda: Resampler(generate, log_ratio).with_method("mh", 0), "budget must be at least 1"),
+    (lambda: Resampler.calibrated(generate, log_ratio, real(50), training=real(50).float()), "must be data of one kind"),
     (lambda: Resampler(generate, log_ratio).held_out_scores(), "not calibrated here"),
 ])
 def test_bad_input(call, words):
@@ -133,6 +143,8 @@ def test_refit_and_weights_of_a_run(run):
     assert not torch.equal(plain.log_ratio(x), refitted.log_ratio(x))
     boosted = posterior_resampler(run, seed=1, refit="boosting", refit_steps=20)
     assert boosted.sample(30).shape == (30, 2) and boosted.diagnostics.after.log_loss < 0.2  # 10 iterations: easily told
+    with pytest.raises(ValueError, match="refit_steps must be at least 1 and needs refit"):
+        posterior_resampler(run, refit_steps=5)
     with pytest.raises(ValueError, match="refit must be one of"):
         posterior_resampler(run, refit="trees")
     with pytest.raises(ValueError, match="weights must name all 4 generators"):
@@ -154,7 +166,8 @@ def test_command_line(run, tmp_path):
     assert content["method"] == "mh" and content["nearest_real"] > 0 and "acceptance" in result.stdout
     for arguments, words in (([run, "--method", "bets"], "unknown method 'bets'"), ([run, "--budget", 0], "budget must be at least 1"),
                              ([tmp_path], "is not a run folder"), ([run, "--calibration", "x"], "unknown calibration"),
-                             ([run, "--n", 0], "n must be at least 1"), ([run, "--start", "real"], "method obrs has no setting 'start'")):
+                             ([run, "--n", 0], "n must be at least 1"), ([run, "--device", "gpu"], "--device must be one of"),
+                              ([run, "--start", "real"], "method obrs has no setting 'start'")):
         wrong = call(*arguments)
         assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and words in wrong.stderr, wrong.stderr
 

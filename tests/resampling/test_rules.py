@@ -188,6 +188,23 @@ def test_latent_moves_keep_the_target(method):
     assert torch.equal(drawn, Resampler(proposal, ratio, method, 60, **({"step": 0.5} if method != "langevin" else {})).sample(4000))
 
 
+@pytest.mark.parametrize("method, step", [("mala", 1.2), ("hmc", 1.1)])
+def test_local_moves_need_their_acceptance_step(method, step):
+    """w = exp(2 x), target N(2, 1), almost only local moves with a large step: unadjusted, the variance would be 1.4 to 1.6."""
+    proposal = LatentProposal(lambda member, z: z, 1, torch.ones(1))
+    resampler = Resampler(proposal, lambda x: 2 * x[:, 0].double(), method, 150, step=step, local_steps=1000)
+    drawn = resampler.sample(4000)
+    assert 0.3 < resampler.diagnostics.moves["local_acceptance"] < 0.95
+    assert abs(drawn.mean() - 2) < 5 / 4000**0.5 and abs(drawn.var() - 1) < 5 * (2 / 4000) ** 0.5
+
+
+def test_latent_moves_need_a_gradient():
+    proposal, ratio = latent_problem()
+    for method in ("mala", "hmc", "langevin"):
+        with pytest.raises(ValueError, match="the log ratio has no gradient"):
+            Resampler(proposal, lambda x: ratio(x).detach(), method, 10).sample(5)
+
+
 def test_langevin_follows_the_gradient():
     """One generator, w = exp(2 x): the latent target is N(2, 1)."""
     proposal = LatentProposal(lambda member, z: z, 1, torch.ones(1))
@@ -211,7 +228,8 @@ def test_start_real_never_outputs_the_real():
     (lambda: RULES["mh"](start="real"), "would output real data"), (lambda: RULES["mh"](start="x"), "start must be"),
     (lambda: RULES["mh"](stuck="restart"), "is for start real"), (lambda: RULES["drs"](percentile=100), "percentile must be"),
     (lambda: RULES["isir"](candidates=0), "candidates must be"), (lambda: RULES["mala"](step=0), "step must be"),
-    (lambda: RULES["hmc"](leapfrogs=0), "leapfrogs must be"), (lambda: RULES["best"], "unknown method 'best'"),
+    (lambda: RULES["hmc"](leapfrogs=0), "leapfrogs must be"),
+    (lambda: budgeted_rejection(torch.tensor([0.0, -torch.inf, -torch.inf]), 2), "only 1 of 3 proposals have a positive ratio"), (lambda: RULES["best"], "unknown method 'best'"),
     (lambda: metropolis_hastings(torch.zeros(3, 1)), "log_w must be"), (lambda: metropolis_hastings(torch.full((1, 2), torch.nan)), "NaN"),
     (lambda: budgeted_rejection(torch.zeros(3), 4), "n must be in 1..3"), (lambda: budgeted_rejection(torch.zeros(3), 0), "n must be"),
     (lambda: RULES["drs"](percentile=0.0).select(torch.linspace(-20, 0, 100).double(), 50, source()), "raise the budget to about"),

@@ -205,7 +205,7 @@ def test_ml_says_what_it_overrides(tmp_path, capsys):
     (["--N", "100"], "--N is the number of labels"), (["--dataset", "gaussians25", "--network", "dcgan"], "needs images"),
     (["--dataset", "gaussians25", "--image_size", "16"], "--image_size scales images"),
     (["--dataset", "gaussians25", "--shift", "1"], "--shift moves images"), (["--shift", "99"], "--shift must be in"),
-    (["--resample", "best"], "--resample must be one of"), (["--resample", "mh", "--calibration_fraction", "0"], "holds out none"),
+    (["--resample", "best"], "--resample must be one of"), (["--resample", "mh", "--calibration_fraction", "0.01"], "calibrates on at least 40 held-out data, digits leaves 14"),
     (["--wasserstein", "--objective", "standard"], "--wasserstein is --objective wasserstein"),
     (["--dataset", "image_folder", "--data_path", "nowhere"], "nowhere does not exist"),
     (["--resume", "nowhere"], "nowhere is not a run folder"), (["--lr", "1e300"], "--lr must be in"),

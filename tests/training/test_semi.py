@@ -17,7 +17,7 @@ from bayesgan.training.recipes import RECIPES
 from bayesgan.training.run_folder import RunFolder
 from tests.training.test_command import ROOT, TINY, outcome, read
 
-TINY = [*TINY, "--N", "20"]
+TINY = [*TINY, "--N", "20", "--num_disc", "1"]
 
 
 def run(out, *extra, code=0):
@@ -156,7 +156,7 @@ def test_evaluate_reads_a_finished_run(tmp_path):
                                      capture_output=True, text=True)
     result = call(folder)
     assert result.returncode == 0 and "posterior, 2 discriminators" in result.stdout and "supervised" not in result.stdout
-    assert main([*TINY[:-2], "--out_dir", str(tmp_path / "unsup")]) == 0
+    assert main([*TINY[:-4], "--out_dir", str(tmp_path / "unsup")]) == 0
     wrong = call(next((tmp_path / "unsup").iterdir()))
     assert wrong.returncode == 2 and "unsupervised run and classifies nothing" in wrong.stderr
     assert wrong.stderr.count("\n") == 1
@@ -169,6 +169,17 @@ def test_runs_of_the_two_scripts_are_not_mixed_up(tmp_path, capsys):
     (folder / "labelled.json").write_text("{}")
     assert main(["--resume", str(folder), "--train_iter", "12"], semi=True) == 2
     assert "labelled.json is missing or damaged" in capsys.readouterr().err
+
+
+def test_a_diverged_supervised_network_is_named(tmp_path, capsys):
+    folder = run(tmp_path, "--network", "mlp", "--num_layers", "8", "--lr", "1e6", code=3)
+    assert "the supervised network's loss became non-finite" in capsys.readouterr().err
+    assert not (folder / "supervised.safetensors").exists()
+
+
+def test_a_default_that_is_on_can_be_switched_off(tmp_path):
+    assert RunFolder.open(run(tmp_path / "on")).options().feature_matching
+    assert not RunFolder.open(run(tmp_path / "off", "--no-feature_matching")).options().feature_matching
 
 
 def test_ml_is_one_generator_and_one_discriminator(tmp_path, capsys):

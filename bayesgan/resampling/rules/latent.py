@@ -27,6 +27,9 @@ class LatentSpace:
         """log w + log N(z), its gradient in z, and log w: (n,), (n, Z), (n,), the scalars in float64."""
         z = codes.values.detach().requires_grad_()
         log_w = self.log_ratio(self.proposal.decode(Codes(z, codes.members))).double()
+        if not log_w.requires_grad:
+            raise InputError("the log ratio has no gradient, as isotonic calibration and boosting have none; latent moves need "
+                             "calibration platt, beta or vector, and refit network")
         value = log_w - (z.double() ** 2).sum(1) / 2
         (gradient,) = torch.autograd.grad(value.sum(), z)
         return value.detach(), gradient, log_w.detach()
@@ -78,13 +81,15 @@ class LatentRule:
         raise NotImplementedError
 
     def run(self, space: LatentSpace, n: int, budget: int, generator: torch.Generator) -> tuple[Walk, Tensor, dict]:
-        """n chains of `budget` evaluations: their ends, which ever moved, and the acceptance of both kinds of moves."""
+        """n chains of `budget` evaluations besides that of their starts: their ends, which ever moved, and the acceptance of both kinds of moves."""
         walk = Walk.at(space, space.proposal.draw(n, generator))
         moved = torch.zeros(n, dtype=torch.bool, device=walk.value.device)
         accepted = {"global": [], "local": []}
         spent, turn = 0, 0
         while spent < budget:
-            if self.global_moves and turn % (1 + self.local_steps) == 0:
+            if (self.global_moves and turn % (1 + self.local_steps) == 0) or spent + self.cost > budget:
+                if not self.global_moves:
+                    break
                 fresh = Walk.at(space, space.proposal.draw(n, generator))
                 taken = walk.accept(fresh, fresh.log_w - walk.log_w, generator)  # the prior is the proposal's own
                 accepted["global"].append(taken.double().mean().item())

@@ -43,12 +43,13 @@ def budgeted_rejection(log_w: Tensor, n: int, generator: torch.Generator | None 
         (n,) int64, ascending positions without repetition.
 
     Raises:
-        ValueError: If P < n, or log_w holds NaN or no finite value.
+        ValueError: If P < n, log_w holds NaN, or fewer than n ratios are positive.
     """
     if log_w.dim() != 1 or not 1 <= n <= len(log_w):
         raise InputError(f"n must be in 1..{len(log_w)}, the size of the pool, got {n}; the pool is budget times n")
-    if log_w.isnan().any() or not (log_w > -torch.inf).any():
-        raise InputError("log_w must not hold NaN, nor -inf alone; see the discriminator")
+    if log_w.isnan().any() or (possible := int((log_w > -torch.inf).sum())) < n:
+        raise InputError("log_w holds NaN; see the discriminator" if log_w.isnan().any() else
+                         f"only {possible} of {len(log_w)} proposals have a positive ratio where {n} are wanted; raise the budget")
     total = acceptance_probabilities(log_w, n).cumsum(0)
     total = total * (n / total[-1])
     start = torch.rand(1, generator=generator, device=log_w.device, dtype=torch.float64)

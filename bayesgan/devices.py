@@ -1,0 +1,26 @@
+"""Which device a command computes on."""
+
+import torch
+
+from bayesgan.errors import InputError
+
+__all__ = ["DEVICES", "pick_device"]
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def pick_device(name: str, gpu_id: int | None = None) -> torch.device:
+    """The device asked for; auto is a GPU if there is one.
+
+    Raises:
+        ValueError: If the name is unknown, or a GPU is asked for and absent.
+    """
+    if name not in DEVICES:
+        raise InputError(f"--device must be one of: {', '.join(DEVICES)}; got {name!r}")
+    count = torch.cuda.device_count()
+    if name == "cpu" or (name == "auto" and count == 0):
+        return torch.device("cpu")
+    if (gpu_id or 0) >= count:
+        flag = f"--gpu_id {gpu_id}" if gpu_id is not None else "--device cuda"
+        raise InputError(f"{flag} asks for a GPU that is absent ({count} found); leave it out to run on the CPU")
+    return torch.device("cuda", gpu_id or 0)
