@@ -10,10 +10,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from bayesgan.data import DATA_SETS, DataOptions, to_bytes, to_float
+from bayesgan.data import DATA_SETS, DataOptions, to_float
 from bayesgan.errors import InputError
-from bayesgan.evaluation.image_scores import Judge, two_sample_auc
 from bayesgan.evaluation.pictures import image_grid
+from bayesgan.experiments.image_table import compare
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
 from bayesgan.files import write_atomically
 from bayesgan.randomness import keyed_generator
@@ -53,12 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train_iter", "--train-iter", type=int, default=3000, help="iterations of the GAN")
     parser.add_argument("--samples", type=int, default=2000, help="images behind each score")
     parser.add_argument("--budget", type=int, default=100, help="proposals an image")
+    parser.add_argument("--judge_steps", "--judge-steps", type=int, default=1500, help="training of the judging classifier")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains the GAN, prints its scores before and after, writes results.json and side_by_side.png."""
-    if arguments.samples < 100 or arguments.train_iter < 1:
-        raise InputError(f"--samples must be at least 100 and --train_iter 1, got {arguments.samples} and {arguments.train_iter}")
+    if arguments.samples < 100 or min(arguments.train_iter, arguments.judge_steps) < 1:
+        raise InputError(f"--samples must be at least 100, --train_iter and --judge_steps 1, got {arguments.samples}, "
+                         f"{arguments.train_iter} and {arguments.judge_steps}")
     data = DATA_SETS["fashion_mnist"].load(DataOptions(data_path=arguments.data_path)).hold_out(0.1)
     generator, discriminator = train_plain_gan(data.train, arguments.train_iter)
 
@@ -73,19 +75,10 @@ def run(arguments: argparse.Namespace) -> None:
     sets |= {"OBRS": resampler.sample(arguments.samples), "MH-GAN": mh.sample(arguments.samples),
              "real": to_float(data.test[: arguments.samples])}
     print(mh.diagnostics)
-    judge = Judge(data.train, data.train_labels, data.test, data.test_labels)
-    rows = {}
-    print(f"\n{arguments.samples} images each; judge's accuracy on real test images {judge.accuracy:.4f}")
-    print(f"{'':10}classes   class score   Frechet   two-sample AUC (.5 is best)")
-    for name, images in sets.items():
-        images = to_bytes(images)  # as real images are stored, or a classifier tells them by their grey levels
-        rows[name] = {**judge.scores(images), "two_sample_auc": two_sample_auc(data.train[: arguments.samples], images),
-                      "judge_accuracy": judge.accuracy}
-        print(f"{name:10}{rows[name]['covered']:4}      {rows[name]['class_score']:8.2f}    {rows[name]['frechet']:8.2f}   "
-              f"{rows[name]['two_sample_auc']:.3f}")
+    rows = compare(sets, data, arguments.judge_steps)
     arguments.out_dir.mkdir(parents=True, exist_ok=True)
     command = (f"python -m bayesgan.experiments fashion_lsgan --train_iter {arguments.train_iter} --samples {arguments.samples} "
-               f"--budget {arguments.budget}")
+               f"--budget {arguments.budget} --judge_steps {arguments.judge_steps}")
     save_results(arguments.out_dir / "results.json", command, rows)
     figure = side_by_side({name: sets[name] for name in ("GAN", "MH-GAN", "real")})
     write_atomically(arguments.out_dir / "side_by_side.png", lambda path: figure.savefig(path, format="png"))

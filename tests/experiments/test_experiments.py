@@ -17,16 +17,19 @@ SMALL = {
     "digits_uncertainty": (["--draws", "4", "--labels", "20"], ["uncertainty.png"]),
     "mixture1d": (["--samples", "200", "--budget", "10"], ["mixture1d.png"]),
     "gaussians25": (["--seeds", "1", "--train_iter", "6", "--samples", "1000", "--budget", "10"], ["curves.png", "scatter.png"]),
-    "mnist_labels": (["--N", "10", "20", "--draws", "1", "--methods", "bayes", "ml", "--recipe", "mnist-fast", "--train_iter", "4",
+    "mnist_labels": (["--N", "20", "--draws", "1", "--methods", "bayes", "ml", "--recipe", "mnist-fast", "--train_iter", "4",
                       "--data_path", "{data}"], ["errors.png"]),
     "mnist_resampling": (["--data_path", "{data}", "--train_iter", "4", "--samples", "100", "--budget", "4", "--refit_steps", "2",
                           "--judge_steps", "2"], ["before.png", "after.png"]),
-    "fashion_lsgan": (["--data_path", "{data}", "--train_iter", "2", "--samples", "100", "--budget", "4"], ["side_by_side.png"]),
+    "fashion_lsgan": (["--data_path", "{data}", "--train_iter", "2", "--samples", "100", "--budget", "4", "--judge_steps", "2"],
+                      ["side_by_side.png"]),
     "semi_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4"], ["errors.png"]),
 }
-WRONG = {"mnist_resampling": ["--dataset", "gaussians25"], "fashion_lsgan": ["--samples", "1"], "mixture1d": ["--budget", "0"], "gaussians25": ["--seeds", "0"], "mnist_labels": ["--recipe", "worst"],
-         "semi_ablation": ["--draws", "0"], "synthetic": ["--seeds", "0"], "linear_regression": ["--draws", "1"],
-         "digits_uncertainty": ["--labels", "0"]}
+WRONG = {
+    "synthetic": ["--seeds", "0"], "linear_regression": ["--draws", "1"], "digits_uncertainty": ["--labels", "0"],
+    "mixture1d": ["--budget", "0"], "gaussians25": ["--seeds", "0"], "mnist_labels": ["--recipe", "worst"],
+    "semi_ablation": ["--draws", "0"], "mnist_resampling": ["--dataset", "gaussians25"], "fashion_lsgan": ["--samples", "1"],
+}
 
 
 def call(name, *arguments):

@@ -173,7 +173,7 @@ def test_runs_of_the_two_scripts_are_not_mixed_up(tmp_path, capsys):
 
 def test_a_diverged_supervised_network_is_named(tmp_path, capsys):
     folder = run(tmp_path, "--network", "mlp", "--num_layers", "8", "--lr", "1e6", code=3)
-    assert "the supervised network's loss became non-finite" in capsys.readouterr().err
+    assert "the supervised network's weights became non-finite" in capsys.readouterr().err
     assert not (folder / "supervised.safetensors").exists()
 
 
