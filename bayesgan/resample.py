@@ -15,7 +15,7 @@ from bayesgan.errors import InputError
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.files import write_atomically
 from bayesgan.objectives import real_score
-from bayesgan.posterior import Posterior, load_posterior
+from bayesgan.posterior import Posterior
 from bayesgan.randomness import keyed_generator
 from bayesgan.resampling import CALIBRATIONS, RULES, LatentProposal, Resampler, boosted_score, ratio_figure
 from bayesgan.resampling import refit as refit_networks
@@ -35,6 +35,7 @@ def posterior_resampler(
     calibration: str = "platt",
     refit: str = "none",
     refit_steps: int | None = None,
+    draws: int | None = None,
     weights: list[float] | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -49,6 +50,7 @@ def posterior_resampler(
         refit: What is done against the frozen mixture, on the training data, before the calibration. none: nothing.
             network: the discriminators are trained on. boosting: trees on their scores and, for vectors, the data.
         refit_steps: Minibatches of 256 (network, default 2000) or trees (boosting, default 300).
+        draws: Only so many of the newest collected draws, which costs less; default all.
         weights: One positive number a generator (draws x members); default equal.
         data_path: Where the run's data is now, if it has moved.
         settings: Of the method; see `Resampler`.
@@ -60,7 +62,10 @@ def posterior_resampler(
         raise InputError(f"refit must be one of: {', '.join(REFITS)}; got {refit!r}")
     if refit_steps is not None and (refit == "none" or refit_steps < 1):
         raise InputError(f"refit_steps must be at least 1 and needs refit network or boosting, got {refit_steps} with refit {refit}")
-    folder, posterior = RunFolder.open(Path(run_folder)), load_posterior(run_folder, device)
+    if draws is not None and draws < 1:
+        raise InputError(f"draws must be at least 1, got {draws}; leave it out to use all")
+    folder = RunFolder.open(Path(run_folder))
+    posterior = Posterior(folder, device, folder.store.draws[-(draws or 0):])
     options = posterior.options
     data = folder.load_data(data_path)
     if len(data.calibration) == 0:
@@ -158,6 +163,7 @@ def add_resample_arguments(parser: argparse.ArgumentParser) -> None:
                         "(train the discriminators on), boosting (trees on their scores; the sharpest for vectors)")
     parser.add_argument("--refit_steps", "--refit-steps", type=int, help="minibatches (network, default 2000) or trees (boosting, "
                         "default 300)")
+    parser.add_argument("--draws", type=int, help="only so many of the newest collected draws (default: all)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
     parser.add_argument("--data_path", "--data-path", type=Path, help="where the run's data is now, if it has moved")

@@ -8,13 +8,28 @@ from torch import Tensor
 from bayesgan.evaluation.classification import predictive_entropy, reliability
 from bayesgan.randomness import keyed_generator
 
-__all__ = ["shuffled", "uncertainty_figure"]
+__all__ = ["error_curve", "shuffled", "uncertainty_figure"]
 
 
 def shuffled(data: Tensor) -> Tensor:
     """Pixels (or columns) permuted in every datum alike: the data's values without their shapes."""
     order = torch.randperm(data[0].numel(), generator=keyed_generator(0, "shuffle"))
     return data.flatten(1)[:, order].view_as(data)
+
+
+def error_curve(results: list[dict]) -> Figure:
+    """Errors on all test data over the iterations of a run, from its results_<iter>.json in any order."""
+    results = sorted(results, key=lambda row: row["iteration"])
+    figure = Figure(figsize=(6, 3.6), dpi=100)
+    panel = figure.subplots()
+    for name, label in (("supervised", "supervised, same labels"), ("current", "current ensemble"), ("posterior", "average over draws")):
+        rows = [(row["iteration"], row["classification"][name]["errors"]) for row in results if row["classification"][name]]
+        if rows:
+            panel.plot(*zip(*rows), ".-", label=label)
+    panel.set(xlabel="iteration", ylabel=f"errors of {results[0]['classification']['test_size']}", ylim=(0, None))
+    panel.legend(fontsize=8)
+    figure.tight_layout()
+    return figure
 
 
 def uncertainty_figure(classifiers: dict[str, dict[str, Tensor]], labels: Tensor) -> Figure:

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train_iter", "--train-iter", type=int, default=2500, help="iterations of the run")
     parser.add_argument("--samples", type=int, default=2000, help="images behind each score")
     parser.add_argument("--budget", type=int, default=50, help="proposals an image")
+    parser.add_argument("--draws", type=int, help="only so many of the run's newest draws (default: all)")
     parser.add_argument("--methods", nargs="+", default=["obrs", "mh"], help="selection rules")
     parser.add_argument("--refit_steps", "--refit-steps", type=int, default=500, help="minibatches of the refitted ratio")
     parser.add_argument("--judge_steps", "--judge-steps", type=int, default=1500, help="training of the judging classifier")
@@ -45,9 +46,9 @@ def run(arguments: argparse.Namespace) -> None:
     if not data.is_images or data.test_labels is None:
         raise InputError(f"--dataset must be labelled images, {data.name} is not; for example mnist")
     folder = arguments.run or trained(arguments.out_dir / "run", given)
-    plain = posterior_resampler(folder, arguments.methods[0], arguments.budget)
+    plain = posterior_resampler(folder, arguments.methods[0], arguments.budget, draws=arguments.draws)
     refitted = posterior_resampler(folder, arguments.methods[0], arguments.budget, refit="network",
-                                   refit_steps=arguments.refit_steps)
+                                   refit_steps=arguments.refit_steps, draws=arguments.draws)
     sets = {"real, held out": to_float(data.test[: arguments.samples]),
             "posterior": plain.with_method("obrs", 1).sample(arguments.samples, seed=1)}
     for name, resampler in (("calibrated", plain), ("refitted", refitted)):
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     command = ("python -m bayesgan.experiments mnist_resampling "
                + ("--run RUN" if arguments.run else f"--dataset {arguments.dataset} --train_iter {arguments.train_iter}")
                + f" --samples {arguments.samples} --budget {arguments.budget} --methods {' '.join(arguments.methods)} "
+               + (f"--draws {arguments.draws} " if arguments.draws else "") +
                f"--refit_steps {arguments.refit_steps} --judge_steps {arguments.judge_steps}")
     save_results(arguments.out_dir / "results.json", command, rows)
     save_picture(arguments.out_dir / "before.png", sets["posterior"][:100], torch.empty(0))

@@ -11,7 +11,7 @@ from bayesgan.data import DATA_SETS, Dataset, to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.errors import InputError
 from bayesgan.evaluation.classification import Predictive, classification_figures
-from bayesgan.evaluation.uncertainty import shuffled, uncertainty_figure
+from bayesgan.evaluation.uncertainty import error_curve, shuffled, uncertainty_figure
 from bayesgan.files import write_atomically
 from bayesgan.posterior import Posterior, load_posterior
 from bayesgan.training.algorithm import Trainer
@@ -122,7 +122,8 @@ def table(rows: dict[str, dict]) -> str:
 
 
 def evaluate(run_folder: Path, device: torch.device | str = "cpu", data_path: Path | None = None) -> str:
-    """Asks the posterior of a finished run about all test data; writes RUN/evaluation/ figures.json and uncertainty.png.
+    """Asks the posterior of a finished run about all test data; writes RUN/evaluation/: figures.json,
+    uncertainty.png, and errors.png over its iterations.
 
     Args:
         data_path: Where the data is now, if it has moved.
@@ -154,6 +155,7 @@ def evaluate(run_folder: Path, device: torch.device | str = "cpu", data_path: Pa
     probabilities: dict[str, dict[str, Tensor]] = {
         name: {case: one.probabilities for case, one in answer.items()} for name, answer in answers.items()
     }
-    figure = uncertainty_figure(probabilities, questions.labels)
-    write_atomically(place / "uncertainty.png", lambda path: figure.savefig(path, format="png"))
+    curve = error_curve([json.loads(path.read_text()) for path in folder.path.glob("results_*.json")])
+    for name, figure in (("uncertainty", uncertainty_figure(probabilities, questions.labels)), ("errors", curve)):
+        write_atomically(place / f"{name}.png", lambda path: figure.savefig(path, format="png"))
     return f"{options.dataset}, {options.N} labels, {len(questions.labels)} test data\n{table(rows)}"

@@ -96,9 +96,9 @@ class RunFolder:
                              "name a folder like runs/bgan_digits_1700000000") from None
 
     def options(self) -> Options:
-        """The run's options as they were resolved."""
+        """The run's options as they were resolved; what an older version did not have yet has its default."""
         known = {field.name: field for field in dataclasses.fields(Options)}
-        values = {name: self.config["options"][name] for name in known}
+        values = {name: value for name, value in self.config["options"].items() if name in known}
         return Options(**{n: Path(v) if known[n].type is Path else v for n, v in values.items()})
 
     def load_data(self, data_path: Path | None = None, cache_path: Path | None = None) -> Dataset:

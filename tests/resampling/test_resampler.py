@@ -149,6 +149,11 @@ def test_refit_and_weights_of_a_run(run):
         posterior_resampler(run, refit="trees")
     with pytest.raises(ValueError, match="weights must name all 4 generators"):
         posterior_resampler(run, weights=[1, 1])
+    newest = posterior_resampler(run, draws=1)
+    newest.sample(10)
+    assert len(newest.diagnostics.member_shares[0]) == 2
+    with pytest.raises(ValueError, match="draws must be at least 1"):
+        posterior_resampler(run, draws=0)
     only = posterior_resampler(run, weights=[1, 1, 1, 997])
     only.sample(20)
     assert only.diagnostics.member_shares[0][3] > 0.95

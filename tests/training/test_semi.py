@@ -108,6 +108,7 @@ def test_a_run_leaves_what_the_readme_says(tmp_path, capsys):
     data = RunFolder.open(folder).load_data()
     assert labelled["rows"] == labelled_rows(data).tolist() and np.bincount(labelled["labels"]).tolist() == [2] * 10
     assert (folder / "evaluation" / "uncertainty.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "evaluation" / "errors.png").read_bytes().startswith(b"\x89PNG")
     stored = read(folder, "evaluation/figures.json")
     assert stored["posterior, 2 discriminators"]["errors"] == figures["posterior"]["errors"]
 
