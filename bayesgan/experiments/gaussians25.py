@@ -160,9 +160,9 @@ def curves(rows: list[dict]) -> Figure:
                 if row["model"] == model:
                     lines.setdefault((row["ratio"], row["method"]), {}).setdefault(row["iteration"], []).append(row[key])
             for (ratio, method), line in lines.items():
-                style = {"-": "k-", "raw": ":", "calibrated": "-", "refitted": "o"}[ratio]
+                style = {"-": "-", "raw": ":", "calibrated": "-", "refitted": "o"}[ratio]
                 panel.plot(list(line), [np.mean(v) for v in line.values()], style, ms=5, label=f"{method} {ratio}".rstrip(" -"),
-                           c=None if method == "GAN" else f"C{list(METHODS).index(method)}")
+                           c="k" if method == "GAN" else f"C{list(METHODS).index(method)}")
             panel.set(title=model, xlabel="iteration", ylabel=FIGURES[key], yscale="linear" if key == "high_quality" else "log")
     panels[0, 0].legend(fontsize=7)
     figure.tight_layout()

@@ -114,8 +114,10 @@ class Diagnostics:
         """Adds warnings for whatever is out of order."""
         say = self.warnings.append
         if self.mean_weight is not None and not 0.8 <= self.mean_weight <= 1.25:
-            say(f"the mean weight is {self.mean_weight:.2f} where a density ratio has 1: the discriminators are not "
-                "calibrated to this generator; refit them, or calibrate on more data")
+            rare = self.mean_weight < 1 and self.ess_share is not None and self.ess_share < 0.05
+            say(f"the mean weight is {self.mean_weight:.2f} where a density ratio has 1: " + (
+                "the few proposals that carry the weight are rare in this pool; raise the budget" if rare else
+                "the discriminators are not calibrated to this generator; refit them, or calibrate on more data"))
         if self.after is not None and abs(self.after.z) > 4:
             say(f"calibration z is {self.after.z:.1f}: the ratio is off in the mean; calibrate on more data")
         if self.acceptance is not None and abs(self.acceptance - self.acceptance_by_auc) > 0.1:
