@@ -35,7 +35,7 @@ def train_plain_gan(images: Tensor, iterations: int, batch: int = 64, seed: int 
         discriminator = nn.Sequential(
             nn.Conv2d(1, 32, 4, 2, 1), nn.LeakyReLU(0.2), nn.Dropout2d(0.25), nn.Conv2d(32, 64, 4, 2, 1), nn.LeakyReLU(0.2),
             nn.Dropout2d(0.25), nn.Flatten(), nn.Linear(64 * 49, 1))
-        adams = [torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999)) for network in (generator, discriminator)]
+        adams = [torch.optim.Adam(network.parameters(), lr=5e-4, betas=(0.5, 0.999)) for network in (generator, discriminator)]
         for _ in range(iterations):
             real = to_float(images[torch.randint(len(images), (batch,))])
             fake = generator(torch.randn(batch, LATENT))
@@ -50,7 +50,7 @@ def train_plain_gan(images: Tensor, iterations: int, batch: int = 64, seed: int 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data_path", "--data-path", type=Path, default=Path("datasets"), help="where Fashion-MNIST is")
-    parser.add_argument("--train_iter", "--train-iter", type=int, default=3000, help="iterations of the GAN")
+    parser.add_argument("--train_iter", "--train-iter", type=int, default=6000, help="iterations of the GAN")
     parser.add_argument("--samples", type=int, default=2000, help="images behind each score")
     parser.add_argument("--budget", type=int, default=100, help="proposals an image")
     parser.add_argument("--judge_steps", "--judge-steps", type=int, default=1500, help="training of the judging classifier")
