@@ -7,7 +7,9 @@ from pathlib import Path
 from bayesgan.experiments import EXPERIMENTS
 from bayesgan.failures import exit_code
 
-if __name__ == "__main__":
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bayesgan.experiments")
     names = parser.add_subparsers(dest="name", required=True)
     for name in EXPERIMENTS:
@@ -15,5 +17,9 @@ if __name__ == "__main__":
         own = names.add_parser(name)
         own.add_argument("--out_dir", "--out-dir", type=Path, default=Path("runs") / name, help="folder for the results")
         add_arguments(own)
-    arguments = parser.parse_args()
-    sys.exit(exit_code(lambda: EXPERIMENTS[arguments.name][1](arguments)))
+    given = parser.parse_args(arguments)
+    return exit_code(lambda: EXPERIMENTS[given.name][1](given))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

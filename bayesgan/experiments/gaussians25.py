@@ -31,7 +31,6 @@ __all__ = ["run"]
 MODELS = {"one GAN": {"ml": True}, "posterior": {"keep": 3}}  # 10 generators, temperature 1; 3 draws of them
 RATIOS = ("raw", "calibrated", "refitted")  # refitted: boosting against the frozen mixture, then calibrated
 METHODS = {"DRS": {"percentile": 95.0}, "MH": {}, "OBRS": {}}
-TREES = 300
 SAVES = 3  # points of training that are looked at
 SAMPLES = 10_000
 FIGURES = {"modes": "modes", "high_quality": "high quality", "divergence": "JSD", "mode_std": "mode sd"}
@@ -42,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train_iter", "--train-iter", type=int, default=6000, help="iterations of each run")
     parser.add_argument("--budget", type=int, default=100, help="proposals an output")
     parser.add_argument("--samples", type=int, default=SAMPLES, help="outputs behind each figure")
+    parser.add_argument("--trees", type=int, default=300, help="of the refitted ratio")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
 
 
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
                 networks, ratios, count = (posterior.generators, posterior.discriminators), RATIOS, arguments.samples
             else:
                 networks, ratios, count = load_weights(file, options, data), RATIOS[:2], max(1000, arguments.samples // 4)
-            samples = resampled(*networks, options.z_dim, data, arguments.budget, seed, ratios, count)
+            samples = resampled(*networks, options.z_dim, data, arguments.budget, seed, ratios, count, arguments.trees)
             for (ratio, method), drawn in samples.items():
                 rows.append({"model": model, "seed": seed, "iteration": iteration, "ratio": ratio, "method": method,
                              **{k: getattr(grid_coverage(drawn), k) for k in FIGURES}})
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(table)
     arguments.out_dir.mkdir(parents=True, exist_ok=True)
     command = (f"python -m bayesgan.experiments gaussians25 --seeds {arguments.seeds} --train_iter {arguments.train_iter} "
-               f"--budget {arguments.budget} --samples {arguments.samples}")
+               f"--budget {arguments.budget} --samples {arguments.samples} --trees {arguments.trees}")
     save_results(arguments.out_dir / "results.json", command, rows)
     for name, figure in (("curves", curves(rows)), ("scatter", scatter(shown))):
         write_atomically(arguments.out_dir / f"{name}.png", lambda path: figure.savefig(path, format="png"))
@@ -102,7 +102,7 @@ def load_weights(file: Path, options: Options, data: Dataset) -> tuple[Ensemble,
 
 
 def resampled(generators: Ensemble, discriminators: Ensemble, latent: int, data: Dataset, budget: int, seed: int,
-              ratios: tuple[str, ...], count: int) -> dict[tuple[str, str], Tensor]:
+              ratios: tuple[str, ...], count: int, trees: int) -> dict[tuple[str, str], Tensor]:
     """(ratio, method) -> outputs; every method picks from the same pool of count · budget proposals."""
     proposal = LatentProposal(generators.forward_member, latent, torch.ones(generators.members))
 
@@ -119,7 +119,7 @@ def resampled(generators: Ensemble, discriminators: Ensemble, latent: int, data:
     for ratio in ratios:
         score = scores
         if ratio == "refitted":
-            score = boosted_score(lambda x: torch.cat([x, scores(x)], 1), data.train, generate, iterations=TREES, seed=seed)
+            score = boosted_score(lambda x: torch.cat([x, scores(x)], 1), data.train, generate, iterations=trees, seed=seed)
         log_ratio = Resampler.calibrated(proposal, score, data.calibration, calibration="none" if ratio == "raw" else "platt",
                                          seed=seed).log_ratio
         with torch.no_grad():

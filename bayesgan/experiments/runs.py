@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import datetime
 from pathlib import Path
 
 from bayesgan.errors import InputError
+from bayesgan.training.command import main
 from bayesgan.training.options import resolve
 from bayesgan.training.run_folder import RunFolder
 
@@ -25,6 +27,9 @@ def command_line(given: dict) -> list[str]:
 def trained(place: Path, given: dict, semi: bool = False, threads: int | None = None) -> Path:
     """The run with these options in `place`, trained or resumed first if it is not complete; its output goes to place/log.txt.
 
+    Args:
+        threads: Of a process of its own; None trains in this one.
+
     Raises:
         ValueError: If `place` holds a run with other options, or training fails.
     """
@@ -37,10 +42,13 @@ def trained(place: Path, given: dict, semi: bool = False, threads: int | None = 
             return runs[-1]  # the picture is the last thing but one that a run writes
     flags = ["--resume", str(runs[-1])] if runs else [*command_line(given), f"--out_dir={place}"]
     place.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     with open(place / "log.txt", "a") as log:
-        code = subprocess.run([sys.executable, "-c", PROGRAM.format(semi=semi), *flags], stdout=log, stderr=log,
-                              env=environment).returncode
+        if threads is None:
+            with redirect_stdout(log), redirect_stderr(log):
+                code = main(flags, semi)
+        else:  # beside others: a process of its own
+            code = subprocess.run([sys.executable, "-c", PROGRAM.format(semi=semi), *flags], stdout=log, stderr=log,
+                                  env=os.environ | {"OMP_NUM_THREADS": str(threads)}).returncode
     if code:
         reason = (place / "log.txt").read_text().strip().splitlines()[-1]
         raise InputError(f"the run in {place} ended with code {code}: {reason.removeprefix('error: ')}")
@@ -54,9 +62,9 @@ def trained_all(wanted: dict[Path, dict], semi: bool, jobs: int) -> dict[Path, P
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
     done: dict[Path, Path] = {}
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {place: pool.submit(trained, place, given, semi, threads) for place, given in wanted.items()}
-        for place, future in futures.items():
-            done[place] = future.result()
+        futures = [pool.submit(trained, place, given, semi, threads) for place, given in wanted.items()] if threads else []
+        for number, (place, given) in enumerate(wanted.items()):
+            done[place] = futures[number].result() if threads else trained(place, given, semi)
             print(f"{len(done)}/{len(wanted)}  {place}", flush=True)
     return done
 

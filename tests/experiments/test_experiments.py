@@ -1,14 +1,13 @@
 """Every registered experiment at its smallest: what it writes, and what it refuses."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from bayesgan.experiments import EXPERIMENTS
+from bayesgan.experiments.__main__ import main
+from bayesgan.experiments.runs import last_results, trained_all
 from tests.data.test_data import write_idx
-from tests.training.test_command import ROOT
 
 # the smallest settings, and the pictures they must leave; a new experiment fails until it says so here
 SMALL = {
@@ -16,7 +15,8 @@ SMALL = {
     "linear_regression": (["--draws", "10"], ["marginals.png", "traces.png"]),
     "digits_uncertainty": (["--draws", "4", "--labels", "20"], ["uncertainty.png"]),
     "mixture1d": (["--samples", "200", "--budget", "10"], ["mixture1d.png"]),
-    "gaussians25": (["--seeds", "1", "--train_iter", "6", "--samples", "1000", "--budget", "10"], ["curves.png", "scatter.png"]),
+    "gaussians25": (["--seeds", "1", "--train_iter", "6", "--samples", "1000", "--budget", "10", "--trees", "3"],
+                    ["curves.png", "scatter.png"]),
     "mnist_labels": (["--N", "20", "--draws", "1", "--methods", "bayes", "ml", "--recipe", "mnist-fast", "--train_iter", "4",
                       "--data_path", "{data}"], ["errors.png"]),
     "mnist_resampling": (["--data_path", "{data}", "--train_iter", "4", "--samples", "100", "--budget", "4", "--refit_steps", "2",
@@ -32,31 +32,38 @@ WRONG = {
 }
 
 
-def call(name, *arguments):
-    return subprocess.run([sys.executable, "-m", "bayesgan.experiments", name, *arguments], cwd=ROOT, text=True,
-                          capture_output=True)
-
-
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_contract(name, tmp_path):
+def test_contract(name, tmp_path, capsys):
     arguments, pictures = SMALL[name]
     (tmp_path / "data").mkdir()
     write_idx(tmp_path / "data", sizes=(400, 60))
     arguments = [argument.format(data=tmp_path / "data") for argument in arguments]
-    result = call(name, *arguments, "--out_dir", str(tmp_path))
-    assert result.returncode == 0, result.stderr
+    assert main([name, *arguments, "--out_dir", str(tmp_path)]) == 0, capsys.readouterr().err
     content = json.loads((tmp_path / "results.json").read_text())
     assert content["command"].startswith(f"python -m bayesgan.experiments {name} ") and content["results"]
     for picture in pictures:
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
-    wrong = call(name, *WRONG[name], "--out_dir", str(tmp_path))
-    assert wrong.returncode == 2 and wrong.stderr.startswith("error: ") and wrong.stderr.count("\n") == 1
+    capsys.readouterr()
+    assert main([name, *WRONG[name], "--out_dir", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
 
 
-def test_synthetic_never_takes_another_runs_figures(tmp_path):
-    arguments = ["--seeds", "1", "--out_dir", str(tmp_path)]
-    assert call("synthetic", *arguments, "--train_iter", "6").returncode == 0
-    again = call("synthetic", *arguments, "--train_iter", "6")
-    assert again.returncode == 0 and "it/s" not in again.stdout  # finished runs are read, not repeated
-    other = call("synthetic", *arguments, "--train_iter", "8")
-    assert other.returncode == 2 and "was made with another train_iter; name another --out_dir" in other.stderr
+def test_synthetic_never_takes_another_runs_figures(tmp_path, capsys, monkeypatch):
+    arguments = ["synthetic", "--seeds", "1", "--out_dir", str(tmp_path)]
+    assert main([*arguments, "--train_iter", "6"]) == 0
+    with monkeypatch.context() as patch:  # finished runs are read, not repeated
+        patch.setattr("bayesgan.experiments.runs.main", lambda *a: pytest.fail("trained again"))
+        assert main([*arguments, "--train_iter", "6"]) == 0
+    assert main([*arguments, "--train_iter", "8"]) == 2
+    assert "was made with another train_iter; name another --out_dir" in capsys.readouterr().err
+
+
+def test_runs_beside_each_other_are_the_same_runs(tmp_path):
+    """Two jobs train in processes of their own; a failing one is named with its last line."""
+    given = {"train_iter": 4, "df_dim": 4, "num_gen": 1, "num_layers": 2, "device": "cpu"}
+    together = trained_all({tmp_path / "a": given, tmp_path / "b": {**given, "random_seed": 1}}, semi=False, jobs=2)
+    alone = trained_all({tmp_path / "c": given}, semi=False, jobs=1)
+    assert last_results(together[tmp_path / "a"])["gen_losses"] == pytest.approx(last_results(alone[tmp_path / "c"])["gen_losses"], rel=1e-3)
+    with pytest.raises(ValueError, match="ended with code 2: .*--batch_size must be at most"):
+        trained_all({tmp_path / "d": {**given, "batch_size": 5000}}, semi=False, jobs=1)
