@@ -3,7 +3,6 @@ likelihood, calibration, and entropy on the digits against the same digits turne
 
 import argparse
 
-import torch
 from torch import nn
 
 from bayesgan.data import DATA_SETS, DataOptions, to_float

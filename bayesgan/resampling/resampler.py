@@ -1,7 +1,7 @@
 """Better samples from a trained generator: draw more than needed, keep those that a calibrated discriminator believes."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import torch
 from torch import Tensor

@@ -159,8 +159,8 @@ def summary(trainer: Trainer, folder: RunFolder, seconds: float) -> str:
     count = 100 if trainer.data.is_images else 1000
     save_picture(picture, posterior.sample(count), to_float(trainer.data.train[:SHOWN]).cpu())
     if trainer.options.resample is not None:
-        resample_run(folder.path, 100, method=trainer.options.resample)
-    known = f"\n{evaluate(folder.path)}\n" if trainer.options.semi else ""
+        resample_run(folder.path, 100, method=trainer.options.resample, device=trainer.device)
+    known = f"\n{evaluate(folder.path, trainer.device)}\n" if trainer.options.semi else ""
     return (
         f"{known}\ndone in {seconds / 60:.1f} minutes: {len(posterior.draws)} draws of {trainer.options.generators} generators\n"
         f"  look at    {picture}   (mixture of everything collected; one grid per generator beside it)\n"

@@ -1,6 +1,5 @@
 """run_bgan_semi.py as a user types it: labels, figures, resuming, and one line for every mistake."""
 
-import json
 import subprocess
 import sys
 
