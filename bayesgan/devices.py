@@ -4,7 +4,7 @@ import torch
 
 from bayesgan.errors import InputError
 
-__all__ = ["DEVICES", "pick_device"]
+__all__ = ["DEVICES", "check_precision", "pick_device"]
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -24,3 +24,11 @@ def pick_device(name: str, gpu_id: int | None = None) -> torch.device:
         flag = f"--gpu_id {gpu_id}" if gpu_id is not None else "--device cuda"
         raise InputError(f"{flag} asks for a GPU that is absent ({count} found); leave it out to run on the CPU")
     return torch.device("cuda", gpu_id or 0)
+
+
+def check_precision(name: str, device: torch.device) -> None:
+    """Raises ValueError for a precision that the device has no arithmetic for."""
+    able = (torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else
+            torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if name == "bf16" and not able:
+        raise InputError(f"--precision bf16 needs bfloat16 arithmetic, which this {device.type} device lacks; use --precision fp32")

@@ -7,7 +7,12 @@ import torch
 
 from bayesgan.errors import Diverged, InputError
 
-__all__ = ["exit_code"]
+__all__ = ["exit_code", "is_out_of_memory"]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of any device; torch's CPU allocator raises a plain RuntimeError."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "alloc" in str(error)
 
 
 def exit_code(call: Callable[[], int | None]) -> int:
@@ -25,7 +30,7 @@ def exit_code(call: Callable[[], int | None]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 3
     except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "alloc" in str(error)):
+        if not is_out_of_memory(error):
             raise
         print("error: out of memory; use fewer or smaller networks (--num_gen, --num_mcmc, --df_dim), a smaller "
               "--batch_size or --image_size; what was saved before is intact", file=sys.stderr)

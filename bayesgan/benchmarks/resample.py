@@ -9,9 +9,10 @@ import time
 import numpy as np
 import torch
 
-from bayesgan.benchmarks.registry import BENCHMARKS, interleaved_seconds
+from bayesgan.benchmarks.registry import BENCHMARKS
 from bayesgan.errors import InputError
 from bayesgan.resampling import LatentProposal, Resampler, metropolis_hastings
+from bayesgan.timing import interleaved_seconds
 
 __all__ = ["run"]
 

@@ -9,9 +9,10 @@ from arviz_stats.base import array_stats
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bayesgan.benchmarks.registry import BENCHMARKS, interleaved_seconds
+from bayesgan.benchmarks.registry import BENCHMARKS
 from bayesgan.errors import InputError
 from bayesgan.sampler import SGHMC
+from bayesgan.timing import interleaved_seconds
 
 __all__ = ["run"]
 

@@ -25,9 +25,10 @@ def digits(options: DataOptions) -> Dataset:
 # be, at 0.1 a newcomer sees digits
 DATA_SETS.register("digits")(
     DataSource(digits, {"num_gen": 5, "num_mcmc": 2, "z_dim": 32, "df_dim": 32, "temperature": 0.1, "train_iter": 2000,
-                        "n_save": 500, "log_every": 100},
+                        "gen_batch_size": 32, "n_save": 500, "log_every": 100},
                # what the ablation in the README found: feature matching for calibration, two discriminators, a cold posterior
-               semi={"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "feature_matching": True, "train_iter": 1500, "n_save": 250})
+               semi={"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "feature_matching": True, "label_batch_size": 32, "lr": 0.001,
+                     "train_iter": 1000, "n_save": 250})
 )
 
 

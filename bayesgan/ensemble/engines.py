@@ -8,7 +8,7 @@ from torch.func import functional_call, vmap
 
 from bayesgan.registry import Registry
 
-__all__ = ["ENGINES"]
+__all__ = ["ENGINES", "make_engine"]
 
 Weights = dict[str, Tensor]  # name -> (members, ...)
 Engine = Callable[[nn.Module, Weights, Tensor], Tensor | tuple[Tensor, ...]]
@@ -16,9 +16,17 @@ Engine = Callable[[nn.Module, Weights, Tensor], Tensor | tuple[Tensor, ...]]
 ENGINES: Registry[Engine] = Registry("engine")
 
 
+def make_engine(name: str, compiled: bool = False, device: torch.device | str = "cpu") -> Engine:
+    """The engine of this name, through torch.compile if asked for; on a GPU that also replays it as CUDA graphs."""
+    if not compiled:
+        return ENGINES[name]
+    mode = "reduce-overhead" if torch.device(device).type == "cuda" else None
+    return torch.compile(ENGINES[name], dynamic=False, mode=mode)
+
+
 @ENGINES.register("loop")
 def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-    """Member by member. On a CPU the fastest by far: a convolution of one member already fills the cores."""
+    """Member by member. On a CPU the fastest for convolutions that fill the cores by themselves."""
     # unbind once, not weight[i] for each member: its backward is one stack instead of a full-size zero tensor each
     members = [dict(zip(weights, slices)) for slices in zip(*(weight.unbind(0) for weight in weights.values()))]
     # oneDNN convolves channels-last images faster; generators, whose inputs are vectors, gained nothing when measured
@@ -34,5 +42,5 @@ def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Tensor | tuple
 
 @ENGINES.register("vmap")
 def batched(network: nn.Module, weights: Weights, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-    """All members in each operation: fewer, larger kernels, for devices where launches cost more than arithmetic."""
+    """All members in each operation (grouped convolutions, batched matrix products): for many small members."""
     return vmap(lambda member, batch: functional_call(network, member, batch), randomness="different")(weights, inputs)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bayesgan.ensemble.engines import ENGINES
+from bayesgan.ensemble.engines import make_engine
 from bayesgan.ensemble.scales import fan_in_scales
 from bayesgan.errors import InputError
 
@@ -23,7 +23,9 @@ class Ensemble:
         members: How many, >= 1.
         generator: Member number -> the torch.Generator its initial weights are drawn from; None leaves them zero,
             for weights that are loaded.
+        dtype: Of weights, statistics and outputs.
         engine: Name in `ENGINES`.
+        compute: The type that matrix products and convolutions are autocast to, for example torch.bfloat16; None is dtype.
 
     Attributes:
         parameters: Name -> (members, ...) leaf tensor that requires gradients.
@@ -40,6 +42,7 @@ class Ensemble:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         engine: str = "loop",
+        compute: torch.dtype | None = None,
     ):
         if members < 1:
             raise InputError(f"an ensemble needs at least 1 member, got {members}")
@@ -47,17 +50,17 @@ class Ensemble:
             self.network = build()
         self.noisy = [module for module in self.network.modules() if hasattr(module, "generator")]
         self.members = members
-        self.device = torch.device(device)
-        self.engine = ENGINES[engine]
+        self.device, self.dtype, self.compute = torch.device(device), dtype, compute
+        self.engine = make_engine(engine)
         self.scales = fan_in_scales(self.network)
         generators = [generator(member) for member in range(members)] if generator else []
         self.parameters = {}
         for name, parameter in self.network.named_parameters():
-            values = torch.zeros(members, *parameter.shape, dtype=dtype)
+            values = torch.zeros(members, *parameter.shape)  # float32 for every dtype: all start alike
             if parameter.dim() > 1:
                 for member, source in enumerate(generators):
                     values[member].normal_(0, self.scales[name], generator=source)
-            self.parameters[name] = values.to(self.device).requires_grad_()
+            self.parameters[name] = values.to(self.device, dtype).requires_grad_()
         self.buffers = {
             name: torch.full((members, *buffer.shape), name.endswith("running_var"), device=self.device,
                              dtype=dtype if buffer.is_floating_point() else buffer.dtype)
@@ -85,7 +88,11 @@ class Ensemble:
         for module in self.noisy if train else ():
             module.generator = noise
         weights = {name: p.detach() for name, p in self.parameters.items()} if freeze else self.parameters
-        return self.engine(self.network, {**weights, **self.buffers}, inputs)
+        with torch.autocast(self.device.type, self.compute, enabled=self.compute is not None):
+            outputs = self.engine(self.network, {**weights, **self.buffers}, inputs.to(self.dtype))
+        if self.compute is None:
+            return outputs
+        return tuple(part.to(self.dtype) for part in outputs) if isinstance(outputs, tuple) else outputs.to(self.dtype)
 
     def state(self) -> dict[str, Tensor]:
         """Weights and statistics under one mapping, detached but not copied."""

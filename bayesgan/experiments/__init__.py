@@ -1,10 +1,10 @@
 """Experiments by name: (add_arguments(parser), run(arguments)). One joins by one registration in a module imported here."""
 
 from bayesgan.experiments import (
-    digits_uncertainty, fashion_lsgan, gaussians25, linear_regression, mixture1d, mnist_labels, mnist_resampling, semi_ablation,
-    synthetic,
+    coupling, digits_uncertainty, fashion_lsgan, gaussians25, linear_regression, mixture1d, mnist_labels, mnist_resampling,
+    semi_ablation, synthetic,
 )
 from bayesgan.experiments.registry import EXPERIMENTS
 
-__all__ = ["EXPERIMENTS", "digits_uncertainty", "fashion_lsgan", "gaussians25", "linear_regression", "mixture1d", "mnist_labels",
-           "mnist_resampling", "semi_ablation", "synthetic"]
+__all__ = ["EXPERIMENTS", "coupling", "digits_uncertainty", "fashion_lsgan", "gaussians25", "linear_regression", "mixture1d",
+           "mnist_labels", "mnist_resampling", "semi_ablation", "synthetic"]

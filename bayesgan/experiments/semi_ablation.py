@@ -8,7 +8,8 @@ from bayesgan.experiments.registry import EXPERIMENTS
 
 __all__ = ["CELLS", "run"]
 
-BASE = {"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "temperature": 0.1, "feature_matching": False}
+BASE = {"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "temperature": 0.1, "feature_matching": False, "lr": 0.0005,
+        "gen_batch_size": 64}
 CELLS = {
     "base": {},
     "T=0": {"temperature": 0.0}, "T=0.01": {"temperature": 0.01}, "T=1": {"temperature": 1.0},
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains what is missing, prints the table, writes it as CSV, Markdown and a plot."""
-    cells = {(name, arguments.N): {**BASE, **changes} for name, changes in CELLS.items()}
+    cells = {(name, arguments.N): {**BASE, "label_batch_size": min(64, arguments.N), **changes} for name, changes in CELLS.items()}
     command = (f"python -m bayesgan.experiments semi_ablation --N {arguments.N} --draws {arguments.draws} "
                f"--train_iter {arguments.train_iter}")
     save_table(arguments, command, collect(arguments, cells))

@@ -94,6 +94,7 @@ class Generator(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         maps = self.project(latent).unflatten(1, self.first_map)  # (B, width, h, w)
         for normalise, convolution in zip(self.normalisations, self.convolutions):
+            maps = maps.to(normalise.running_mean.dtype)  # statistics stay float32 under bfloat16
             maps = convolution(torch.relu(normalise(maps)) - RELU_MEAN)
         return torch.tanh(maps)
 

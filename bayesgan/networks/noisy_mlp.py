@@ -57,7 +57,7 @@ class Generator(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         units = latent
         for layer, normalise in zip(self.hidden, self.normalisations):
-            units = softplus(normalise(layer(units)))
+            units = softplus(normalise(layer(units).to(normalise.running_mean.dtype)))  # float32 under bfloat16 too
         data = self.data(units).unflatten(1, self.data_shape)
         return torch.tanh(data) if len(self.data_shape) == 3 else data
 

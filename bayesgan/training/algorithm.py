@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from bayesgan.data import Dataset, labelled_rows, shifted, to_float
-from bayesgan.ensemble import Ensemble
-from bayesgan.errors import Diverged, NonFiniteGradient
+from bayesgan.ensemble import Ensemble, make_engine
+from bayesgan.errors import Diverged
 from bayesgan.networks import NETWORKS
 from bayesgan.objectives import OBJECTIVES, feature_matching, labelled_loss, real_score
 from bayesgan.randomness import keyed_generator
@@ -19,6 +19,8 @@ from bayesgan.training.options import Options
 
 __all__ = ["Losses", "Trainer", "labelled_batches", "latent_draw"]
 
+ROLES = ("generator", "discriminator")
+Engines = dict[str, tuple[str, bool]]  # role -> engine's name, whether it is compiled
 REMEDY = "start a run with a lower --lr or --temperature"
 
 
@@ -35,12 +37,13 @@ def latent_draw(members: int, count: int, size: int, generator: torch.Generator)
     return torch.randn(members, count, size, generator=generator, device=generator.device)
 
 
-def labelled_batches(options: Options, data: Dataset, members: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A minibatch for each member, of exactly the N labelled images: (members, S, ...), (members, S).
+def labelled_batches(
+    options: Options, data: Dataset, rows: Tensor, members: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """A minibatch for each member of the labelled images `rows` (N,): (members, S, ...), (members, S).
 
     All N where the minibatch holds them, else draws with replacement.
     """
-    rows = labelled_rows(data)
     count = options.label_batch_size or min(options.batch_size, options.N)
     if count < len(rows):
         drawn = torch.randint(len(rows), (members, count), generator=generator, device=rows.device)
@@ -64,11 +67,18 @@ class Trainer:
 
     Full coupling uses every pair (Algorithm 1 literally); mixture coupling estimates the sums over opponents without
     bias: a discriminator sees random images of the mixture, a generator is scored by one random discriminator.
+
+    Nothing in `step` waits for the device: a weight or loss that is not finite is found by `check`.
+
+    Args:
+        engines: As `choose_engines` found them; by default options.engine for both, "loop" where that is "auto".
     """
 
-    def __init__(self, options: Options, data: Dataset, device: torch.device | str = "cpu"):
+    def __init__(self, options: Options, data: Dataset, device: torch.device | str = "cpu", engines: Engines | None = None):
         self.options, self.device = options, torch.device(device)
         self.data = data.to(self.device)
+        self.dtype = torch.float64 if options.precision == "fp64" else torch.float32
+        self.labelled = labelled_rows(self.data) if options.semi else None
         self.objective = OBJECTIVES[options.objective]
         self.iteration = 0
         sizes = options.sizes(data.shape, len(data.classes) if options.semi else 1)
@@ -77,16 +87,19 @@ class Trainer:
             Ensemble(
                 lambda: network(sizes), members,
                 lambda member: keyed_generator(options.random_seed, "initial weights", role, member),
-                device=self.device, engine=options.engine,
+                device=self.device, dtype=self.dtype,
+                compute=torch.bfloat16 if options.precision == "bf16" else None,
             )
             for network, role, members in zip(
-                pair, ("generator", "discriminator"), (options.generators, options.discriminators)
+                pair, ROLES, (options.generators, options.discriminators)
             )
         )
+        self.engines: Engines = {}
+        self.use(engines or dict.fromkeys(ROLES, ("loop" if options.engine == "auto" else options.engine, False)))
         self.counts = {"generator": options.pseudo_count or len(data.train), "discriminator": len(data.train)}
         self.label_weight = (options.label_count or len(data.train)) / len(data.train)
         self.samplers, self.priors = {}, {}
-        for role, ensemble in (("generator", self.generators), ("discriminator", self.discriminators)):
+        for role, ensemble in zip(ROLES, (self.generators, self.discriminators)):
             self.samplers[role] = SGHMC.from_sgd(
                 list(ensemble.parameters.items()),
                 lr=exponential_then_constant(options.lr, options.lr_decay, options.burn_in),
@@ -95,8 +108,16 @@ class Trainer:
                 temperature=self.temperature,
                 preconditioner=RMSprop(floor=options.floor) if options.optimizer == "adam" else None,
                 generator=self.random("noise", role),
+                check_gradients=False,
             )
             self.priors[role] = None if options.ml else Normal(options.prior_std, ensemble.scales)
+
+    def use(self, engines: Engines) -> None:
+        """Computes the ensembles with these engines from now on."""
+        for role, ensemble in zip(ROLES, (self.generators, self.discriminators)):
+            if engines[role] != self.engines.get(role):
+                ensemble.engine = make_engine(*engines[role], device=self.device)
+        self.engines = dict(engines)
 
     def temperature(self, iteration: int) -> float:
         """0 in burn-in, then a ramp, then the target's."""
@@ -108,9 +129,10 @@ class Trainer:
         if self.iteration == options.burn_in and options.temperature > 0:
             for sampler in self.samplers.values():
                 sampler.freeze_preconditioner()
+        torch.compiler.cudagraph_mark_step_begin()  # nothing of the last iteration is needed any more
         latent = latent_draw(options.generators, options.gen_batch, options.z_dim, self.random("latent"))
         fakes = self.generators.forward(latent, train=True)  # (I, B_g, ...)
-        real = self._real_batches()  # (K, B, ...)
+        real = self.real_batches()  # (K, B, ...)
         d_losses = self._move_discriminators(real, fakes.detach())
         g_losses = self._move_generators(real, fakes)
         self.iteration += 1
@@ -118,15 +140,17 @@ class Trainer:
 
     def _move_discriminators(self, real: Tensor, fakes: Tensor) -> Tensor:
         pool = fakes.flatten(0, 1)  # (P, ...), P = I · B_g
-        choice = self.random("fakes")
-        count = len(pool) if self.options.coupling == "full" else min(real.shape[1], len(pool))
-        fake = torch.stack([
-            pool[torch.randperm(len(pool), generator=choice, device=self.device)[:count]] for _ in range(len(real))
-        ])  # (K, F, ...)
+        if self.options.coupling == "full":
+            fake = pool.expand(len(real), *pool.shape)
+        else:
+            choice, count = self.random("fakes"), min(real.shape[1], len(pool))
+            fake = torch.stack([
+                pool[torch.randperm(len(pool), generator=choice, device=self.device)[:count]] for _ in range(len(real))
+            ])  # (K, F, ...)
         images, parts = [real, fake], [real.shape[1], fake.shape[1]]
         if self.options.semi:
-            labelled, labels = labelled_batches(self.options, self.data, len(real), self.random("labelled"))
-            images, parts = [*images, labelled], [*parts, labelled.shape[1]]
+            labelled, labels = labelled_batches(self.options, self.data, self.labelled, len(real), self.random("labelled"))
+            images, parts = [*images, labelled.to(real)], [*parts, labelled.shape[1]]
         logits, _ = self.discriminators.forward(torch.cat(images, 1), train=True, noise=self.random("noise layers"))
         of_real, of_fake, *of_labelled = logits.split(parts, 1)
         losses = self.objective.discriminator(real_score(of_real), real_score(of_fake))  # (K,)
@@ -164,7 +188,7 @@ class Trainer:
             0, judged.flatten(), gradient.unflatten(1, (judged.shape[1], -1)).flatten(0, 1)
         )  # (I, B_g, ...): what all its judges want of every image
         self._apply("generator", self.generators, fakes, pulled)
-        mean = torch.zeros(self.options.generators, device=self.device)
+        mean = torch.zeros(self.options.generators, device=self.device, dtype=losses.dtype)
         return mean.index_add_(0, judged.flatten(), (losses.detach() * weights).flatten())
 
     def _pairs(self) -> tuple[Tensor, Tensor]:
@@ -179,7 +203,9 @@ class Trainer:
             judged = order.repeat(-(-discriminators * share // generators))[: discriminators * share]
             judges = torch.randperm(discriminators, generator=source, device=self.device)
             judged = judged.view(share, discriminators).T[judges]
-        return judged, 1 / judged.flatten().bincount(minlength=generators)[judged]
+        ones = torch.ones(judged.numel(), device=self.device, dtype=self.dtype)
+        judges = ones.new_zeros(generators).index_add_(0, judged.flatten(), ones)  # bincount would wait for the device
+        return judged, 1 / judges[judged]
 
     def _apply(self, role: str, ensemble: Ensemble, value: Tensor, gradient: Tensor | None = None) -> None:
         """Backward from `value` (a mean loss), the prior's share, one SGHMC step."""
@@ -187,19 +213,14 @@ class Trainer:
         value.backward(gradient)
         if self.priors[role] is not None:
             self.priors[role].add_gradient(ensemble.parameters, 1 / self.counts[role])
-        try:
-            self.samplers[role].step()
-        except NonFiniteGradient as error:
-            member = error.where.flatten(1).any(1).nonzero()[0].item()
-            raise Diverged(f"the gradient of {role} {member} became non-finite at iteration {self.iteration}; {REMEDY}"
-                           ) from None
+        self.samplers[role].step()
 
-    def _real_batches(self) -> Tensor:
+    def real_batches(self) -> Tensor:
         """An independent minibatch of real data for each discriminator, drawn with replacement: (K, B, ...)."""
         shape = (self.options.discriminators, self.options.batch_size)
         source = self.random("real")
         rows = torch.randint(len(self.data.train), shape, generator=source, device=self.device)
-        images = to_float(self.data.train[rows])
+        images = to_float(self.data.train[rows]).to(self.dtype)
         return shifted(images, self.options.shift, source) if self.options.shift else images
 
     def random(self, *key: str | int, iteration: int | None = None) -> torch.Generator:
@@ -208,12 +229,17 @@ class Trainer:
         return keyed_generator(self.options.random_seed, *key, iteration, device=self.device)
 
     def check(self, history: list[Losses], first: int) -> None:
-        """Raises `Diverged`, naming member and iteration, if a loss in `history` (from iteration `first`) is not finite."""
+        """Raises `Diverged`, naming the member, if a loss in `history` (from iteration `first`) or a weight is not finite."""
         for role in ("discriminators", "generators"):
             finite = torch.stack([getattr(losses, role) for losses in history]).isfinite()
             if not finite.all():
                 row, member = (~finite).nonzero()[0].tolist()
                 raise Diverged(f"the loss of {role[:-1]} {member} became non-finite at iteration {first + row}; {REMEDY}")
+            weights = getattr(self, role).parameters.values()
+            finite = torch.stack([weight.detach().flatten(1).isfinite().all(1) for weight in weights]).all(0)
+            if not finite.all():
+                raise Diverged(f"a weight of {role[:-1]} {(~finite).nonzero()[0].item()} became non-finite at iteration "
+                               f"{self.iteration - 1}; {REMEDY}")
 
     def state_dict(self) -> dict:
         """Everything the next iteration needs; tensors, numbers and strings only."""

@@ -4,18 +4,23 @@ import argparse
 import dataclasses
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
-from bayesgan.data import to_float
-from bayesgan.devices import pick_device
+import torch
+
+from bayesgan.data import Dataset, to_float
+from bayesgan.devices import check_precision, pick_device
 from bayesgan.errors import Diverged, InputError
 from bayesgan.evaluation.pictures import save_picture
-from bayesgan.failures import exit_code
+from bayesgan.failures import exit_code, is_out_of_memory
 from bayesgan.posterior import load_posterior
 from bayesgan.resample import resample_run
 from bayesgan.training.algorithm import Trainer
 from bayesgan.training.classification import Evaluator, evaluate
+from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.loop import SHOWN, Stopped, train
+from bayesgan.training.memory import available_bytes, nearest_fit, peak_bytes
 from bayesgan.training.options import Options, add_flags, load_data, resolve
 from bayesgan.training.run_folder import RunFolder
 
@@ -71,27 +76,41 @@ def run(arguments: list[str], semi: bool) -> int:
     device = pick_device(options.device, options.gpu_id)
     for note in notes:
         print(note)
+    check_precision(options.precision, device)
     data = load_data(options) if resume is None else folder.load_data(options.data_path, options.cache_path)
-    trainer = Trainer(options, data, device)
+    with memory_explained(options, data, device):
+        return compute(options, data, device, arguments, folder if resume is not None else None, dry_run)
+
+
+def compute(
+    options: Options, data: Dataset, device: torch.device, arguments: list[str], resumed: RunFolder | None, dry_run: bool
+) -> int:
+    """Everything after the input has been read and checked; returns the exit code."""
+    engines = resumed and resumed.engines()
+    if engines is None:
+        engines, notes = choose_engines(options, data, device)
+        print(*notes, sep="\n", end="\n" if notes else "")
+    trainer = Trainer(options, data, device, engines)
     print(describe(trainer), flush=True)
-    if resume is not None:
-        checkpoint = folder.load_checkpoint(trainer)
+    if resumed is not None:
+        checkpoint = resumed.load_checkpoint(trainer)
         if trainer.iteration >= options.train_iter:
-            raise InputError(f"{resume} has done its {trainer.iteration} iterations; add some with --train_iter")
-        print(f"resuming {resume} at iteration {trainer.iteration}, from {checkpoint or 'the start'}")
+            raise InputError(f"{resumed.path} has done its {trainer.iteration} iterations; add some with --train_iter")
+        print(f"resuming {resumed.path} at iteration {trainer.iteration}, from {checkpoint or 'the start'}")
     if dry_run:
         seconds = timed_step(trainer)
         left = options.train_iter - trainer.iteration
         print(f"dry run: {seconds:.2f} s per iteration, about {seconds * left / 60:.1f} minutes; no run was written")
         return 0
-    if resume is not None:
+    if resumed is not None:
+        folder = resumed
         folder.resumed(options, arguments)
     else:
-        folder = RunFolder.create(options, data, arguments)
+        folder = RunFolder.create(options, data, arguments, trainer.engines)
     print(f"writing to {folder.path}", flush=True)
     begun = time.perf_counter()
     try:
-        evaluator = Evaluator(trainer, folder, folder.supervised(data, device)) if semi else None
+        evaluator = Evaluator(trainer, folder, folder.supervised(data, device)) if options.semi else None
         train(trainer, folder, evaluator)
     except Diverged as error:
         last = folder.path / "checkpoints" / "last.pt"
@@ -102,6 +121,31 @@ def run(arguments: list[str], semi: bool) -> int:
         return 130
     print(summary(trainer, folder, time.perf_counter() - begun))
     return 0
+
+
+@contextmanager
+def memory_explained(options: Options, data: Dataset, device: torch.device):
+    """Turns running out of memory into an InputError that says what was needed and what fits."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        needed, available = peak_bytes(options, data), available_bytes(device)
+        # it did not fit, whatever the formula says
+        fits = fitting(options, data, min(available, int(0.8 * needed)))
+        raise InputError(f"out of memory: {memory(options, needed)}, and {available / 2**30:.1f} GiB could be had; {fits} fits; "
+                         "what was saved before is intact") from None
+
+
+def memory(options: Options, needed: int) -> str:
+    return (f"{options.generators} generators on minibatches of {options.gen_batch} and {options.discriminators} "
+            f"discriminators on {options.batch_size} need at most {needed / 2**30:.1f} GiB")
+
+
+def fitting(options: Options, data: Dataset, limit: int) -> str:
+    changes = nearest_fit(options, data, limit)
+    return "only a lower --df_dim" if changes is None else " ".join(f"--{name} {value}" for name, value in changes.items())
 
 
 def continued(folder: RunFolder, given: dict) -> Options:
@@ -131,6 +175,7 @@ def program(semi: bool) -> str:
 def describe(trainer: Trainer) -> str:
     """One paragraph: what will be sampled."""
     options, data = trainer.options, trainer.data
+    needed, available = peak_bytes(options, data), available_bytes(trainer.device)
     sampling = ("temperature 0 throughout" if options.temperature == 0 else
                 f"{options.burn_in} burn-in, then temperature {options.temperature:g}, a draw every {options.thin}")
     return (
@@ -140,6 +185,9 @@ def describe(trainer: Trainer) -> str:
         f"{options.generators} generators of {trainer.generators.weight_count():,} weights, "
         f"{options.discriminators} discriminators of {trainer.discriminators.weight_count():,}, on {trainer.device}\n"
         f"{options.train_iter} iterations: {sampling}"
+        + (f"\nwarning: {memory(options, needed)} of memory, the device has {available / 2**30:.1f}; "
+           f"{fitting(options, data, available)} fits"
+           if needed > available else "")
     )
 
 

@@ -20,6 +20,8 @@ from bayesgan.training.recipes import RECIPES
 __all__ = ["Options", "add_flags", "data_options", "load_data", "resolve"]
 
 COUPLINGS = {"mixture": "each generator against one random discriminator a step", "full": "all pairs, Algorithm 1 literally"}
+PRECISIONS = {"fp32": "single", "bf16": "matrix products and convolutions in bfloat16, weights and sampler in single",
+              "fp64": "double, for checks"}
 OPTIMIZERS = {"adam": "Adam's close relative, RMSprop with momentum; its preconditioner is kept for sampling",
               "sgd": "SGD with momentum; no preconditioner"}
 
@@ -93,7 +95,9 @@ class Options:
     save_samples: bool = option(False, "also write the image grids at every n_save, not only at the end")
     save_weights: bool = option(False, "also write weights_<iter>.npz at every n_save")
     random_seed: int = option(2222, "seed of everything random")
-    engine: str = option("loop", "how ensembles are computed", ENGINES)
+    engine: str = option("auto", "how ensembles are computed; auto: the fastest in a trial of a second or two", ["auto", *ENGINES])
+    compile: bool = option(False, "torch.compile the networks (CUDA graphs on a GPU), kept where the trial finds it faster")
+    precision: str = option("fp32", "of the networks' arithmetic", PRECISIONS)
     device: str = option("auto", "where to compute; auto: a GPU if there is one", DEVICES)
     gpu_id: int | None = option(None, "number of the GPU; asks for one like --device cuda")
 
@@ -192,8 +196,8 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
     values = {**source.defaults, **(source.semi if semi else {}), **recipe, **given}
     if semi:
         values.setdefault("N", 100)
-        if "label_batch_size" in recipe and "label_batch_size" not in given:
-            values["label_batch_size"] = min(recipe["label_batch_size"], values["N"])
+        if "label_batch_size" in values and "label_batch_size" not in given:
+            values["label_batch_size"] = min(values["label_batch_size"], values["N"])
     if values.get("wasserstein"):
         if given.get("objective", "wasserstein") != "wasserstein":
             raise InputError(f"--wasserstein is --objective wasserstein, got --objective {given['objective']}; give one")

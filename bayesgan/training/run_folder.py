@@ -23,7 +23,7 @@ from bayesgan.data import Dataset, labelled_rows
 from bayesgan.ensemble import Ensemble, SampleStore
 from bayesgan.errors import InputError
 from bayesgan.files import write_atomically
-from bayesgan.training.algorithm import Losses, Trainer
+from bayesgan.training.algorithm import Engines, Losses, Trainer
 from bayesgan.training.options import Options, load_data
 from bayesgan.training.supervised import new_classifier, train_supervised
 
@@ -42,8 +42,8 @@ class RunFolder:
         self.path, self.config = Path(path), config
 
     @classmethod
-    def create(cls, options: Options, data: Dataset, command: list[str]) -> "RunFolder":
-        """Makes out_dir/bgan_<dataset>_<time>; never an existing one.
+    def create(cls, options: Options, data: Dataset, command: list[str], engines: Engines | None = None) -> "RunFolder":
+        """Makes out_dir/bgan_<dataset>_<time>; never an existing one. `engines` are what the run computes with.
 
         Raises:
             ValueError: If out_dir is a file or cannot be written.
@@ -67,6 +67,7 @@ class RunFolder:
                          "numpy": np.__version__, "scikit-learn": sklearn.__version__},
             "git_commit": git_commit(),
             "commands": [entry(command)],
+            "engines": engines,
         }
         folder = cls(path, config)
         folder._write_config()
@@ -100,6 +101,11 @@ class RunFolder:
         known = {field.name: field for field in dataclasses.fields(Options)}
         values = {name: value for name, value in self.config["options"].items() if name in known}
         return Options(**{n: Path(v) if known[n].type is Path else v for n, v in values.items()})
+
+    def engines(self) -> Engines | None:
+        """What the run computes with, so that it goes on with the same bits; None for runs of older versions."""
+        stored = self.config.get("engines")
+        return stored and {role: tuple(engine) for role, engine in stored.items()}
 
     def load_data(self, data_path: Path | None = None, cache_path: Path | None = None) -> Dataset:
         """The run's data, with its own labelled rows, checked to be what it was trained on.

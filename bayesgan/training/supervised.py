@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-from bayesgan.data import Dataset
+from bayesgan.data import Dataset, labelled_rows
 from bayesgan.ensemble import Ensemble
 from bayesgan.errors import Diverged
 from bayesgan.networks import NETWORKS
@@ -29,11 +29,12 @@ def train_supervised(classifier: Ensemble, options: Options, data: Dataset) -> N
     Minibatches, noise and dropout are those of the discriminators' labelled term.
     """
     data = data.to(classifier.device)
+    rows = labelled_rows(data)
     # lr / friction is the step that compares with Adam's
     adam = torch.optim.Adam(classifier.parameters.values(), lr=options.lr / options.friction)
     for iteration in range(min(options.train_iter, ITERATIONS)):
         source = keyed_generator(options.random_seed, "supervised", iteration, device=classifier.device)
-        images, labels = labelled_batches(options, data, 1, source)
+        images, labels = labelled_batches(options, data, rows, 1, source)
         logits, _ = classifier.forward(images, train=True, noise=source)
         loss = cross_entropy(logits[0], labels[0])
         adam.zero_grad()

@@ -1,13 +1,15 @@
 """Benchmarks run at their smallest and refuse nonsense; their figures are for people."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 
 from bayesgan.benchmarks import BENCHMARKS
-from bayesgan.benchmarks.registry import interleaved_seconds
 from bayesgan.benchmarks.sampler import CURVATURES, explicit_bias
+from bayesgan.benchmarks.train import VARIANTS
+from bayesgan.timing import interleaved_seconds
 from tests.training.test_command import ROOT
 
 
@@ -33,7 +35,19 @@ def test_the_resample_benchmark_agrees_with_its_loop():
     assert result.returncode == 0 and "at once" in result.stdout and "peak memory" in result.stdout
 
 
-WRONG = {"sampler": ["--repeats", "0"], "resample": ["--budget", "1"]}
+def test_the_train_benchmark_measures_every_variant(tmp_path):
+    result = call("train", "--members", "1", "3", "--image_size", "8", "--df_dim", "4", "--gf_dim", "4", "--batch_size", "8", "--repeats",
+                  "1", "--semi", "--sampling", "--out_dir", str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert [row["variant"] for row in content["rows"]] == [*VARIANTS] * 2
+    assert all(row["seconds"] > 0 and row["flops"] > 0 and row["peak_bytes"] <= row["peak_bound"] for row in content["rows"])
+    flops = {row["variant"]: row["flops"] for row in content["rows"][len(VARIANTS):]}
+    assert flops["obvious loop"] > flops["full"] > flops["mixture"] > flops["one GAN"]
+    assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
+
+
+WRONG = {"sampler": ["--repeats", "0"], "resample": ["--budget", "1"], "train": ["--variants", "magic"]}
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

@@ -23,12 +23,13 @@ SMALL = {
                           "--judge_steps", "2"], ["before.png", "after.png"]),
     "fashion_lsgan": (["--data_path", "{data}", "--train_iter", "2", "--samples", "100", "--budget", "4", "--judge_steps", "2"],
                       ["side_by_side.png"]),
+    "coupling": (["--seeds", "1", "--points", "2", "--scale", "0.002"], ["coupling.png"]),
     "semi_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4"], ["errors.png"]),
 }
 WRONG = {
     "synthetic": ["--seeds", "0"], "linear_regression": ["--draws", "1"], "digits_uncertainty": ["--labels", "0"],
     "mixture1d": ["--budget", "0"], "gaussians25": ["--seeds", "0"], "mnist_labels": ["--recipe", "worst"],
-    "semi_ablation": ["--draws", "0"], "mnist_resampling": ["--dataset", "gaussians25"], "fashion_lsgan": ["--samples", "1"],
+    "coupling": ["--points", "1"], "semi_ablation": ["--draws", "0"], "mnist_resampling": ["--dataset", "gaussians25"], "fashion_lsgan": ["--samples", "1"],
 }
 
 

@@ -11,7 +11,7 @@ from bayesgan.training.algorithm import Losses, Trainer
 from bayesgan.training.options import resolve
 from tests.oracles import pair_losses
 
-TINY = {"num_gen": 3, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "batch_size": 16, "train_iter": 12,
+TINY = {"num_gen": 3, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "batch_size": 16, "gen_batch_size": 16, "train_iter": 12,
         "num_layers": 2}
 
 
@@ -22,7 +22,7 @@ def trainer(**changes):
 
 def test_full_coupling_equals_the_loop_over_all_pairs():
     whole = trainer(coupling="full", network="mlp")
-    real = whole._real_batches()
+    real = whole.real_batches()
     latent = torch.randn(3, 16, 4, generator=whole.random("latent"))
     expected_d, _ = pair_losses(whole, real, whole.generators.forward(latent, train=False).detach())
     losses = whole.step()
@@ -38,7 +38,7 @@ def test_full_coupling_equals_the_loop_over_all_pairs():
 def test_full_coupling_gradients_are_those_of_the_pair_loop():
     """The images' gradients, summed over discriminators, give each generator the loop's gradient."""
     whole = trainer(coupling="full", network="mlp", ml=False)
-    real, latent = whole._real_batches(), torch.randn(3, 16, 4)
+    real, latent = whole.real_batches(), torch.randn(3, 16, 4)
     fakes = whole.generators.forward(latent, train=True)
     whole._apply = lambda role, ensemble, value, gradient=None: value.backward(gradient)
     whole._move_generators(real, fakes)
@@ -88,7 +88,7 @@ def test_the_potentials_are_on_the_sum_scale_with_the_prior_added_once():
     """eta times the sampler's scaled gradient is lr times the gradient of (N · mean loss - log prior) / N."""
     one = trainer(network="mlp", optimizer="sgd", prior_std=0.7, lr_decay=0.0)
     before = {n: p.detach().clone() for n, p in one.discriminators.parameters.items()}
-    real, fakes = one._real_batches(), torch.zeros(3, 16, 1, 8, 8)
+    real, fakes = one.real_batches(), torch.zeros(3, 16, 1, 8, 8)
     one._move_discriminators(real, fakes)
     copy = trainer(network="mlp", optimizer="sgd", prior_std=0.7)
     logits, _ = copy.discriminators.forward(torch.cat([real, fakes[:2]], 1), train=False)
@@ -106,7 +106,7 @@ def test_the_generators_potential_counts_pseudo_count_data_and_its_prior():
     one = trainer(network="mlp", optimizer="sgd", prior_std=0.7, lr_decay=0.0, pseudo_count=37, num_disc=1)
     before = {n: p.detach().clone() for n, p in one.generators.parameters.items()}
     latent = torch.randn(3, 16, 4)
-    one._move_generators(one._real_batches(), one.generators.forward(latent, train=True))
+    one._move_generators(one.real_batches(), one.generators.forward(latent, train=True))
     copy = trainer(network="mlp", optimizer="sgd", prior_std=0.7, num_disc=1)
     fakes = copy.generators.forward(latent, train=True)
     logits, _ = copy.discriminators.forward(fakes.flatten(0, 1)[None], train=False)
@@ -127,7 +127,7 @@ def test_the_step_size_falls_in_burn_in_and_stays_while_sampling():
 
 def test_feature_matching_compares_with_the_real_features():
     run = trainer(feature_matching=True, num_gen=1, num_disc=1, network="mlp")
-    real, fakes = run._real_batches(), run.generators.forward(torch.randn(1, 16, 4), train=True)
+    real, fakes = run.real_batches(), run.generators.forward(torch.randn(1, 16, 4), train=True)
     means = [run.discriminators.forward(x, train=False)[1].mean(1)[0] for x in (real, fakes)]
     expected = ((means[0] - means[1]) ** 2).sum()
     assert run._move_generators(real, fakes)[0].item() == pytest.approx(expected.item(), rel=1e-4)
@@ -138,7 +138,7 @@ def test_the_slope_penalty_is_weighted_by_ten():
     seen = {}
     run._apply = lambda role, ensemble, value, gradient=None: seen.update({role: value.item()})
     run._slope_penalty = lambda real, fake: torch.tensor(3.0)
-    losses = run._move_discriminators(run._real_batches(), torch.zeros(3, 16, 1, 8, 8))
+    losses = run._move_discriminators(run.real_batches(), torch.zeros(3, 16, 1, 8, 8))
     assert seen["discriminator"] == pytest.approx(losses.sum().item() + 30.0, rel=1e-5)
 
 

@@ -249,9 +249,16 @@ def test_out_of_memory_is_one_line(tmp_path, capsys, monkeypatch):
     def full(trainer):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
+    whole = run(tmp_path)
     monkeypatch.setattr(Trainer, "step", full)
-    run(tmp_path, code=2)
-    assert capsys.readouterr().err.startswith("error: out of memory; use fewer")
+    monkeypatch.setattr("bayesgan.training.command.available_bytes", lambda device: 200 * 2**20)
+    assert main(["--dataset", "digits", "--image_size", "32", "--batch_size", "64", "--gen_batch_size", "64", "--device", "cpu",
+                 "--out_dir", str(tmp_path / "large")]) == 2
+    text = capsys.readouterr()
+    assert text.err.startswith("error: out of memory: 10 generators on minibatches of 64 and 2 discriminators on 64 need at most")
+    assert "0.2 GiB could be had; --gen_batch_size 8" in text.err and text.err.count("\n") == 1
+    assert main(["--resume", str(whole), "--train_iter", "12"]) == 2  # what was saved stays
+    assert len(load_posterior(whole).draws) == 2
 
 
 def test_flags_without_meaning_here_are_said(tmp_path, capsys):
@@ -297,7 +304,7 @@ CHANGES = {
     "semi": {"N": [30], "label_seed": [1], "label_batch_size": [5], "label_count": [20], "recipe": ["mnist-fast"],
              "no_supervised": []},
     # each has a test of its own below or above
-    "elsewhere": {"engine", "device", "gpu_id", "out_dir", "data_path", "cache_path", "x_dim", "cluster_dim"},
+    "elsewhere": {"engine", "compile", "precision", "device", "gpu_id", "out_dir", "data_path", "cache_path", "x_dim", "cluster_dim"},
 }
 
 

@@ -1,0 +1,33 @@
+"""Taking time on a machine that others use too."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+__all__ = ["interleaved_seconds"]
+
+
+def interleaved_seconds(
+    functions: dict[str, Callable[[], object]], repeats: int, budget: float | None = None, warm: bool = False
+) -> dict[str, float]:
+    """Median seconds of each function, called in turn: what slows the machine for a while slows all of them.
+
+    Args:
+        repeats: Rounds, after a first one that warms up.
+        budget: Seconds after which no further round begins.
+        warm: The functions have been called before; no round to warm up.
+    """
+    times = {name: [] for name in functions}
+    start = time.perf_counter()
+    for repeat in range(1 if warm else 0, repeats + 1):
+        for name, function in functions.items():
+            begun = time.perf_counter()
+            function()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if repeat:
+                times[name].append(time.perf_counter() - begun)
+        if repeat and budget is not None and time.perf_counter() - start > budget:
+            break
+    return {name: sorted(values)[len(values) // 2] for name, values in times.items()}

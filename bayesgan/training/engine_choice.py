@@ -1,0 +1,129 @@
+"""Which engine computes which ensemble: tried on the run's own shapes and remembered for the machine, never guessed."""
+
+import json
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from bayesgan.data import Dataset
+from bayesgan.ensemble import ENGINES
+from bayesgan.files import write_atomically
+from bayesgan.timing import interleaved_seconds
+from bayesgan.training.algorithm import ROLES, Engines, Trainer
+from bayesgan.training.options import Options
+
+__all__ = ["choose_engines"]
+
+BUDGET = 1.0  # seconds of a trial, or two steps of each candidate where those take longer
+# what changes neither the shapes nor the arithmetic of an iteration
+IRRELEVANT = {"out_dir", "data_path", "cache_path", "dataset", "train_iter", "burn_in", "ramp", "thin", "keep", "lr", "lr_decay",
+              "n_save", "log_every", "save_samples", "save_weights", "random_seed", "label_seed", "temperature", "prior_std",
+              "friction", "pseudo_count", "floor", "resample", "recipe", "no_supervised", "label_count", "gpu_id", "classes"}
+
+
+def choose_engines(options: Options, data: Dataset, device: torch.device) -> tuple[Engines, list[str]]:
+    """The fastest engine of each role on this machine, and lines that say so.
+
+    The same machine and shapes get the same answer again, from a file in the user's cache folder, so that a seed
+    gives the same run. Compiled networks are tried with options.compile. What fails or differs is left out, with a line.
+
+    Raises:
+        Exception: What the only candidates left for a role raised.
+    """
+    engines = dict.fromkeys(ROLES, ("loop" if options.engine == "auto" else options.engine, False))
+    if options.engine != "auto" and not options.compile:
+        return engines, []
+    place, key = memory_file(), signature(options, data, device)
+    if (known := remembered(place).get(key)) is not None:
+        engines = {role: tuple(known[role]) for role in ROLES}
+        return engines, ["engines: " + ", ".join(f"{role}s {label(*engines[role])}" for role in ROLES) + f", as measured before ({place})"]
+    trial, lines = Trainer(options, data, device, engines), []
+    for role in ROLES:
+        if options.engine == "auto":
+            engines[role] = fastest(trial, engines, role, [(name, False) for name in ENGINES], lines)
+        if options.compile:
+            engines[role] = fastest(trial, engines, role, [engines[role], (engines[role][0], True)], lines)
+    remember(place, key, engines)
+    return engines, lines
+
+
+def fastest(trial: Trainer, engines: Engines, role: str, candidates: list[tuple[str, bool]], lines: list[str]) -> tuple[str, bool]:
+    """Of the candidates, which are tried in turn on whole iterations; adds to `lines`."""
+    steps, failures = {}, []
+    for candidate in candidates:
+        def step(candidate=candidate):
+            trial.use({**engines, role: candidate})
+            return trial.step()
+
+        try:
+            step()
+            check_outputs(trial, role)
+        except Exception as error:  # compilers and allocators raise many kinds
+            failures.append(error)
+            lines.append(f"warning: the {role}s cannot be computed with {label(*candidate)}, left out: "
+                         f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}")
+            continue
+        steps[candidate] = step
+    if not steps:
+        raise failures[0]
+    if len(steps) == 1:
+        return next(iter(steps))
+    seconds = interleaved_seconds(steps, repeats=10, budget=BUDGET, warm=True)
+    best = min(seconds, key=seconds.get)
+    lines.append(f"engine of the {role}s: {label(*best)} (" + ", ".join(
+        f"{label(*candidate)} {1e3 * value:.1f}" for candidate, value in seconds.items()) + " ms an iteration)")
+    return best
+
+
+@torch.no_grad()
+def check_outputs(trial: Trainer, role: str) -> None:
+    """Raises ArithmeticError if the present engine's scoring differs from one member at a time."""
+    ensemble = trial.generators if role == "generator" else trial.discriminators
+    shape = (trial.options.z_dim,) if role == "generator" else trial.data.shape
+    inputs = torch.randn(ensemble.members, 2, *shape, generator=trial.random("trial"), device=trial.device)
+    outputs = ensemble.forward(inputs, train=False)
+    scores = outputs[0] if isinstance(outputs, tuple) else outputs
+    for member in {0, ensemble.members - 1}:
+        alone = ensemble.forward_member(member, inputs[member].to(ensemble.dtype))
+        alone = alone[0] if isinstance(alone, tuple) else alone
+        error = (scores[member] - alone).abs().max() / alone.abs().max().clamp_min(1)
+        if alone.isfinite().all() and not error < (1e-3 if ensemble.compute is None else 0.1):
+            raise ArithmeticError(f"its outputs differ by {error:.1e} from those of single networks")
+
+
+def label(name: str, compiled: bool) -> str:
+    return f"{name}, compiled" if compiled else name
+
+
+def signature(options: Options, data: Dataset, device: torch.device) -> str:
+    """Everything that the speed of an engine depends on."""
+    shapes = {name: value for name, value in asdict(options).items() if name not in IRRELEVANT}
+    where = (torch.cuda.get_device_name(device) if device.type == "cuda" else
+             f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    return json.dumps([where, torch.__version__, data.shape, len(data.classes), shapes], sort_keys=True)
+
+
+def memory_file() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bayesgan" / "engines.json"
+
+
+def remembered(place: Path) -> dict:
+    """What was measured before; nothing where the file is absent or damaged."""
+    try:
+        known = json.loads(place.read_text())
+        return known if isinstance(known, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def remember(place: Path, key: str, engines: Engines) -> None:
+    """Adds a measurement; a folder that cannot be written costs another trial next time, no more."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({**remembered(place), key: engines}, indent=0)
+        write_atomically(place, lambda path: path.write_text(text))
+    except OSError:
+        pass

@@ -1,0 +1,104 @@
+"""How much memory a run needs at its peak, computed before it starts, and what would fit."""
+
+import dataclasses
+import os
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bayesgan.data import Dataset
+from bayesgan.networks import NETWORKS
+from bayesgan.training.options import Options
+
+__all__ = ["available_bytes", "nearest_fit", "peak_bytes"]
+
+FIXED = 128 * 2**20  # what the libraries keep for themselves
+SMALLEST = 8  # minibatches are not halved below this
+
+
+def peak_bytes(options: Options, data: Dataset) -> int:
+    """An upper bound on what an iteration holds at its peak, in bytes, the interpreter and its libraries left out.
+
+        128 MiB + data + 6 W + 2 G + 2 max(D, J)
+
+    W: weights of all members; with each go its gradient, momentum, preconditioner, second moment and, for a moment, its
+    gradient a second time. G: what all generators keep of their fakes until their backward pass. D and J: what the
+    discriminators keep while they train and while they judge the fakes. Twice, for the gradients passing through.
+    """
+    width = 8 if options.precision == "fp64" else 4
+    sizes = options.sizes(data.shape, len(data.classes) if options.semi else 1)
+    generator, discriminator = (network(sizes) for network in meta_pair(options, data))
+    count = [sum(p.numel() for p in network.parameters()) for network in (generator, discriminator)]
+    members = options.generators, options.discriminators
+    weights = sum(m * n for m, n in zip(members, count)) * width
+    kept = kept_bytes(generator, (options.z_dim,), weights=True), kept_bytes(discriminator, data.shape, weights=True)
+    judged = kept_bytes(discriminator, data.shape, weights=False)
+    pool = options.generators * options.gen_batch
+    full = options.coupling == "full"
+    labelled = (options.label_batch_size or min(options.batch_size, options.N)) if options.semi else 0
+    trained = options.discriminators * (options.batch_size + (pool if full else min(options.batch_size, pool)) + labelled)
+    scored = options.discriminators * (pool if full else options.gen_batch * -(-options.generators // options.discriminators))
+    scored += options.discriminators * options.batch_size * options.feature_matching
+    scale = width // 4
+    return FIXED + data.train.nbytes + 6 * weights + 2 * scale * (pool * kept[0] + max(trained * kept[1], scored * judged))
+
+
+def meta_pair(options: Options, data: Dataset):
+    """The pair's constructors, on the meta device: shapes without memory."""
+    def on_meta(network):
+        def build(sizes):
+            with torch.device("meta"):
+                return network(sizes)
+        return build
+
+    return [on_meta(network) for network in NETWORKS[options.network_for(data)]]
+
+
+def kept_bytes(network: nn.Module, shape: tuple[int, ...], weights: bool) -> int:
+    """Bytes (float32) a forward pass keeps for its backward pass, per datum, inputs and outputs included."""
+    batch = 16
+    parameters = {name: p.detach().requires_grad_(weights) for name, p in network.named_parameters()}
+    own = {p.untyped_storage()._cdata for p in parameters.values()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = storage.nbytes()
+            alive.append(storage)  # or the next one may get its address
+        return tensor
+
+    alive: list = []
+    inputs = torch.zeros(batch, *shape, device="meta", requires_grad=not weights)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        outputs = functional_call(network.eval(), {**parameters, **dict(network.named_buffers())}, inputs)
+    parts = outputs if isinstance(outputs, tuple) else (outputs,)
+    return (sum(kept.values()) + inputs.nbytes + sum(part.nbytes for part in parts)) // batch
+
+
+def available_bytes(device: torch.device) -> int:
+    """What this process could hold on the device: free memory, and what it holds already."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def nearest_fit(options: Options, data: Dataset, limit: int) -> dict[str, int] | None:
+    """What to change for the largest setting whose `peak_bytes` stay within `limit`: minibatches are halved first, then members.
+
+    None where not even single networks on the smallest minibatches fit.
+    """
+    changed: dict[str, int] = {}
+    while peak_bytes(dataclasses.replace(options, **changed), data) > limit:
+        now = dataclasses.replace(options, **changed)
+        if now.gen_batch > SMALLEST:
+            changed["gen_batch_size"] = now.gen_batch // 2
+        elif now.batch_size > SMALLEST:
+            changed["batch_size"] = now.batch_size // 2
+        else:
+            name = max(("num_gen", "num_disc", "num_mcmc"), key=lambda flag: getattr(now, flag))
+            if getattr(now, name) == 1:
+                return None
+            changed[name] = getattr(now, name) // 2
+    return changed
