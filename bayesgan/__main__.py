@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from bayesgan.benchmarks import BENCHMARKS
-from bayesgan.devices import pick_device
+from bayesgan.devices import keep_freed_memory, pick_device
 from bayesgan.failures import exit_code
 from bayesgan.resample import add_resample_arguments, resample_from
 from bayesgan.training.classification import evaluate
@@ -34,4 +34,5 @@ def parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     arguments = parser().parse_args()
+    keep_freed_memory()
     sys.exit(exit_code(lambda: arguments.call(arguments)))

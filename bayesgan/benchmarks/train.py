@@ -3,7 +3,6 @@
 import argparse
 import json
 import platform
-import threading
 from datetime import date
 from pathlib import Path
 
@@ -11,33 +10,20 @@ import torch
 from matplotlib.figure import Figure
 from torch.utils.flop_counter import FlopCounterMode
 
-from bayesgan.benchmarks.obvious import ObviousTrainer
+from bayesgan.benchmarks.peak import iterations_peak
 from bayesgan.benchmarks.registry import BENCHMARKS
-from bayesgan.data import Dataset
+from bayesgan.benchmarks.variants import VARIANTS, is_obvious, settings, variant
 from bayesgan.devices import check_precision, pick_device
 from bayesgan.errors import InputError
 from bayesgan.files import write_atomically
 from bayesgan.timing import interleaved_seconds
-from bayesgan.training.algorithm import Trainer
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.memory import peak_bytes
-from bayesgan.training.options import Options, load_data, resolve
 
-__all__ = ["VARIANTS", "run", "variant"]
-
-# name -> flags; the obvious loop is not the Trainer but obvious.py. "one GAN" is compared with, at every size
-VARIANTS: dict[str, dict] = {
-    "obvious loop": {"coupling": "full", "precision": "fp32", "engine": "loop", "compile": False},
-    "full": {"coupling": "full"},
-    "mixture": {"coupling": "mixture"},
-    "mixture, 16 each": {"coupling": "mixture", "gen_batch_size": 16},
-    "obvious GAN": {"ml": True, "precision": "fp32", "engine": "loop", "compile": False},
-    "one GAN": {"ml": True},
-}
-
+__all__ = ["run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--members", type=int, nargs="+", default=[1, 2, 5, 10, 20], help="generators; discriminators are at most --discriminators")
+    parser.add_argument("--members", type=int, nargs="+", default=[1, 2, 5, 10, 20, 50], help="generators; discriminators are at most --discriminators")
     parser.add_argument("--discriminators", type=int, default=2, help="discriminators, at most as many as generators")
     parser.add_argument("--batch_size", "--batch-size", type=int, nargs="+", default=[64], help="real images a discriminator sees")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="NAME", help=f"of: {', '.join(VARIANTS)}")
@@ -91,16 +77,16 @@ def measured(arguments: argparse.Namespace, members: int, batch: int, device: to
     steps, rows = {}, {}
     for name in arguments.variants:
         options, data = settings(arguments, members, batch, VARIANTS[name])
-        before = held(device)
-        step, engines = variant(name, options, data, device, sampling=arguments.sampling)
+        engines = None if is_obvious(name) else choose_engines(options, data, device)[0]
+        peak = iterations_peak(name, options, device, engines)
+        steps[name] = variant(name, options, data, device, engines, sampling=arguments.sampling)
         with FlopCounterMode(display=False) as counter:
-            _, peak = with_peak(step, device)
-        steps[name] = step
+            steps[name]()
         rows[name] = {
             "variant": name, "generators": options.generators, "discriminators": options.discriminators, "batch_size": batch,
             "gen_batch_size": options.gen_batch, "semi": options.semi, "precision": options.precision, "engines": engines,
             "images": options.discriminators * batch + options.generators * options.gen_batch,
-            "flops": counter.get_total_flops(), "peak_bytes": peak - before, "peak_bound": peak_bytes(options, data),
+            "flops": counter.get_total_flops(), "peak_bytes": peak, "peak_bound": peak_bytes(options, data, engines),
         }
     for name, seconds in interleaved_seconds(steps, arguments.repeats, warm=True).items():
         row = rows[name]
@@ -114,31 +100,6 @@ def measured(arguments: argparse.Namespace, members: int, batch: int, device: to
     return list(rows.values())
 
 
-def settings(arguments: argparse.Namespace, members: int, batch: int, changes: dict) -> tuple[Options, Dataset]:
-    """A run of the reference's shape on the bundled digits, scaled; the images' content costs nothing."""
-    given = {"dataset": "digits", "z_dim": 100, "num_layers": 4, "num_gen": members, "num_mcmc": 1,
-             "num_disc": min(members, arguments.discriminators), "batch_size": batch, "gen_batch_size": batch, "train_iter": 10**6,
-             **{name: getattr(arguments, name) for name in ("image_size", "df_dim", "gf_dim", "engine", "precision", "compile")},
-             **({"N": 100, "label_batch_size": min(batch, 100), "feature_matching": False} if arguments.semi else {}), **changes}
-    options, _ = resolve(given, arguments.semi)
-    return options, load_data(options)
-
-
-def variant(name: str, options: Options, data: Dataset, device: torch.device, sampling: bool = False):
-    """A function that does one iteration of a variant, draws included, and what it computes with."""
-    obvious = name.startswith("obvious")
-    engines = None if obvious else choose_engines(options, data, device)[0]
-    trainer = Trainer(options, data, device, engines)
-    if sampling and not obvious and options.temperature > 0:
-        trainer.step()
-        trainer.iteration = options.burn_in
-        for sampler in trainer.samplers.values():
-            sampler.steps = options.burn_in + options.ramp
-    if not obvious:
-        return trainer.step, engines
-    return ObviousTrainer(trainer).step, None
-
-
 def matrix_rate(device: torch.device, precision: str) -> float:
     """FLOP/s of a large matrix product, the best of five."""
     size = 8192 if device.type == "cuda" else 2048
@@ -146,39 +107,6 @@ def matrix_rate(device: torch.device, precision: str) -> float:
     a = torch.randn(size, size, device=device).to(kind)
     best = min(interleaved_seconds({"product": lambda: a @ a}, 1)["product"] for _ in range(5))
     return 2 * size**3 / best
-
-
-def held(device: torch.device) -> int:
-    """Bytes in use now."""
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device)
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-    except OSError:  # no Linux: memory is not measured
-        return 0
-
-
-def with_peak(function, device: torch.device):
-    """The function's answer and the most bytes in use during the call; on a CPU looked at every two milliseconds."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        answer = function()
-        torch.cuda.synchronize(device)
-        return answer, torch.cuda.max_memory_allocated(device)
-    peak, done = [held(device)], threading.Event()
-
-    def watch():
-        while not done.wait(0.002):
-            peak[0] = max(peak[0], held(device))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        answer = function()
-    finally:
-        done.set()
-        watcher.join()
-    return answer, max(peak[0], held(device))
 
 
 def plot(rows: list[dict]) -> Figure:

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from bayesgan.ensemble.patches import PatchProducts
 from bayesgan.registry import Registry
 
-__all__ = ["ENGINES", "make_engine"]
+__all__ = ["ENGINES", "Engine", "make_engine"]
 
 Weights = dict[str, Tensor]  # name -> (members, ...)
 Engine = Callable[[nn.Module, Weights, Tensor], Tensor | tuple[Tensor, ...]]
@@ -29,9 +30,10 @@ def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Tensor | tuple
     """Member by member. On a CPU the fastest for convolutions that fill the cores by themselves."""
     # unbind once, not weight[i] for each member: its backward is one stack instead of a full-size zero tensor each
     members = [dict(zip(weights, slices)) for slices in zip(*(weight.unbind(0) for weight in weights.values()))]
-    # oneDNN convolves channels-last images faster; generators, whose inputs are vectors, gained nothing when measured
+    # oneDNN convolves channels-last images faster; generators, whose inputs are vectors, gained nothing when measured.
+    # a clone, as contiguous() leaves images of one channel alone, which fit both layouts and count as channels-first
     if inputs.dim() == 5 and not inputs.is_cuda:
-        batches = [batch.contiguous(memory_format=torch.channels_last) for batch in inputs.unbind(0)]
+        batches = [batch.clone(memory_format=torch.channels_last) for batch in inputs.unbind(0)]
     else:
         batches = inputs.unbind(0)
     outputs = [functional_call(network, member, batch) for member, batch in zip(members, batches)]
@@ -44,3 +46,10 @@ def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Tensor | tuple
 def batched(network: nn.Module, weights: Weights, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
     """All members in each operation (grouped convolutions, batched matrix products): for many small members."""
     return vmap(lambda member, batch: functional_call(network, member, batch), randomness="different")(weights, inputs)
+
+
+@ENGINES.register("patches")
+def patches(network: nn.Module, weights: Weights, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+    """As vmap, convolutions as batched matrix products of image patches: for large generators; takes more memory."""
+    with PatchProducts():
+        return batched(network, weights, inputs)

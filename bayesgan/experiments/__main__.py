@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from bayesgan.devices import keep_freed_memory
 from bayesgan.experiments import EXPERIMENTS
 from bayesgan.failures import exit_code
 
@@ -18,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
         own.add_argument("--out_dir", "--out-dir", type=Path, default=Path("runs") / name, help="folder for the results")
         add_arguments(own)
     given = parser.parse_args(arguments)
+    keep_freed_memory()
     return exit_code(lambda: EXPERIMENTS[given.name][1](given))
 
 

@@ -17,7 +17,7 @@ from bayesgan.randomness import keyed_generator
 from bayesgan.sampler import SGHMC, Normal, RMSprop, exponential_then_constant, ramp
 from bayesgan.training.options import Options
 
-__all__ = ["Losses", "Trainer", "labelled_batches", "latent_draw"]
+__all__ = ["ROLES", "Engines", "Losses", "Trainer", "default_engines", "labelled_batches", "latent_draw"]
 
 ROLES = ("generator", "discriminator")
 Engines = dict[str, tuple[str, bool]]  # role -> engine's name, whether it is compiled
@@ -54,6 +54,11 @@ def labelled_batches(
     return shifted(images, options.shift, generator) if options.shift else images, data.train_labels[rows]
 
 
+def default_engines(options: Options) -> Engines:
+    """Those asked for, "loop" where that is "auto"; not compiled."""
+    return dict.fromkeys(ROLES, ("loop" if options.engine == "auto" else options.engine, False))
+
+
 class Trainer:
     """Both posteriors, and `step()` to move every member once.
 
@@ -71,7 +76,7 @@ class Trainer:
     Nothing in `step` waits for the device: a weight or loss that is not finite is found by `check`.
 
     Args:
-        engines: As `choose_engines` found them; by default options.engine for both, "loop" where that is "auto".
+        engines: As `choose_engines` found them; by default `default_engines`.
     """
 
     def __init__(self, options: Options, data: Dataset, device: torch.device | str = "cpu", engines: Engines | None = None):
@@ -95,7 +100,7 @@ class Trainer:
             )
         )
         self.engines: Engines = {}
-        self.use(engines or dict.fromkeys(ROLES, ("loop" if options.engine == "auto" else options.engine, False)))
+        self.use(engines or default_engines(options))
         self.counts = {"generator": options.pseudo_count or len(data.train), "discriminator": len(data.train)}
         self.label_weight = (options.label_count or len(data.train)) / len(data.train)
         self.samplers, self.priors = {}, {}

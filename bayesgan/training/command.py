@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from bayesgan.data import Dataset, to_float
-from bayesgan.devices import check_precision, pick_device
+from bayesgan.devices import check_precision, keep_freed_memory, pick_device
 from bayesgan.errors import Diverged, InputError
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.failures import exit_code, is_out_of_memory
@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None, semi: bool = False) -> int:
         semi: As run_bgan_semi.py.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    keep_freed_memory()
     return exit_code(lambda: run(arguments, semi))
 
 
@@ -175,7 +176,7 @@ def program(semi: bool) -> str:
 def describe(trainer: Trainer) -> str:
     """One paragraph: what will be sampled."""
     options, data = trainer.options, trainer.data
-    needed, available = peak_bytes(options, data), available_bytes(trainer.device)
+    needed, available = peak_bytes(options, data, trainer.engines), available_bytes(trainer.device)
     sampling = ("temperature 0 throughout" if options.temperature == 0 else
                 f"{options.burn_in} burn-in, then temperature {options.temperature:g}, a draw every {options.thin}")
     return (

@@ -5,10 +5,12 @@ import os
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bayesgan.data import Dataset
+from bayesgan.ensemble import ENGINES, Engine
 from bayesgan.networks import NETWORKS
+from bayesgan.training.algorithm import Engines, default_engines
 from bayesgan.training.options import Options
 
 __all__ = ["available_bytes", "nearest_fit", "peak_bytes"]
@@ -17,23 +19,28 @@ FIXED = 128 * 2**20  # what the libraries keep for themselves
 SMALLEST = 8  # minibatches are not halved below this
 
 
-def peak_bytes(options: Options, data: Dataset) -> int:
+def peak_bytes(options: Options, data: Dataset, engines: Engines | None = None) -> int:
     """An upper bound on what an iteration holds at its peak, in bytes, the interpreter and its libraries left out.
 
-        128 MiB + data + 6 W + 2 G + 2 max(D, J)
+        128 MiB + data + 7 W + 2 G + 2 max(D, J)
 
     W: weights of all members; with each go its gradient, momentum, preconditioner, second moment and, for a moment, its
-    gradient a second time. G: what all generators keep of their fakes until their backward pass. D and J: what the
-    discriminators keep while they train and while they judge the fakes. Twice, for the gradients passing through.
+    gradient a second time; one more is for holes between what is freed and what is needed next. G: what all generators
+    keep of their fakes until their backward pass, and their largest single result, kept or not. D and J: the same of the
+    discriminators while they train and while they judge the fakes. Twice, for the gradients passing through.
+
+    Args:
+        engines: That compute the ensembles; default: as a `Trainer` without any.
     """
+    own = {role: ENGINES[name] for role, (name, _) in (engines or default_engines(options)).items()}
     width = 8 if options.precision == "fp64" else 4
     sizes = options.sizes(data.shape, len(data.classes) if options.semi else 1)
     generator, discriminator = (network(sizes) for network in meta_pair(options, data))
     count = [sum(p.numel() for p in network.parameters()) for network in (generator, discriminator)]
     members = options.generators, options.discriminators
     weights = sum(m * n for m, n in zip(members, count)) * width
-    kept = kept_bytes(generator, (options.z_dim,), weights=True), kept_bytes(discriminator, data.shape, weights=True)
-    judged = kept_bytes(discriminator, data.shape, weights=False)
+    made = kept_bytes(own["generator"], generator, (options.z_dim,), weights=True)
+    learnt, judged = (kept_bytes(own["discriminator"], discriminator, data.shape, weights) for weights in (True, False))
     pool = options.generators * options.gen_batch
     full = options.coupling == "full"
     labelled = (options.label_batch_size or min(options.batch_size, options.N)) if options.semi else 0
@@ -41,7 +48,7 @@ def peak_bytes(options: Options, data: Dataset) -> int:
     scored = options.discriminators * (pool if full else options.gen_batch * -(-options.generators // options.discriminators))
     scored += options.discriminators * options.batch_size * options.feature_matching
     scale = width // 4
-    return FIXED + data.train.nbytes + 6 * weights + 2 * scale * (pool * kept[0] + max(trained * kept[1], scored * judged))
+    return FIXED + data.train.nbytes + 7 * weights + 2 * scale * (pool * made + max(trained * learnt, scored * judged))
 
 
 def meta_pair(options: Options, data: Dataset):
@@ -55,10 +62,14 @@ def meta_pair(options: Options, data: Dataset):
     return [on_meta(network) for network in NETWORKS[options.network_for(data)]]
 
 
-def kept_bytes(network: nn.Module, shape: tuple[int, ...], weights: bool) -> int:
-    """Bytes (float32) a forward pass keeps for its backward pass, per datum, inputs and outputs included."""
+def kept_bytes(engine: Engine, network: nn.Module, shape: tuple[int, ...], weights: bool) -> int:
+    """Bytes (float32) per datum that a forward pass of one member keeps for its backward pass, and its largest single result.
+
+    Inputs and outputs are included.
+    """
     batch = 16
-    parameters = {name: p.detach().requires_grad_(weights) for name, p in network.named_parameters()}
+    parameters = {name: p.detach()[None].requires_grad_(weights) for name, p in network.named_parameters()}
+    buffers = {name: b[None] for name, b in network.named_buffers()}
     own = {p.untyped_storage()._cdata for p in parameters.values()}
     kept: dict[int, int] = {}
 
@@ -70,11 +81,26 @@ def kept_bytes(network: nn.Module, shape: tuple[int, ...], weights: bool) -> int
         return tensor
 
     alive: list = []
-    inputs = torch.zeros(batch, *shape, device="meta", requires_grad=not weights)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        outputs = functional_call(network.eval(), {**parameters, **dict(network.named_buffers())}, inputs)
+    inputs = torch.zeros(1, batch, *shape, device="meta", requires_grad=not weights)
+    with LargestResult(own) as largest, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        outputs = engine(network.eval(), {**parameters, **buffers}, inputs)
     parts = outputs if isinstance(outputs, tuple) else (outputs,)
-    return (sum(kept.values()) + inputs.nbytes + sum(part.nbytes for part in parts)) // batch
+    return (sum(kept.values()) + largest.bytes + inputs.nbytes + sum(part.nbytes for part in parts)) // batch
+
+
+class LargestResult(TorchDispatchMode):
+    """Within it, `bytes` is the size of the largest tensor that an operation returned, views of the storages `without` left out."""
+
+    def __init__(self, without: set[int]):
+        super().__init__()
+        self.without, self.bytes = without, 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        results = function(*arguments, **(keywords or {}))
+        for result in results if isinstance(results, (tuple, list)) else (results,):
+            if isinstance(result, Tensor) and result.untyped_storage()._cdata not in self.without:
+                self.bytes = max(self.bytes, result.nbytes)
+        return results
 
 
 def available_bytes(device: torch.device) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from bayesgan.benchmarks import BENCHMARKS
 from bayesgan.benchmarks.sampler import CURVATURES, explicit_bias
-from bayesgan.benchmarks.train import VARIANTS
+from bayesgan.benchmarks.variants import VARIANTS
 from bayesgan.timing import interleaved_seconds
 from tests.training.test_command import ROOT
 

@@ -8,7 +8,7 @@ import torch
 from bayesgan.ensemble import ENGINES
 from bayesgan.training.algorithm import ROLES
 from bayesgan.training.command import main
-from bayesgan.training.engine_choice import choose_engines, memory_file
+from bayesgan.training.engine_choice import choose_engines, memory_file, new_trial
 from bayesgan.training.options import load_data, resolve
 from bayesgan.training.run_folder import RunFolder
 from tests.training.test_command import TINY, read, run
@@ -28,20 +28,28 @@ def pieces(**changes):
 
 def test_the_fastest_is_chosen_for_each_role_and_remembered(empty_cache, monkeypatch):
     options, data = pieces()
-    seconds = iter([{("loop", False): 3.0, ("vmap", False): 2.0}, {("loop", False): 1.0, ("vmap", False): 2.0}])
+    times = iter([[3.0, 2.0, 4.0], [1.0, 2.0, 3.0]])
+    seconds = map(lambda values: {(name, False): value for name, value in zip(ENGINES, values)}, times)
     monkeypatch.setattr("bayesgan.training.engine_choice.interleaved_seconds", lambda *a, **k: next(seconds))
     engines, lines = choose_engines(options, data, CPU)
     assert engines == {"generator": ("vmap", False), "discriminator": ("loop", False)}
-    assert lines[0] == "engine of the generators: vmap (loop 3000.0, vmap 2000.0 ms an iteration)"
+    assert lines[0] == "engine of the generators: vmap (loop 3000.0, vmap 2000.0, patches 4000.0 ms an iteration)"
     again, lines = choose_engines(options, data, CPU)  # no third measurement
     assert again == engines and "as measured before" in lines[0]
     with pytest.raises(StopIteration):  # another shape is another question
         choose_engines(*pieces(batch_size=9), CPU)
 
 
-def test_a_real_measurement_names_both(empty_cache):
+def test_a_real_measurement_names_all(empty_cache):
     _, lines = choose_engines(*pieces(), CPU)
-    assert len(lines) == 2 and all("(loop " in line and ", vmap " in line and "ms an iteration" in line for line in lines)
+    assert len(lines) == 2 and all(f"{name} " in line and "ms an iteration" in line for line in lines for name in ENGINES)
+
+
+@pytest.mark.parametrize("slow, members", [(0.0, (2, 2)), (100.0, (6, 3))])
+def test_where_two_members_fill_the_cores_two_are_tried(slow, members, empty_cache, monkeypatch):
+    monkeypatch.setattr("bayesgan.training.engine_choice.SLOW", slow)
+    trial = new_trial(*pieces(num_gen=6, num_disc=3), CPU)
+    assert (trial.generators.members, trial.discriminators.members) == members
 
 
 @pytest.mark.parametrize("failure, words", [(RuntimeError("no such kernel\nsecond line"), "RuntimeError: no such kernel"),
@@ -50,14 +58,16 @@ def test_an_engine_that_fails_or_lies_is_left_out(failure, words, empty_cache, m
     def broken(network, weights, inputs):
         if failure is not None:
             raise failure
-        outputs = ENGINES["loop"](network, weights, inputs)
+        outputs = loop(network, weights, inputs)
         return (outputs[0] * 1.5, outputs[1]) if isinstance(outputs, tuple) else outputs * 1.5
 
-    monkeypatch.setitem(ENGINES._entries, "vmap", broken)
+    loop = ENGINES["loop"]
+    for name in set(ENGINES) - {"loop"}:
+        monkeypatch.setitem(ENGINES._entries, name, broken)
     engines, lines = choose_engines(*pieces(), CPU)
     assert engines == dict.fromkeys(ROLES, ("loop", False))
     warnings = [line for line in lines if line.startswith("warning: ")]
-    assert len(warnings) == 2 and all(words in line and "\n" not in line for line in warnings)
+    assert len(warnings) == 2 * (len(ENGINES) - 1) and all(words in line and "\n" not in line for line in warnings)
 
 
 def test_a_compiler_that_fails_is_one_warning_and_the_run_goes_on(empty_cache, tmp_path, monkeypatch, capsys):
