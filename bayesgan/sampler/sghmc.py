@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import torch
 
 from bayesgan.errors import InputError, NonFiniteGradient
+from bayesgan.sampler.noise import fill_normal
 from bayesgan.sampler.preconditioners import RMSprop
 
 __all__ = ["SGHMC", "sghmc_step", "SCHEMES"]
@@ -35,6 +36,7 @@ def sghmc_step(
     beta_hat: float = 0.0,
     gradient_scale: float = 1.0,
     preconditioner: torch.Tensor | None = None,
+    root: torch.Tensor | None = None,
     scheme: str = "symplectic",
 ) -> None:
     """One update of `position` and `momentum`, in place; a function of its arguments alone.
@@ -51,22 +53,25 @@ def sghmc_step(
         gradient: Of U, divided by gradient_scale, same shape.
         noise: ξ, standard normal, same shape; None where the noise variance is 0.
         preconditioner: C > 0, same shape, constant while samples are collected.
+        root: sqrt(C), where it is known already.
 
     The chain's stationary density is exp(-U(θ)/T) up to the discretisation that `stationary_moments` states.
     """
+    if root is None and noise is not None and preconditioner is not None:
+        root = preconditioner.sqrt()
     deviation = math.sqrt(noise_variance(eta, alpha, temperature, beta_hat, scheme)) if noise is not None else 0.0
     if scheme == "symplectic":
         momentum.mul_(1 - alpha)
         _kick(momentum, gradient, -eta * gradient_scale, preconditioner)
         if noise is not None:
-            _kick(momentum, noise, deviation, None if preconditioner is None else preconditioner.sqrt())
+            _kick(momentum, noise, deviation, root)
         position.add_(momentum)
     else:
         _kick(momentum, gradient, -eta * gradient_scale, preconditioner)
         position.add_(momentum, alpha=0.5)
         momentum.mul_(1 - alpha)
         if noise is not None:
-            _kick(momentum, noise, deviation, None if preconditioner is None else preconditioner.sqrt())
+            _kick(momentum, noise, deviation, root)
         position.add_(momentum, alpha=0.5)
 
 
@@ -141,6 +146,7 @@ class SGHMC(torch.optim.Optimizer):
         self.frozen = False
         self.steps = 0
         self._scratch: dict[tuple, torch.Tensor] = {}
+        self._roots: dict[torch.Tensor, torch.Tensor] = {}
         defaults = dict(
             eta=eta, alpha=alpha, temperature=temperature, beta_hat=beta_hat, gradient_scale=gradient_scale
         )
@@ -219,7 +225,7 @@ class SGHMC(torch.optim.Optimizer):
                     self.rule.update(state, parameter.grad)
                 noise = self._noise(parameter) if noisy else None
                 sghmc_step(parameter, state["momentum"], parameter.grad, noise, scheme=self.scheme,
-                           preconditioner=state.get("preconditioner"), **values)
+                           preconditioner=state.get("preconditioner"), root=self._root(parameter) if noisy else None, **values)
         self.steps += 1
         return loss
 
@@ -263,6 +269,7 @@ class SGHMC(torch.optim.Optimizer):
         for group, values in zip(self.param_groups, own):
             group.update({key: value for key, value in values.items() if group[key] is None})
         self.steps, self.frozen = extra["steps"], extra["frozen"]
+        self._roots.clear()
         self.generator.set_state(extra["generator"].cpu())
 
     def _all_parameters(self):
@@ -280,7 +287,15 @@ class SGHMC(torch.optim.Optimizer):
         key = like.device, like.dtype
         if key not in self._scratch or self._scratch[key].numel() < like.numel():
             self._scratch[key] = torch.empty(like.numel(), device=like.device, dtype=like.dtype)
-        return self._scratch[key][: like.numel()].normal_(generator=self.generator).view(like.shape)
+        return fill_normal(self._scratch[key][: like.numel()], self.generator).view(like.shape)
+
+    def _root(self, parameter: torch.Tensor) -> torch.Tensor | None:
+        """The square root of the parameter's preconditioner, which is constant while noise is injected."""
+        if "preconditioner" not in self.state[parameter]:
+            return None
+        if parameter not in self._roots:
+            self._roots[parameter] = self.state[parameter]["preconditioner"].sqrt()
+        return self._roots[parameter]
 
     def _check_gradients(self) -> None:
         for parameter in self._all_parameters():

@@ -1,0 +1,33 @@
+"""Gaussian noise for millions of weights, drawn by all cores."""
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+__all__ = ["fill_normal"]
+
+BLOCK = 2**18  # numbers from one stream: half a millisecond's, so that what a stream costs to start does not count
+
+
+def fill_normal(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Fills a flat tensor in place with standard normal numbers, and returns it.
+
+    What is drawn depends on the generator's state alone. A CPU's generator can be drawn from by one thread at a time, and
+    the noise is most of an SGHMC step; so there, beyond one block, each block has a stream of its own, seeded by `generator`.
+    """
+    if values.device.type != "cpu" or values.numel() <= BLOCK:
+        return values.normal_(generator=generator)
+    blocks = values.split(BLOCK)
+    seeds = torch.randint(2**62, (len(blocks),), generator=generator).tolist()
+    list(threads(torch.get_num_threads()).map(fill_block, blocks, seeds))
+    return values
+
+
+def fill_block(block: torch.Tensor, seed: int) -> None:
+    block.normal_(generator=torch.Generator().manual_seed(seed))
+
+
+@functools.cache
+def threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count)
