@@ -74,11 +74,12 @@ def command_line(arguments: argparse.Namespace) -> str:
 
 def measured(arguments: argparse.Namespace, members: int, batch: int, device: torch.device, rate: float) -> list[dict]:
     """One row a variant, for one number of generators and one minibatch."""
-    steps, rows = {}, {}
-    for name in arguments.variants:
+    parts, steps, rows = {}, {}, {}
+    for name in arguments.variants:  # peaks first, while this process holds no ensembles
         options, data = settings(arguments, members, batch, VARIANTS[name])
         engines = None if is_obvious(name) else choose_engines(options, data, device)[0]
-        peak = iterations_peak(name, options, device, engines)
+        parts[name] = options, data, engines, iterations_peak(name, options, device, engines)
+    for name, (options, data, engines, peak) in parts.items():
         steps[name] = variant(name, options, data, device, engines, sampling=arguments.sampling)
         with FlopCounterMode(display=False) as counter:
             steps[name]()

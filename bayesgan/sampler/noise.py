@@ -8,15 +8,16 @@ import torch
 __all__ = ["fill_normal"]
 
 BLOCK = 2**18  # numbers from one stream: half a millisecond's, so that what a stream costs to start does not count
+LARGE = 2**21  # torch's own threads keep the cores busy for some ms after an operation; less than this is not worth a fight
 
 
 def fill_normal(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Fills a flat tensor in place with standard normal numbers, and returns it.
 
     What is drawn depends on the generator's state alone. A CPU's generator can be drawn from by one thread at a time, and
-    the noise is most of an SGHMC step; so there, beyond one block, each block has a stream of its own, seeded by `generator`.
+    the noise is most of an SGHMC step; so there blocks of a large tensor have streams of their own, seeded by `generator`.
     """
-    if values.device.type != "cpu" or values.numel() <= BLOCK:
+    if values.device.type != "cpu" or values.numel() < LARGE:
         return values.normal_(generator=generator)
     blocks = values.split(BLOCK)
     seeds = torch.randint(2**62, (len(blocks),), generator=generator).tolist()

@@ -146,6 +146,7 @@ def test_every_parameter_coordinate_and_step_has_noise_of_its_own():
 
 def test_blocks_of_noise_have_streams_of_their_own_whatever_the_cores(monkeypatch):
     monkeypatch.setattr("bayesgan.sampler.noise.BLOCK", 1000)
+    monkeypatch.setattr("bayesgan.sampler.noise.LARGE", 1000)
     source, draws = torch.Generator(), []
     source.seed()
     start = source.get_state()
@@ -163,6 +164,7 @@ def test_blocks_of_noise_have_streams_of_their_own_whatever_the_cores(monkeypatc
 @pytest.mark.parametrize("preconditioner", [None, 3.0])
 def test_the_law_holds_with_noise_in_blocks(preconditioner, monkeypatch):
     monkeypatch.setattr("bayesgan.sampler.noise.BLOCK", 5000)
+    monkeypatch.setattr("bayesgan.sampler.noise.LARGE", 5000)
     z = law_z_scores(0.3, 0.1, 2.0, 1.0, preconditioner=preconditioner)
     assert max(map(abs, z)) < LIMIT, z
 
