@@ -15,7 +15,7 @@ def interleaved_seconds(
 
     Args:
         repeats: Rounds, after a first one that warms up.
-        budget: Seconds after which no further round begins.
+        budget: Seconds after which no further round begins, three excepted.
         warm: The functions have been called before; no round to warm up.
     """
     times = {name: [] for name in functions}
@@ -28,6 +28,6 @@ def interleaved_seconds(
                 torch.cuda.synchronize()
             if repeat:
                 times[name].append(time.perf_counter() - begun)
-        if repeat and budget is not None and time.perf_counter() - start > budget:
+        if repeat >= 3 and budget is not None and time.perf_counter() - start > budget:
             break
     return {name: sorted(values)[len(values) // 2] for name, values in times.items()}

@@ -29,8 +29,8 @@ def in_this_process(name: str, options: Options, engines: Engines | None) -> int
     keep_freed_memory()
     data = load_data(options)
     before = highest_resident_bytes()
-    step = variant(name, options, data, torch.device("cpu"), engines)
-    step(), step()
+    trainer = variant(name, options, data, torch.device("cpu"), engines)
+    trainer.step(), trainer.step()
     return highest_resident_bytes() - before
 
 
@@ -47,7 +47,7 @@ def on_cuda(name: str, options: Options, device: torch.device, engines: Engines 
     data = load_data(options)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
-    step = variant(name, options, data, device, engines)
-    step(), step()
+    trainer = variant(name, options, data, device, engines)
+    trainer.step(), trainer.step()
     torch.cuda.synchronize(device)
     return torch.cuda.max_memory_allocated(device) - before

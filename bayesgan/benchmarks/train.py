@@ -17,6 +17,7 @@ from bayesgan.devices import check_precision, pick_device
 from bayesgan.errors import InputError
 from bayesgan.files import write_atomically
 from bayesgan.timing import interleaved_seconds
+from bayesgan.training.algorithm import ROLES
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.memory import peak_bytes
 
@@ -80,16 +81,21 @@ def measured(arguments: argparse.Namespace, members: int, batch: int, device: to
         engines = None if is_obvious(name) else choose_engines(options, data, device)[0]
         parts[name] = options, data, engines, iterations_peak(name, options, device, engines)
     for name, (options, data, engines, peak) in parts.items():
-        steps[name] = variant(name, options, data, device, engines, sampling=arguments.sampling)
+        trainer = variant(name, options, data, device, engines, sampling=arguments.sampling)
+        steps[name] = trainer.step
+        if engines is not None:  # torch miscounts grouped convolutions
+            trainer.use(dict.fromkeys(ROLES, ("loop", False)))
         with FlopCounterMode(display=False) as counter:
-            steps[name]()
+            trainer.step()
+        if engines is not None:
+            trainer.use(engines)
         rows[name] = {
             "variant": name, "generators": options.generators, "discriminators": options.discriminators, "batch_size": batch,
             "gen_batch_size": options.gen_batch, "semi": options.semi, "precision": options.precision, "engines": engines,
             "images": options.discriminators * batch + options.generators * options.gen_batch,
             "flops": counter.get_total_flops(), "peak_bytes": peak, "peak_bound": peak_bytes(options, data, engines),
         }
-    for name, seconds in interleaved_seconds(steps, arguments.repeats, warm=True).items():
+    for name, seconds in interleaved_seconds(steps, arguments.repeats).items():
         row = rows[name]
         row |= {"seconds": seconds, "flops_per_second": row["flops"] / seconds, "of_matrix_rate": row["flops"] / seconds / rate}
     for row in rows.values():

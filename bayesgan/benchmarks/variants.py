@@ -1,13 +1,12 @@
 """What `benchmark train` compares: the trainer's settings, and the code people write."""
 
 import argparse
-from collections.abc import Callable
 
 import torch
 
 from bayesgan.benchmarks.obvious import ObviousTrainer
 from bayesgan.data import Dataset
-from bayesgan.training.algorithm import Engines, Losses, Trainer
+from bayesgan.training.algorithm import Engines, Trainer
 from bayesgan.training.options import Options, load_data, resolve
 
 __all__ = ["VARIANTS", "is_obvious", "settings", "variant"]
@@ -39,8 +38,8 @@ def settings(arguments: argparse.Namespace, members: int, batch: int, changes: d
 
 def variant(
     name: str, options: Options, data: Dataset, device: torch.device, engines: Engines | None, sampling: bool = False
-) -> Callable[[], Losses]:
-    """A function that does one iteration of a variant, draws included.
+) -> Trainer | ObviousTrainer:
+    """What does the iterations of a variant with its `step()`, draws included.
 
     Args:
         engines: Of the trainer; None for the obvious code.
@@ -48,10 +47,10 @@ def variant(
     """
     trainer = Trainer(options, data, device, engines)
     if is_obvious(name):
-        return ObviousTrainer(trainer).step
+        return ObviousTrainer(trainer)
     if sampling and options.temperature > 0:
         trainer.step()
         trainer.iteration = options.burn_in
         for sampler in trainer.samplers.values():
             sampler.steps = options.burn_in + options.ramp
-    return trainer.step
+    return trainer

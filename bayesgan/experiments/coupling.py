@@ -41,32 +41,34 @@ def errors(trainer: Trainer) -> float:
     return float((predicted != trainer.data.test_labels).sum())
 
 
-# name -> flags, whether semi-supervised, figure, its name; ten generators and two discriminators as in the paper
+# name -> flags, whether semi-supervised, figure, its name
 TASKS = {
     "synthetic": ({"dataset": "synthetic", "train_iter": 2000}, False, divergence, "JSD (nats)"),
-    "labels": ({"dataset": "digits", "num_gen": 5, "num_mcmc": 2, "num_disc": 1, "train_iter": 1000}, True, errors, "errors of 359"),
+    "labels": ({"dataset": "digits", "train_iter": 1000}, True, errors, "errors of 359"),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=5, help="runs of each task and coupling")
+    parser.add_argument("--discriminators", type=int, default=2, help="against ten generators; the paper's runs have two")
     parser.add_argument("--points", type=int, default=20, help="times that quality is measured in a run")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of iterations")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains what is not there yet, prints the table, writes results.json and coupling.png."""
-    if arguments.seeds < 1 or arguments.points < 2 or not arguments.scale > 0:
-        raise InputError(f"--seeds must be at least 1, --points 2 and --scale positive, got {arguments.seeds}, {arguments.points} "
-                         f"and {arguments.scale}")
+    if min(arguments.seeds, arguments.discriminators) < 1 or arguments.points < 2 or not arguments.scale > 0:
+        raise InputError(f"--seeds and --discriminators must be at least 1, --points 2 and --scale positive, got {arguments.seeds}, "
+                         f"{arguments.discriminators}, {arguments.points} and {arguments.scale}")
+    members = {"num_gen": 10, "num_disc": arguments.discriminators, "num_mcmc": 1}
     results = {}
     for task, (flags, semi, figure, _) in TASKS.items():
         length = max(arguments.points, int(flags["train_iter"] * arguments.scale) // arguments.points * arguments.points)
         courses = []
         for seed in range(arguments.seeds):
-            place = arguments.out_dir / f"{task}_{length}_{arguments.points}_seed{seed}.json"
+            place = arguments.out_dir / f"{task}_{length}_{arguments.points}_{arguments.discriminators}_seed{seed}.json"
             if not place.exists():
-                given = {**flags, "train_iter": length, "random_seed": seed, **({"label_seed": seed} if semi else {})}
+                given = {**flags, **members, "train_iter": length, "random_seed": seed, **({"label_seed": seed} if semi else {})}
                 options, _ = resolve(given, semi)
                 course = side_by_side(options, load_data(options), figure, length // arguments.points)
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +84,8 @@ def run(arguments: argparse.Namespace) -> None:
         for name, row in rows.items():
             end = f"{row['end'][0]:.4g} ± {row['end'][1]:.2g} {TASKS[task][3]}"
             print(f"{task:11}{name:17}{end:>26}{row['iteration']:11.2f}{row['to_quality']:16.2f}")
-    command = f"python -m bayesgan.experiments coupling --seeds {arguments.seeds} --points {arguments.points} --scale {arguments.scale:g}"
+    command = (f"python -m bayesgan.experiments coupling --seeds {arguments.seeds} --discriminators {arguments.discriminators} "
+               f"--points {arguments.points} --scale {arguments.scale:g}")
     save_results(arguments.out_dir / "results.json", command, summary)
     picture = plot(results)
     write_atomically(arguments.out_dir / "coupling.png", lambda path: picture.savefig(path, format="png"))

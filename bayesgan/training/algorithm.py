@@ -17,7 +17,7 @@ from bayesgan.randomness import keyed_generator
 from bayesgan.sampler import SGHMC, Normal, RMSprop, exponential_then_constant, ramp
 from bayesgan.training.options import Options
 
-__all__ = ["ROLES", "Engines", "Losses", "Trainer", "default_engines", "labelled_batches", "latent_draw"]
+__all__ = ["ROLES", "Engines", "Losses", "Trainer", "batch_sizes", "default_engines", "labelled_batches", "latent_draw"]
 
 ROLES = ("generator", "discriminator")
 Engines = dict[str, tuple[str, bool]]  # role -> engine's name, whether it is compiled
@@ -57,6 +57,14 @@ def labelled_batches(
 def default_engines(options: Options) -> Engines:
     """Those asked for, "loop" where that is "auto"; not compiled."""
     return dict.fromkeys(ROLES, ("loop" if options.engine == "auto" else options.engine, False))
+
+
+def batch_sizes(options: Options) -> tuple[int, int]:
+    """Images that each discriminator trains on in an iteration, and that it judges for the generators."""
+    pool, full = options.generators * options.gen_batch, options.coupling == "full"
+    labelled = (options.label_batch_size or min(options.batch_size, options.N)) if options.semi else 0
+    trained = options.batch_size + (pool if full else min(options.batch_size, pool)) + labelled
+    return trained, pool if full else options.gen_batch * -(-options.generators // options.discriminators)
 
 
 class Trainer:

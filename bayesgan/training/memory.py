@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bayesgan.data import Dataset
 from bayesgan.ensemble import ENGINES, Engine
 from bayesgan.networks import NETWORKS
-from bayesgan.training.algorithm import Engines, default_engines
+from bayesgan.training.algorithm import Engines, batch_sizes, default_engines
 from bayesgan.training.options import Options
 
 __all__ = ["available_bytes", "nearest_fit", "peak_bytes"]
@@ -41,14 +41,11 @@ def peak_bytes(options: Options, data: Dataset, engines: Engines | None = None) 
     weights = sum(m * n for m, n in zip(members, count)) * width
     made = kept_bytes(own["generator"], generator, (options.z_dim,), weights=True)
     learnt, judged = (kept_bytes(own["discriminator"], discriminator, data.shape, weights) for weights in (True, False))
-    pool = options.generators * options.gen_batch
-    full = options.coupling == "full"
-    labelled = (options.label_batch_size or min(options.batch_size, options.N)) if options.semi else 0
-    trained = options.discriminators * (options.batch_size + (pool if full else min(options.batch_size, pool)) + labelled)
-    scored = options.discriminators * (pool if full else options.gen_batch * -(-options.generators // options.discriminators))
-    scored += options.discriminators * options.batch_size * options.feature_matching
+    trained, scored = batch_sizes(options)
+    scored += options.batch_size * options.feature_matching
     scale = width // 4
-    return FIXED + data.train.nbytes + 7 * weights + 2 * scale * (pool * made + max(trained * learnt, scored * judged))
+    return FIXED + data.train.nbytes + 7 * weights + 2 * scale * (
+        options.generators * options.gen_batch * made + options.discriminators * max(trained * learnt, scored * judged))
 
 
 def meta_pair(options: Options, data: Dataset):

@@ -33,7 +33,7 @@ def test_the_fastest_is_chosen_for_each_role_and_remembered(empty_cache, monkeyp
     monkeypatch.setattr("bayesgan.training.engine_choice.interleaved_seconds", lambda *a, **k: next(seconds))
     engines, lines = choose_engines(options, data, CPU)
     assert engines == {"generator": ("vmap", False), "discriminator": ("loop", False)}
-    assert lines[0] == "engine of the generators: vmap (loop 3000.0, vmap 2000.0, patches 4000.0 ms an iteration)"
+    assert lines[0] == "engine of the generators: vmap (loop 3000.0, vmap 2000.0, patches 4000.0 ms forward and backward of 2)"
     again, lines = choose_engines(options, data, CPU)  # no third measurement
     assert again == engines and "as measured before" in lines[0]
     with pytest.raises(StopIteration):  # another shape is another question
@@ -42,7 +42,12 @@ def test_the_fastest_is_chosen_for_each_role_and_remembered(empty_cache, monkeyp
 
 def test_a_real_measurement_names_all(empty_cache):
     _, lines = choose_engines(*pieces(), CPU)
-    assert len(lines) == 2 and all(f"{name} " in line and "ms an iteration" in line for line in lines for name in ENGINES)
+    assert len(lines) == 2 and all(f"{name} " in line and " ms forward and backward of " in line for line in lines for name in ENGINES)
+
+
+def test_the_first_is_kept_unless_another_is_clearly_faster(empty_cache, monkeypatch):
+    monkeypatch.setattr("bayesgan.training.engine_choice.interleaved_seconds", lambda calls, **k: dict(zip(calls, (1.04, 1.0, 2.0))))
+    assert choose_engines(*pieces(), CPU)[0] == dict.fromkeys(ROLES, ("loop", False))
 
 
 @pytest.mark.parametrize("slow, members", [(0.0, (2, 2)), (100.0, (6, 3))])
