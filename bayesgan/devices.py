@@ -31,9 +31,14 @@ def pick_device(name: str, gpu_id: int | None = None) -> torch.device:
 
 def check_precision(name: str, device: torch.device) -> None:
     """Raises ValueError for a precision that the device has no arithmetic for."""
-    able = (torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else
-            torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    if name == "bf16" and not able:
+    if name != "bf16":
+        return
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            able = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        able = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not able:
         raise InputError(f"--precision bf16 needs bfloat16 arithmetic, which this {device.type} device lacks; use --precision fp32")
 
 

@@ -72,7 +72,7 @@ def step_times(repeats: int, device: str, posteriors) -> None:
         state[0], _ = transform.update(state[0], (x, y), inplace=True)
 
     seconds = interleaved_seconds(
-        {"step": chain.step, "bound": lower_bound, "whole": whole_step, "theirs": their_step}, repeats
+        {"step": chain.step, "bound": lower_bound, "whole": whole_step, "theirs": their_step}, repeats, device=device
     )
     millions = sum(p.numel() for p in parameters) / 1e6
     print(f"{millions:.1f} M weights, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}, median of {repeats}")

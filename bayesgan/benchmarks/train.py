@@ -79,9 +79,9 @@ def measured(arguments: argparse.Namespace, members: int, batch: int, device: to
     for name in arguments.variants:  # peaks first, while this process holds no ensembles
         options, data = settings(arguments, members, batch, VARIANTS[name])
         engines = None if is_obvious(name) else choose_engines(options, data, device)[0]
-        parts[name] = options, data, engines, iterations_peak(name, options, device, engines)
+        parts[name] = options, data, engines, iterations_peak(name, options, device, engines, arguments.sampling)
     for name, (options, data, engines, peak) in parts.items():
-        trainer = variant(name, options, data, device, engines, sampling=arguments.sampling)
+        trainer = variant(name, options, data, device, engines, arguments.sampling)
         steps[name] = trainer.step
         if engines is not None:  # torch miscounts grouped convolutions
             trainer.use(dict.fromkeys(ROLES, ("loop", False)))
@@ -95,7 +95,7 @@ def measured(arguments: argparse.Namespace, members: int, batch: int, device: to
             "images": options.discriminators * batch + options.generators * options.gen_batch,
             "flops": counter.get_total_flops(), "peak_bytes": peak, "peak_bound": peak_bytes(options, data, engines),
         }
-    for name, seconds in interleaved_seconds(steps, arguments.repeats).items():
+    for name, seconds in interleaved_seconds(steps, arguments.repeats, device=device).items():
         row = rows[name]
         row |= {"seconds": seconds, "flops_per_second": row["flops"] / seconds, "of_matrix_rate": row["flops"] / seconds / rate}
     for row in rows.values():
@@ -112,7 +112,7 @@ def matrix_rate(device: torch.device, precision: str) -> float:
     size = 8192 if device.type == "cuda" else 2048
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}[precision]
     a = torch.randn(size, size, device=device).to(kind)
-    best = min(interleaved_seconds({"product": lambda: a @ a}, 1)["product"] for _ in range(5))
+    best = min(interleaved_seconds({"product": lambda: a @ a}, 1, device=device)["product"] for _ in range(5))
     return 2 * size**3 / best
 
 

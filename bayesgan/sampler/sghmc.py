@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from bayesgan.errors import InputError, NonFiniteGradient
+from bayesgan.errors import InputError
 from bayesgan.sampler.noise import fill_normal
 from bayesgan.sampler.preconditioners import RMSprop
 
@@ -146,7 +146,7 @@ class SGHMC(torch.optim.Optimizer):
         self.frozen = False
         self.steps = 0
         self._scratch: dict[tuple, torch.Tensor] = {}
-        self._roots: dict[torch.Tensor, torch.Tensor] = {}
+        self._roots: dict[torch.Tensor, tuple] = {}  # parameter -> which preconditioner, its root
         defaults = dict(
             eta=eta, alpha=alpha, temperature=temperature, beta_hat=beta_hat, gradient_scale=gradient_scale
         )
@@ -290,12 +290,14 @@ class SGHMC(torch.optim.Optimizer):
         return fill_normal(self._scratch[key][: like.numel()], self.generator).view(like.shape)
 
     def _root(self, parameter: torch.Tensor) -> torch.Tensor | None:
-        """The square root of the parameter's preconditioner, which is constant while noise is injected."""
-        if "preconditioner" not in self.state[parameter]:
+        """The square root of the parameter's preconditioner, taken once as long as that stays what it is."""
+        diagonal = self.state[parameter].get("preconditioner")
+        if diagonal is None:
             return None
-        if parameter not in self._roots:
-            self._roots[parameter] = self.state[parameter]["preconditioner"].sqrt()
-        return self._roots[parameter]
+        version = (id(diagonal), diagonal._version)
+        if parameter not in self._roots or self._roots[parameter][0] != version:
+            self._roots[parameter] = version, diagonal.sqrt()
+        return self._roots[parameter][1]
 
     def _check_gradients(self) -> None:
         for parameter in self._all_parameters():
@@ -308,9 +310,8 @@ class SGHMC(torch.optim.Optimizer):
         if sums.isfinite().all():
             return
         for parameter in self._all_parameters():
-            if not (finite := parameter.grad.isfinite()).all():
-                raise NonFiniteGradient(f"{self._name(parameter)} has a non-finite gradient at step {self.steps}; lower eta "
-                                        "or clip the loss", ~finite)
+            if not parameter.grad.isfinite().all():
+                raise InputError(f"{self._name(parameter)} has a non-finite gradient at step {self.steps}; lower eta or clip the loss")
 
     def _fix_preconditioner(self, diagonals: list[torch.Tensor]) -> None:
         parameters = list(self._all_parameters())

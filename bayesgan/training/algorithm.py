@@ -178,9 +178,12 @@ class Trainer:
     def _slope_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
         """sum_k mean (|∇_x l_k(x)| - 1)² at random points between real and fake (Gulrajani et al. 2017, alg. 1)."""
         count = min(real.shape[1], fake.shape[1])
-        share = torch.rand(len(real), count, generator=self.random("between"), device=self.device)
+        source = self.random("between")
+        share = torch.rand(len(real), count, generator=source, device=self.device)
         share = share.view(*share.shape, *[1] * (real.dim() - 2))
-        points = (share * real[:, :count] + (1 - share) * fake[:, :count]).requires_grad_()
+        # of all generators: full coupling has their fakes in order
+        drawn = torch.stack([own[torch.randperm(len(own), generator=source, device=self.device)[:count]] for own in fake])
+        points = (share * real[:, :count] + (1 - share) * drawn).requires_grad_()
         logits, _ = self.discriminators.forward(points, train=False)
         (slope,) = torch.autograd.grad(real_score(logits).sum(), points, create_graph=True)
         return ((slope.flatten(2).norm(dim=-1) - 1) ** 2).mean(-1).sum()
@@ -242,17 +245,24 @@ class Trainer:
         return keyed_generator(self.options.random_seed, *key, iteration, device=self.device)
 
     def check(self, history: list[Losses], first: int) -> None:
-        """Raises `Diverged`, naming the member, if a loss in `history` (from iteration `first`) or a weight is not finite."""
+        """Raises `Diverged` if a loss in `history` (from iteration `first`) or a weight is not finite.
+
+        It names the earliest, and of these the one with the fewest companions: within an iteration the fault spreads.
+        """
+        seen = []  # iteration, how many members, what
         for role in ("discriminators", "generators"):
             finite = torch.stack([getattr(losses, role) for losses in history]).isfinite()
             if not finite.all():
                 row, member = (~finite).nonzero()[0].tolist()
-                raise Diverged(f"the loss of {role[:-1]} {member} became non-finite at iteration {first + row}; {REMEDY}")
+                seen.append((first + row, (~finite[row]).sum().item(), f"the loss of {role[:-1]} {member}"))
             weights = getattr(self, role).parameters.values()
             finite = torch.stack([weight.detach().flatten(1).isfinite().all(1) for weight in weights]).all(0)
             if not finite.all():
-                raise Diverged(f"a weight of {role[:-1]} {(~finite).nonzero()[0].item()} became non-finite at iteration "
-                               f"{self.iteration - 1}; {REMEDY}")
+                member = (~finite).nonzero()[0].item()
+                seen.append((self.iteration - 1, (~finite).sum().item(), f"a weight of {role[:-1]} {member}"))
+        if seen:
+            iteration, _, what = min(seen)
+            raise Diverged(f"{what} became non-finite at iteration {iteration}; {REMEDY}")
 
     def state_dict(self) -> dict:
         """Everything the next iteration needs; tensors, numbers and strings only."""

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -16,11 +16,11 @@ from bayesgan.evaluation.pictures import save_picture
 from bayesgan.failures import exit_code, is_out_of_memory
 from bayesgan.posterior import load_posterior
 from bayesgan.resample import resample_run
-from bayesgan.training.algorithm import Trainer
+from bayesgan.training.algorithm import Engines, Trainer, default_engines
 from bayesgan.training.classification import Evaluator, evaluate
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.loop import SHOWN, Stopped, train
-from bayesgan.training.memory import available_bytes, nearest_fit, peak_bytes
+from bayesgan.training.memory import available_bytes, data_limit, nearest_fit, peak_bytes
 from bayesgan.training.options import Options, add_flags, load_data, resolve
 from bayesgan.training.run_folder import RunFolder
 
@@ -67,31 +67,30 @@ def run(arguments: list[str], semi: bool) -> int:
     if "N" in given and not semi:
         raise InputError(f"--N is the number of labels and an unsupervised run reads none, got {given['N']}; leave it out, "
                          "or use run_bgan_semi.py")
-    if resume is not None:
-        folder = RunFolder.open(resume)
-        if folder.options().semi != semi:
+    resumed = None if resume is None else RunFolder.open(resume)
+    if resumed is not None:
+        if resumed.options().semi != semi:
             raise InputError(f"{resume} is a run of {program(not semi)}, got {program(semi)}; resume it with the former")
-        options, notes = continued(folder, given), []
+        options, notes = continued(resumed, given), []
     else:
         options, notes = resolve(given, semi)
     device = pick_device(options.device, options.gpu_id)
     for note in notes:
         print(note)
     check_precision(options.precision, device)
-    data = load_data(options) if resume is None else folder.load_data(options.data_path, options.cache_path)
-    with memory_explained(options, data, device):
-        return compute(options, data, device, arguments, folder if resume is not None else None, dry_run)
-
-
-def compute(
-    options: Options, data: Dataset, device: torch.device, arguments: list[str], resumed: RunFolder | None, dry_run: bool
-) -> int:
-    """Everything after the input has been read and checked; returns the exit code."""
-    engines = resumed and resumed.engines()
+    data = load_data(options) if resumed is None else resumed.load_data(options.data_path, options.cache_path)
+    engines = None if resumed is None else resumed.engines()
     if engines is None:
-        engines, notes = choose_engines(options, data, device)
+        with memory_explained(options, data, device, default_engines(options)):
+            engines, notes = choose_engines(options, data, device)
         print(*notes, sep="\n", end="\n" if notes else "")
-    trainer = Trainer(options, data, device, engines)
+    with memory_explained(options, data, device, engines):
+        return compute(Trainer(options, data, device, engines), data, arguments, resumed, dry_run)
+
+
+def compute(trainer: Trainer, data: Dataset, arguments: list[str], resumed: RunFolder | None, dry_run: bool) -> int:
+    """Everything after the input has been read and checked and the engines are chosen; returns the exit code."""
+    options, device = trainer.options, trainer.device
     print(describe(trainer), flush=True)
     if resumed is not None:
         checkpoint = resumed.load_checkpoint(trainer)
@@ -125,16 +124,18 @@ def compute(
 
 
 @contextmanager
-def memory_explained(options: Options, data: Dataset, device: torch.device):
+def memory_explained(options: Options, data: Dataset, device: torch.device, engines: Engines):
     """Turns running out of memory into an InputError that says what was needed and what fits."""
+    available = available_bytes(device)
     try:
-        yield
+        with data_limit(available) if device.type == "cpu" else nullcontext():
+            yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        needed, available = peak_bytes(options, data), available_bytes(device)
+        needed = peak_bytes(options, data, engines)
         # it did not fit, whatever the formula says
-        fits = fitting(options, data, min(available, int(0.8 * needed)))
+        fits = fitting(options, data, min(available, int(0.8 * needed)), engines)
         raise InputError(f"out of memory: {memory(options, needed)}, and {available / 2**30:.1f} GiB could be had; {fits} fits; "
                          "what was saved before is intact") from None
 
@@ -144,8 +145,8 @@ def memory(options: Options, needed: int) -> str:
             f"discriminators on {options.batch_size} need at most {needed / 2**30:.1f} GiB")
 
 
-def fitting(options: Options, data: Dataset, limit: int) -> str:
-    changes = nearest_fit(options, data, limit)
+def fitting(options: Options, data: Dataset, limit: int, engines: Engines) -> str:
+    changes = nearest_fit(options, data, limit, engines)
     return "only a lower --df_dim" if changes is None else " ".join(f"--{name} {value}" for name, value in changes.items())
 
 
@@ -166,7 +167,7 @@ def continued(folder: RunFolder, given: dict) -> Options:
     elif "gpu_id" in changes:
         changes["device"] = "cuda"
     options = dataclasses.replace(stored, **changes)
-    return resolve({k: v for k, v in vars(options).items() if v is not None}, options.semi)[0]
+    return resolve(vars(options), options.semi)[0]
 
 
 def program(semi: bool) -> str:
@@ -187,7 +188,7 @@ def describe(trainer: Trainer) -> str:
         f"{options.discriminators} discriminators of {trainer.discriminators.weight_count():,}, on {trainer.device}\n"
         f"{options.train_iter} iterations: {sampling}"
         + (f"\nwarning: {memory(options, needed)} of memory, the device has {available / 2**30:.1f}; "
-           f"{fitting(options, data, available)} fits"
+           f"{fitting(options, data, available, trainer.engines)} fits"
            if needed > available else "")
     )
 

@@ -42,7 +42,7 @@ def choose_engines(options: Options, data: Dataset, device: torch.device) -> tup
         return engines, []
     place, key = memory_file(), signature(options, data, device)
     if (known := remembered(place).get(key)) is not None:
-        engines = {role: tuple(known[role]) for role in ROLES}
+        engines = known
         return engines, ["engines: " + ", ".join(f"{role}s {label(*engines[role])}" for role in ROLES) + f", as measured before ({place})"]
     trial, lines = new_trial(options, data, device), []
     for role in ROLES:
@@ -50,7 +50,8 @@ def choose_engines(options: Options, data: Dataset, device: torch.device) -> tup
             engines[role] = fastest(trial, role, [(name, False) for name in ENGINES], lines)
         if options.compile:
             engines[role] = fastest(trial, role, [engines[role], (engines[role][0], True)], lines)
-    remember(place, key, engines)
+    if not any(line.startswith("warning: ") for line in lines):  # a failure may be gone next time
+        remember(place, key, engines)
     return engines, lines
 
 
@@ -81,7 +82,7 @@ def fastest(trial: Trainer, role: str, candidates: list[tuple[str, bool]], lines
             call()
             check_outputs(trial, role)
         except Exception as error:  # compilers and allocators raise many kinds
-            failures.append(error)
+            failures.append(error.with_traceback(None))  # whose frames hold all that was computed
             lines.append(f"warning: the {role}s cannot be computed with {label(*candidate)}, left out: "
                          f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}")
             continue
@@ -90,7 +91,7 @@ def fastest(trial: Trainer, role: str, candidates: list[tuple[str, bool]], lines
         raise failures[0]
     if len(calls) == 1:
         return next(iter(calls))
-    seconds = interleaved_seconds(calls, repeats=10, budget=BUDGET, warm=True)
+    seconds = interleaved_seconds(calls, repeats=10, budget=BUDGET, warm=True, device=trial.device)
     first, best = next(iter(seconds)), min(seconds, key=seconds.get)
     best = first if seconds[first] < CLEARLY * seconds[best] else best
     lines.append(f"engine of the {role}s: {label(*best)} (" + ", ".join(
@@ -112,13 +113,19 @@ def role_work(trial: Trainer, role: str) -> Callable[[], None]:
 
     def discriminate():
         torch.compiler.cudagraph_mark_step_begin()
-        trial.discriminators.forward(learnt, train=True, noise=source)[0].sum().backward()
+        trial.discriminators.forward(learnt, train=True, noise=trial.random("trial"))[0].sum().backward()
         torch.autograd.grad(trial.discriminators.forward(judged, train=False, freeze=True)[0].sum(), judged)
+        if trial.options.feature_matching:
+            with torch.no_grad():
+                trial.discriminators.forward(real, train=False, freeze=True)
+        if trial.objective.gradient_penalty:
+            trial._slope_penalty(real, judged.detach()).backward()
 
     if role == "generator":
         latent = inputs(trial.generators, trial.options.gen_batch, trial.options.z_dim)
         return generate
     learnt, judged = (inputs(trial.discriminators, count, *trial.data.shape) for count in batch_sizes(trial.options))
+    real = learnt[:, : trial.options.batch_size]
     judged.requires_grad_()
     return discriminate
 
@@ -132,7 +139,7 @@ def check_outputs(trial: Trainer, role: str) -> None:
     outputs = ensemble.forward(inputs, train=False)
     scores = outputs[0] if isinstance(outputs, tuple) else outputs
     for member in {0, ensemble.members - 1}:
-        alone = ensemble.forward_member(member, inputs[member].to(ensemble.dtype))
+        alone = ensemble.forward_member(member, inputs[member])
         alone = alone[0] if isinstance(alone, tuple) else alone
         error = (scores[member] - alone).abs().max() / alone.abs().max().clamp_min(1)
         if alone.isfinite().all() and not error < (1e-3 if ensemble.compute is None else 0.1):
@@ -156,12 +163,13 @@ def memory_file() -> Path:
 
 
 def remembered(place: Path) -> dict:
-    """What was measured before; nothing where the file is absent or damaged."""
+    """What was measured before, of engines that there are; nothing where the file is absent or damaged."""
     try:
         known = json.loads(place.read_text())
-        return known if isinstance(known, dict) else {}
-    except (OSError, ValueError):
+        engines = {key: {role: (str(entry[role][0]), bool(entry[role][1])) for role in ROLES} for key, entry in known.items()}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return {}
+    return {key: entry for key, entry in engines.items() if all(name in ENGINES for name, _ in entry.values())}
 
 
 def remember(place: Path, key: str, engines: Engines) -> None:

@@ -2,6 +2,9 @@
 
 import dataclasses
 import os
+import resource
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bayesgan.data import Dataset
 from bayesgan.ensemble import ENGINES, Engine
 from bayesgan.networks import NETWORKS
+from bayesgan.objectives import OBJECTIVES
 from bayesgan.training.algorithm import Engines, batch_sizes, default_engines
 from bayesgan.training.options import Options
 
-__all__ = ["available_bytes", "nearest_fit", "peak_bytes"]
+__all__ = ["available_bytes", "data_limit", "nearest_fit", "peak_bytes", "proc_bytes"]
 
 FIXED = 128 * 2**20  # what the libraries keep for themselves
 SMALLEST = 8  # minibatches are not halved below this
@@ -43,6 +47,8 @@ def peak_bytes(options: Options, data: Dataset, engines: Engines | None = None) 
     learnt, judged = (kept_bytes(own["discriminator"], discriminator, data.shape, weights) for weights in (True, False))
     trained, scored = batch_sizes(options)
     scored += options.batch_size * options.feature_matching
+    if OBJECTIVES[options.objective].gradient_penalty:  # its points forward, their slope, and both once more backward
+        trained += 3 * options.batch_size
     scale = width // 4
     return FIXED + data.train.nbytes + 7 * weights + 2 * scale * (
         options.generators * options.gen_batch * made + options.discriminators * max(trained * learnt, scored * judged))
@@ -65,6 +71,10 @@ def kept_bytes(engine: Engine, network: nn.Module, shape: tuple[int, ...], weigh
     Inputs and outputs are included.
     """
     batch = 16
+    network.train(weights)
+    for module in network.modules():
+        if hasattr(module, "generator"):  # random while training
+            module.generator = torch.Generator()
     parameters = {name: p.detach()[None].requires_grad_(weights) for name, p in network.named_parameters()}
     buffers = {name: b[None] for name, b in network.named_buffers()}
     own = {p.untyped_storage()._cdata for p in parameters.values()}
@@ -80,7 +90,7 @@ def kept_bytes(engine: Engine, network: nn.Module, shape: tuple[int, ...], weigh
     alive: list = []
     inputs = torch.zeros(1, batch, *shape, device="meta", requires_grad=not weights)
     with LargestResult(own) as largest, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        outputs = engine(network.eval(), {**parameters, **buffers}, inputs)
+        outputs = engine(network, {**parameters, **buffers}, inputs)
     parts = outputs if isinstance(outputs, tuple) else (outputs,)
     return (sum(kept.values()) + largest.bytes + inputs.nbytes + sum(part.nbytes for part in parts)) // batch
 
@@ -104,16 +114,44 @@ def available_bytes(device: torch.device) -> int:
     """What this process could hold on the device: free memory, and what it holds already."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limits = [resource.getrlimit(resource.RLIMIT_DATA)[0]]
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):  # of a container
+        text = Path(file).read_text().strip() if Path(file).exists() else "max"
+        limits.append(int(text) if text.isdigit() else resource.RLIM_INFINITY)
+    try:
+        limits.append(proc_bytes("/proc/meminfo", "MemAvailable") + proc_bytes("/proc/self/status", "VmData"))
+    except (OSError, StopIteration):  # no Linux: all there is
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(limit for limit in limits if limit != resource.RLIM_INFINITY)
 
 
-def nearest_fit(options: Options, data: Dataset, limit: int) -> dict[str, int] | None:
+def proc_bytes(file: str, name: str) -> int:
+    """A line "name: kB" of a file of Linux's /proc, in bytes."""
+    line = next(line for line in Path(file).read_text().splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1]) * 1024
+
+
+@contextmanager
+def data_limit(limit: int):
+    """Within it, this process's allocations beyond `limit` bytes fail, where the kernel would end the process without a word.
+
+    `limit` is at most the `available_bytes`, which a limit set from outside is part of.
+    """
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
+
+
+def nearest_fit(options: Options, data: Dataset, limit: int, engines: Engines | None = None) -> dict[str, int] | None:
     """What to change for the largest setting whose `peak_bytes` stay within `limit`: minibatches are halved first, then members.
 
     None where not even single networks on the smallest minibatches fit.
     """
     changed: dict[str, int] = {}
-    while peak_bytes(dataclasses.replace(options, **changed), data) > limit:
+    while peak_bytes(dataclasses.replace(options, **changed), data, engines) > limit:
         now = dataclasses.replace(options, **changed)
         if now.gen_batch > SMALLEST:
             changed["gen_batch_size"] = now.gen_batch // 2

@@ -95,7 +95,7 @@ class Options:
     save_samples: bool = option(False, "also write the image grids at every n_save, not only at the end")
     save_weights: bool = option(False, "also write weights_<iter>.npz at every n_save")
     random_seed: int = option(2222, "seed of everything random")
-    engine: str = option("auto", "how ensembles are computed; auto: the fastest in a trial of a second or two", ["auto", *ENGINES])
+    engine: str = option("auto", "how ensembles are computed; auto: the fastest in a trial of some seconds", ["auto", *ENGINES])
     compile: bool = option(False, "torch.compile the networks (CUDA graphs on a GPU), kept where the trial finds it faster")
     precision: str = option("fp32", "of the networks' arithmetic", PRECISIONS)
     device: str = option("auto", "where to compute; auto: a GPU if there is one", DEVICES)
@@ -172,7 +172,7 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
     """Options from what a user gave: the data set's own defaults fill in, shorthands expand, values are checked.
 
     Args:
-        given: Field name -> value, only what was really given.
+        given: Field name -> value, only what was really given; None is a value too, and keeps a data set's default away.
         semi: For run_bgan_semi.py.
 
     Returns:
@@ -184,7 +184,7 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
     notes = []
     for name, value in given.items():
         field = next(f for f in dataclasses.fields(Options) if f.name == name)
-        if field.metadata["choices"] is not None and value not in (choices := list(field.metadata["choices"])):
+        if field.metadata["choices"] is not None and value is not None and value not in (choices := list(field.metadata["choices"])):
             raise InputError(f"--{name} must be one of: {', '.join(choices)}; got {value!r}")
     recipe = RECIPES.get(given.get("recipe"), {})
     if "train_iter" in given:  # a recipe's schedule belongs to its own length

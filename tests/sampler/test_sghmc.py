@@ -169,6 +169,18 @@ def test_the_law_holds_with_noise_in_blocks(preconditioner, monkeypatch):
     assert max(map(abs, z)) < LIMIT, z
 
 
+def test_a_preconditioner_changed_in_place_moves_and_shakes_alike():
+    """With friction 1 and no force a step is noise of variance 2 eta T C."""
+    diagonal = torch.ones(65_536)
+    theta = torch.zeros(65_536, requires_grad=True)
+    chain = SGHMC([theta], eta=0.5, alpha=1.0, preconditioner=[diagonal])
+    for factor in (1.0, 4.0):
+        diagonal.fill_(factor)
+        before, theta.grad = theta.detach().clone(), torch.zeros(65_536)
+        chain.step()
+        assert abs((theta.detach() - before).var().item() / factor - 1) / (2 / 65_536) ** 0.5 < LIMIT
+
+
 def test_without_a_generator_two_samplers_draw_different_noise():
     ends = []
     for _ in range(2):

@@ -138,6 +138,17 @@ def test_resume_goes_further_and_refuses_another_run(tmp_path, capsys):
     assert read(folder, "config.json")["options"]["train_iter"] == 16
 
 
+def test_a_resumed_run_gets_no_defaults_that_came_later(tmp_path):
+    """A run that stored no gen_batch_size had that of batch_size, whatever its data set's default is now."""
+    folder = run(tmp_path)
+    config = read(folder, "config.json")
+    assert config["options"]["gen_batch_size"] is not None
+    config["options"]["gen_batch_size"] = None
+    (folder / "config.json").write_text(json.dumps(config))
+    assert main(["--resume", str(folder), "--train_iter", "12"]) == 0
+    assert RunFolder.open(folder).options().gen_batch_size is None
+
+
 def test_resume_falls_back_to_the_previous_checkpoint(tmp_path, capsys):
     folder = run(tmp_path)
     (folder / "checkpoints" / "last.pt").write_bytes(b"cut")
@@ -245,20 +256,26 @@ def test_a_full_disk_is_one_line(place, error, tmp_path, capsys, monkeypatch):
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_out_of_memory_is_one_line(tmp_path, capsys, monkeypatch):
-    def full(trainer):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from bayesgan.training.command import main
+held = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData:"))
+resource.setrlimit(resource.RLIMIT_DATA, (int(held.split()[1]) * 1024 + 400 * 2**20, resource.RLIM_INFINITY))
+sys.exit(main(sys.argv[1:]))
+"""
 
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_out_of_memory_is_one_line_and_loses_nothing(tmp_path):
+    """A process that really runs out."""
     whole = run(tmp_path)
-    monkeypatch.setattr(Trainer, "step", full)
-    monkeypatch.setattr("bayesgan.training.command.available_bytes", lambda device: 200 * 2**20)
-    assert main(["--dataset", "digits", "--image_size", "32", "--batch_size", "64", "--gen_batch_size", "64", "--device", "cpu",
-                 "--out_dir", str(tmp_path / "large")]) == 2
-    text = capsys.readouterr()
-    assert text.err.startswith("error: out of memory: 10 generators on minibatches of 64 and 2 discriminators on 64 need at most")
-    assert "0.2 GiB could be had; --gen_batch_size 8" in text.err and text.err.count("\n") == 1
-    assert main(["--resume", str(whole), "--train_iter", "12"]) == 2  # what was saved stays
-    assert len(load_posterior(whole).draws) == 2
+    large = ["--image_size", "64", "--batch_size", "64", "--gen_batch_size", "64", "--engine", "loop", "--device", "cpu"]
+    result = subprocess.run([sys.executable, "-c", LIMITED, *large, "--out_dir", str(tmp_path)], cwd=ROOT, text=True, capture_output=True)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
+    assert result.stderr.startswith("error: out of memory: 10 generators on minibatches of 64 and 2 discriminators on 64 need at most")
+    assert "GiB could be had; --gen_batch_size " in result.stderr and "what was saved before is intact" in result.stderr
+    assert len(load_posterior(whole).draws) == 2 and main(["--resume", str(whole), "--train_iter", "12"]) == 0
 
 
 def test_flags_without_meaning_here_are_said(tmp_path, capsys):

@@ -8,7 +8,7 @@ import torch
 from bayesgan.ensemble import ENGINES
 from bayesgan.training.algorithm import ROLES
 from bayesgan.training.command import main
-from bayesgan.training.engine_choice import choose_engines, memory_file, new_trial
+from bayesgan.training.engine_choice import choose_engines, memory_file, new_trial, remembered
 from bayesgan.training.options import load_data, resolve
 from bayesgan.training.run_folder import RunFolder
 from tests.training.test_command import TINY, read, run
@@ -72,6 +72,7 @@ def test_an_engine_that_fails_or_lies_is_left_out(failure, words, empty_cache, m
     engines, lines = choose_engines(*pieces(), CPU)
     assert engines == dict.fromkeys(ROLES, ("loop", False))
     warnings = [line for line in lines if line.startswith("warning: ")]
+    assert not memory_file().exists()  # it may work next time
     assert len(warnings) == 2 * (len(ENGINES) - 1) and all(words in line and "\n" not in line for line in warnings)
 
 
@@ -114,7 +115,9 @@ def test_a_resumed_run_keeps_its_engines(empty_cache, tmp_path, monkeypatch):
 
 def test_a_damaged_or_forbidden_memory_costs_a_measurement_only(empty_cache, monkeypatch, tmp_path):
     memory_file().parent.mkdir(parents=True)
-    memory_file().write_text("[")
+    for damaged in ("[", "[]", '{"a": 1}', '{"a": {"generator": ["lost", false], "discriminator": ["loop", false]}}'):
+        memory_file().write_text(damaged)
+        assert remembered(memory_file()) == {}
     choose_engines(*pieces(), CPU)
     assert len(json.loads(memory_file().read_text())) == 1
     (tmp_path / "file").write_text("")

@@ -82,14 +82,45 @@ class NoWaiting(TorchDispatchMode):
 
 @pytest.mark.parametrize("semi, changes", [(False, {}), (False, {"coupling": "full"}), (False, {"wasserstein": True}),
                                            (True, {"feature_matching": True, "noise": 0.3, "shift": 1, "dropout": 0.3})])
-def test_an_iteration_never_waits_for_the_device(semi, changes):
+def test_an_iteration_never_waits_for_the_device(semi, changes, monkeypatch):
     run = Trainer(*pieces(semi, burn_in=2, ramp=1, **changes))
     run.step()
     with pytest.raises(AssertionError, match="waits for the device"), NoWaiting():
         torch.ones(1).item()
+    for name in ("tolist", "cpu", "numpy", "item", "__bool__"):  # on a CPU these ask nothing of the dispatcher
+        monkeypatch.setattr(torch.Tensor, name, lambda *_, name=name: pytest.fail(f"{name} waits for the device"))
     with NoWaiting():
         for _ in range(4):  # burn-in, the freeze, the ramp and sampling
             run.step()
+
+
+def test_patches_leave_no_convolution():
+    class Convolutions(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+            self.count += "convolution" in function.overloadpacket.__name__
+            return function(*arguments, **(keywords or {}))
+
+    counts = {}
+    for engine in ("vmap", "patches"):
+        run = Trainer(*pieces(engine=engine))
+        with Convolutions() as seen:
+            run.step()
+        counts[engine] = seen.count
+    assert counts["vmap"] > 0 and counts["patches"] == 0
+
+
+def test_the_slope_penalty_sees_every_generator_at_full_coupling():
+    run = Trainer(*pieces(coupling="full", wasserstein=True, network="mlp", precision="fp64"))
+    fake = torch.arange(36.0, dtype=torch.float64).repeat_interleave(64).view(1, 36, 1, 8, 8).expand(2, -1, -1, -1, -1)
+    seen = []
+    run.discriminators.forward = lambda points, train: seen.append(points) or (points.flatten(2).sum(-1, keepdim=True), None)
+    run.random = lambda *key: torch.Generator().manual_seed(len(seen))
+    for _ in range(30):
+        run._slope_penalty(torch.zeros(2, 16, 1, 8, 8, dtype=torch.float64), fake)
+    values = torch.stack(seen).flatten(3).amax(-1)  # share times the fake's number, 12 fakes a generator
+    assert (values > 24).any() and (values < 12).any()
 
 
 def test_every_role_has_the_engine_it_was_given():

@@ -129,6 +129,10 @@ def test_predict_proba_is_the_mean_over_the_stored_draws(tmp_path):
             posterior.predict_proba(wrong)
 
 
+def test_a_double_precision_run_is_evaluated_too(tmp_path):
+    assert "supervised_acc" in read(run(tmp_path, "--precision", "fp64"), "results_10.json")
+
+
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     """With noise and dropout, whose random numbers must be keyed by the step; and the supervised network is not retrained."""
     flags = ["--noise", "0.3", "--dropout", "0.5"]
