@@ -1,8 +1,11 @@
-"""What every test shares: a cache folder of the session's own, so that none writes into the user's."""
+"""What every test shares: one thread a process, and a cache folder of the session's own, so that none writes into the user's."""
 
 import os
 
 import pytest
+
+# before torch is imported: the networks here are too small for two threads, which on a busy machine wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

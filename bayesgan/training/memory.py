@@ -68,9 +68,13 @@ def meta_pair(options: Options, data: Dataset):
 def kept_bytes(engine: Engine, network: nn.Module, shape: tuple[int, ...], weights: bool) -> int:
     """Bytes (float32) per datum that a forward pass of one member keeps for its backward pass, and its largest single result.
 
-    Inputs and outputs are included.
+    Inputs and outputs are included; what does not grow with the minibatch, as normalised weights, goes with W.
     """
-    batch = 16
+    small, large = (kept_by_batch(engine, network, shape, weights, batch) for batch in (128, 256))
+    return (large - small) // 128
+
+
+def kept_by_batch(engine: Engine, network: nn.Module, shape: tuple[int, ...], weights: bool, batch: int) -> int:
     network.train(weights)
     for module in network.modules():
         if hasattr(module, "generator"):  # random while training
@@ -92,7 +96,7 @@ def kept_bytes(engine: Engine, network: nn.Module, shape: tuple[int, ...], weigh
     with LargestResult(own) as largest, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         outputs = engine(network, {**parameters, **buffers}, inputs)
     parts = outputs if isinstance(outputs, tuple) else (outputs,)
-    return (sum(kept.values()) + largest.bytes + inputs.nbytes + sum(part.nbytes for part in parts)) // batch
+    return sum(kept.values()) + largest.bytes + inputs.nbytes + sum(part.nbytes for part in parts)
 
 
 class LargestResult(TorchDispatchMode):
