@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace) -> None:
                          f"{arguments.members} and {arguments.discriminators}")
     if unknown := set(arguments.variants) - set(VARIANTS):
         raise InputError(f"--variants must be of: {', '.join(VARIANTS)}; got {', '.join(sorted(unknown))}")
+    for name in arguments.variants:  # refuses bad values before anything is timed
+        settings(arguments, max(arguments.members), max(arguments.batch_size), VARIANTS[name])
     device = pick_device(arguments.device)
     check_precision(arguments.precision, device)
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, {torch.get_num_threads()} threads"

@@ -128,7 +128,7 @@ def memory_explained(options: Options, data: Dataset, device: torch.device, engi
     """Turns running out of memory into an InputError that says what was needed and what fits."""
     available = available_bytes(device)
     try:
-        with data_limit(available) if device.type == "cpu" else nullcontext():
+        with data_limit(available) if device.type == "cpu" and sys.platform == "linux" else nullcontext():
             yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):

@@ -50,7 +50,8 @@ def test_the_train_benchmark_measures_every_variant(tmp_path):
 WRONG = {"sampler": ["--repeats", "0"], "resample": ["--budget", "1"], "train": ["--variants", "magic"]}
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
-def test_bad_arguments_are_one_line(name):
-    result = call(name, *WRONG[name])
+@pytest.mark.parametrize("name, arguments", [*WRONG.items(), ("train", ["--precision", "fp8"]), ("train", ["--batch_size", "9999"])])
+def test_bad_arguments_are_one_line(name, arguments):
+    assert set(WRONG) == set(BENCHMARKS)
+    result = call(name, *arguments)
     assert result.returncode == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
