@@ -3,8 +3,8 @@
 import gzip
 import io
 import json
-import struct
 import shutil
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
