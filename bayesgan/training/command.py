@@ -185,7 +185,8 @@ def describe(trainer: Trainer) -> str:
         + (f", {options.N} of them labelled, {len(data.classes)} classes" if options.semi else "")
         + f"; {len(data.calibration)} more held out, {len(data.test)} for testing\n"
         f"{options.generators} generators of {trainer.generators.weight_count():,} weights, "
-        f"{options.discriminators} discriminators of {trainer.discriminators.weight_count():,}, on {trainer.device}\n"
+        f"{options.discriminators} discriminators of {trainer.discriminators.weight_count():,}, on {trainer.device}, "
+        f"at most {needed / 2**30:.1f} GiB of memory\n"
         f"{options.train_iter} iterations: {sampling}"
         + (f"\nwarning: {memory(options, needed)} of memory, the device has {available / 2**30:.1f}; "
            f"{fitting(options, data, available, trainer.engines)} fits"
