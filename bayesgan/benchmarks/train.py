@@ -23,6 +23,7 @@ from bayesgan.training.memory import peak_bytes
 
 __all__ = ["run"]
 
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--members", type=int, nargs="+", default=[1, 2, 5, 10, 20, 50], help="generators; discriminators are at most --discriminators")
     parser.add_argument("--discriminators", type=int, default=2, help="discriminators, at most as many as generators")

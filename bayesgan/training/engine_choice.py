@@ -42,8 +42,7 @@ def choose_engines(options: Options, data: Dataset, device: torch.device) -> tup
         return engines, []
     place, key = memory_file(), signature(options, data, device)
     if (known := remembered(place).get(key)) is not None:
-        engines = known
-        return engines, ["engines: " + ", ".join(f"{role}s {label(*engines[role])}" for role in ROLES) + f", as measured before ({place})"]
+        return known, ["engines: " + ", ".join(f"{role}s {label(*known[role])}" for role in ROLES) + f", as measured before ({place})"]
     trial, lines = new_trial(options, data, device), []
     for role in ROLES:
         if options.engine == "auto":
