@@ -3,7 +3,7 @@
 
 import sys
 
-from bayesgan.training.command import main
+from bayesgan.commands.train import main
 
 if __name__ == "__main__":
     sys.exit(main())

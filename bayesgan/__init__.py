@@ -1,6 +1,6 @@
 """Posterior sampling over GAN weights, and over those of any other module, with SGHMC; better samples from any GAN."""
 
-from bayesgan.posterior import load_posterior
+from bayesgan.store.posterior import load_posterior
 from bayesgan.resampling import Resampler
 from bayesgan.sampler import SGHMC, PosteriorSampler
 

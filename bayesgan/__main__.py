@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from bayesgan.benchmarks import BENCHMARKS
-from bayesgan.devices import keep_freed_memory, pick_device
-from bayesgan.failures import exit_code
-from bayesgan.resample import add_resample_arguments, resample_from
-from bayesgan.training.classification import evaluate
+from bayesgan.basics.devices import keep_freed_memory, pick_device
+from bayesgan.commands.exit_codes import exit_code
+from bayesgan.commands.resample import add_resample_arguments, resample_from
+from bayesgan.commands.evaluate import evaluate
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from bayesgan.benchmarks.variants import variant
-from bayesgan.devices import keep_freed_memory
+from bayesgan.basics.devices import keep_freed_memory
 from bayesgan.training.algorithm import Engines
 from bayesgan.training.memory import proc_bytes
-from bayesgan.training.options import Options, load_data
+from bayesgan.options.options import Options, load_data
 
 __all__ = ["iterations_peak"]
 

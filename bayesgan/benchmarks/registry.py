@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bayesgan.registry import Registry
+from bayesgan.basics.registry import Registry
 
 __all__ = ["BENCHMARKS"]
 

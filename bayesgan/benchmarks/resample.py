@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from bayesgan.benchmarks.registry import BENCHMARKS
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.resampling import LatentProposal, Resampler, metropolis_hastings
-from bayesgan.timing import interleaved_seconds
+from bayesgan.basics.timing import interleaved_seconds
 
 __all__ = ["run"]
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bayesgan.benchmarks.registry import BENCHMARKS
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.sampler import SGHMC
-from bayesgan.timing import interleaved_seconds
+from bayesgan.basics.timing import interleaved_seconds
 
 __all__ = ["run"]
 

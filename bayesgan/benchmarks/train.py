@@ -13,10 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from bayesgan.benchmarks.peak import iterations_peak
 from bayesgan.benchmarks.registry import BENCHMARKS
 from bayesgan.benchmarks.variants import VARIANTS, is_obvious, settings, variant
-from bayesgan.devices import check_precision, pick_device
-from bayesgan.errors import InputError
-from bayesgan.files import write_atomically
-from bayesgan.timing import interleaved_seconds
+from bayesgan.basics.devices import check_precision, pick_device
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.files import write_atomically
+from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.training.algorithm import ROLES
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.memory import peak_bytes

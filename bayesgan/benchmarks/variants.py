@@ -7,7 +7,7 @@ import torch
 from bayesgan.benchmarks.obvious import ObviousTrainer
 from bayesgan.data import Dataset
 from bayesgan.training.algorithm import Engines, Trainer
-from bayesgan.training.options import Options, load_data, resolve
+from bayesgan.options.options import Options, load_data, resolve
 
 __all__ = ["VARIANTS", "is_obvious", "settings", "variant"]
 

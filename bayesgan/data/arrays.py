@@ -10,7 +10,7 @@ import torch
 
 from bayesgan.data.bundled import standardise
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split, to_float
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = []
 

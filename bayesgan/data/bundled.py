@@ -5,7 +5,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = ["GENERATED", "GRID_SCALE", "gaussian_grid", "standardise"]
 

@@ -10,7 +10,7 @@ from scipy.io.matlab import MatReadError
 from torchvision.datasets.utils import download_and_extract_archive, download_url
 
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = []
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayesgan.errors import InputError
-from bayesgan.registry import Registry
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.registry import Registry
 
 __all__ = ["DATA_SETS", "DataOptions", "DataSource", "Dataset", "to_bytes", "to_float"]
 

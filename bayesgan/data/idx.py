@@ -12,7 +12,7 @@ import torch
 import torchvision
 
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = ["read_idx"]
 

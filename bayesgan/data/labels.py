@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from bayesgan.data.dataset import Dataset
-from bayesgan.errors import InputError
-from bayesgan.randomness import keyed_generator
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.randomness import keyed_generator
 
 __all__ = ["UNKNOWN", "choose_labels", "labelled_rows", "with_labels"]
 

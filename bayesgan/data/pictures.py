@@ -13,8 +13,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
-from bayesgan.errors import InputError
-from bayesgan.files import write_atomically
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.files import write_atomically
 
 __all__ = ["read_picture", "read_pictures"]
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from bayesgan.ensemble.patches import PatchProducts
-from bayesgan.registry import Registry
+from bayesgan.basics.registry import Registry
 
 __all__ = ["ENGINES", "Engine", "make_engine"]
 

@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from bayesgan.ensemble.engines import make_engine
 from bayesgan.ensemble.scales import fan_in_scales
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = ["Ensemble"]
 

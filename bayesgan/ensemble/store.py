@@ -7,8 +7,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bayesgan.errors import InputError
-from bayesgan.files import write_atomically
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.files import write_atomically
 
 __all__ = ["SampleStore"]
 

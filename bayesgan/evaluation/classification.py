@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.ensemble import Ensemble
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = ["ClassificationFigures", "Predictive", "classification_figures", "predictive_entropy", "reliability"]
 

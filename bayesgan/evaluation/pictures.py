@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from bayesgan.data import to_bytes
-from bayesgan.files import write_atomically
+from bayesgan.basics.files import write_atomically
 
 __all__ = ["image_grid", "save_picture", "scatter"]
 

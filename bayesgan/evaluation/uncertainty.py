@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from bayesgan.evaluation.classification import predictive_entropy, reliability
-from bayesgan.randomness import keyed_generator
+from bayesgan.basics.randomness import keyed_generator
 
 __all__ = ["error_curve", "shuffled", "uncertainty_figure"]
 

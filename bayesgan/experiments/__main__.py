@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from bayesgan.devices import keep_freed_memory
+from bayesgan.basics.devices import keep_freed_memory
 from bayesgan.experiments import EXPERIMENTS
-from bayesgan.failures import exit_code
+from bayesgan.commands.exit_codes import exit_code
 
 
 def main(arguments: list[str] | None = None) -> int:

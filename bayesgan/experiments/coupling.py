@@ -11,14 +11,14 @@ import torch
 from matplotlib.figure import Figure
 
 from bayesgan.data import Dataset, to_float
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.evaluation.classification import Predictive
 from bayesgan.evaluation.clusters import plane_divergence
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
-from bayesgan.files import write_atomically
+from bayesgan.basics.files import write_atomically
 from bayesgan.training.algorithm import Trainer, latent_draw
 from bayesgan.training.engine_choice import choose_engines
-from bayesgan.training.options import Options, load_data, resolve
+from bayesgan.options.options import Options, load_data, resolve
 
 __all__ = ["run"]
 

@@ -7,11 +7,11 @@ from torch import nn
 
 from bayesgan.data import DATA_SETS, DataOptions, to_float
 from bayesgan.ensemble import fan_in_scales
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.evaluation.classification import classification_figures, predictive_entropy
 from bayesgan.evaluation.uncertainty import shuffled, uncertainty_figure
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
-from bayesgan.files import write_atomically
+from bayesgan.basics.files import write_atomically
 from bayesgan.sampler import Normal, PosteriorSampler
 
 __all__ = ["run"]

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from bayesgan.data import DATA_SETS, DataOptions, to_float
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.evaluation.pictures import image_grid
 from bayesgan.experiments.image_table import compare
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
-from bayesgan.files import write_atomically
-from bayesgan.randomness import keyed_generator
+from bayesgan.basics.files import write_atomically
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling import Resampler
 
 __all__ = ["run", "train_plain_gan"]

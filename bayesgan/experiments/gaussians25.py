@@ -13,18 +13,18 @@ from torch import Tensor
 
 from bayesgan.data import Dataset
 from bayesgan.ensemble import Ensemble
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.evaluation.clusters import grid_coverage
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
 from bayesgan.experiments.runs import trained_all
-from bayesgan.files import write_atomically
+from bayesgan.basics.files import write_atomically
 from bayesgan.networks import NETWORKS
 from bayesgan.objectives import real_score
-from bayesgan.posterior import load_posterior
-from bayesgan.randomness import keyed_generator
+from bayesgan.store.posterior import load_posterior
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling import RULES, LatentProposal, Resampler, boosted_score
-from bayesgan.training.options import Options
-from bayesgan.training.run_folder import RunFolder
+from bayesgan.options.options import Options
+from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["run"]
 

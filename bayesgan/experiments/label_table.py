@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.experiments.registry import save_results
 from bayesgan.experiments.runs import command_line, last_results, seconds, trained_all
-from bayesgan.files import write_atomically
-from bayesgan.training.run_folder import RunFolder
+from bayesgan.basics.files import write_atomically
+from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["add_run_arguments", "collect", "save_table", "summarise"]
 

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 from torch import Tensor, nn
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
-from bayesgan.files import write_atomically
+from bayesgan.basics.files import write_atomically
 from bayesgan.sampler import Normal, PosteriorSampler, trace_plot
 
 __all__ = ["conjugate_posterior", "run"]

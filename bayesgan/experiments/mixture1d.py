@@ -10,10 +10,10 @@ import torch
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
-from bayesgan.files import write_atomically
-from bayesgan.randomness import keyed_generator
+from bayesgan.basics.files import write_atomically
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling import Resampler
 from bayesgan.resampling.rules.obrs import acceptance_probabilities
 

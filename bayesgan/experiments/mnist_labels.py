@@ -5,10 +5,10 @@ The table of Saatchi & Wilson 2017, section 4.2, on all 10,000 test images, over
 
 import argparse
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.experiments.label_table import add_run_arguments, collect, save_table
 from bayesgan.experiments.registry import EXPERIMENTS
-from bayesgan.training.recipes import RECIPES
+from bayesgan.options.recipes import RECIPES
 
 __all__ = ["METHODS", "run"]
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 
 from bayesgan.data import to_float
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.experiments.image_table import compare
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
 from bayesgan.experiments.runs import trained
-from bayesgan.resample import posterior_resampler
-from bayesgan.training.options import load_data, resolve
-from bayesgan.training.run_folder import RunFolder
+from bayesgan.commands.resample import posterior_resampler
+from bayesgan.options.options import load_data, resolve
+from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["run"]
 

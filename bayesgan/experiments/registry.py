@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from bayesgan.files import write_atomically
-from bayesgan.registry import Registry
+from bayesgan.basics.files import write_atomically
+from bayesgan.basics.registry import Registry
 
 __all__ = ["EXPERIMENTS", "save_results"]
 

@@ -9,14 +9,14 @@ from contextlib import redirect_stderr, redirect_stdout
 from datetime import datetime
 from pathlib import Path
 
-from bayesgan.errors import InputError
-from bayesgan.training.command import main
-from bayesgan.training.options import resolve
-from bayesgan.training.run_folder import RunFolder
+from bayesgan.basics.errors import InputError
+from bayesgan.commands.train import main
+from bayesgan.options.options import resolve
+from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["command_line", "last_results", "seconds", "trained", "trained_all"]
 
-PROGRAM = "import sys; from bayesgan.training.command import main; sys.exit(main(sys.argv[1:], semi={semi}))"
+PROGRAM = "import sys; from bayesgan.commands.train import main; sys.exit(main(sys.argv[1:], semi={semi}))"
 
 
 def command_line(given: dict) -> list[str]:

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from bayesgan.data import Dataset
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.evaluation.clusters import cluster_shares, plane_divergence
 from bayesgan.experiments.registry import EXPERIMENTS, save_results
 from bayesgan.experiments.runs import trained
-from bayesgan.files import write_atomically
-from bayesgan.posterior import load_posterior
-from bayesgan.training.options import load_data, resolve
+from bayesgan.basics.files import write_atomically
+from bayesgan.store.posterior import load_posterior
+from bayesgan.options.options import load_data, resolve
 
 __all__ = ["run"]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from bayesgan.registry import Registry
+from bayesgan.basics.registry import Registry
 
 __all__ = ["NETWORKS", "NetworkSizes"]
 

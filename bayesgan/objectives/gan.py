@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from bayesgan.registry import Registry
+from bayesgan.basics.registry import Registry
 
 __all__ = ["OBJECTIVES", "Objective", "feature_matching", "real_score"]
 

@@ -10,8 +10,8 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
-from bayesgan.errors import InputError
-from bayesgan.randomness import keyed_generator
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.randomness import keyed_generator
 
 __all__ = ["boosted_score"]
 

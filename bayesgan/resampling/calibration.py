@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from bayesgan.errors import InputError
-from bayesgan.registry import Registry
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.registry import Registry
 
 __all__ = ["CALIBRATIONS", "LEAST", "SCORES", "fit", "log_odds"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = ["CallableProposal", "Codes", "LatentProposal"]
 

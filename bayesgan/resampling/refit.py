@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from bayesgan.errors import InputError
-from bayesgan.randomness import keyed_generator
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.randomness import keyed_generator
 
 __all__ = ["refit"]
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from bayesgan.registry import Registry
+from bayesgan.basics.registry import Registry
 
 __all__ = ["RULES", "Rule", "Selection"]
 

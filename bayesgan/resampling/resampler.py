@@ -6,8 +6,8 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from bayesgan.errors import InputError
-from bayesgan.randomness import keyed_generator
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling.calibration import LEAST, fit, log_odds
 from bayesgan.resampling.diagnostics import Diagnostics, calibration_figures, nearest_distance
 from bayesgan.resampling.proposals import CallableProposal, Codes, LatentProposal

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = ["loader_batches", "tensor_batches"]
 

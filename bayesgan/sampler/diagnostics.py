@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from scipy.stats import chi2
 from torch import Tensor
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.sampler.sghmc import SGHMC
 
 __all__ = ["Convergence", "Diagnostics", "KineticTemperature", "diagnose", "kinetic_energy", "trace_plot"]

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = ["StationaryMoments", "stationary_moments"]
 

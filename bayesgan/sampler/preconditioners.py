@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = ["RMSprop"]
 

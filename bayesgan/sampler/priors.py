@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from bayesgan.errors import InputError
-from bayesgan.registry import Registry
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.registry import Registry
 
 __all__ = ["PRIORS", "Laplace", "Normal", "Prior", "StudentT"]
 

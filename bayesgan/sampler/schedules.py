@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = ["Cyclical", "exponential_then_constant", "polynomial", "ramp"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.sampler.noise import fill_normal
 from bayesgan.sampler.preconditioners import RMSprop
 

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from bayesgan.data import Dataset, labelled_rows, shifted, to_float
 from bayesgan.ensemble import Ensemble, make_engine
-from bayesgan.errors import Diverged
+from bayesgan.basics.errors import Diverged
 from bayesgan.networks import NETWORKS
 from bayesgan.objectives import OBJECTIVES, feature_matching, labelled_loss, real_score
-from bayesgan.randomness import keyed_generator
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.sampler import SGHMC, Normal, RMSprop, exponential_then_constant, ramp
-from bayesgan.training.options import Options
+from bayesgan.options.options import Options
 
 __all__ = ["ROLES", "Engines", "Losses", "Trainer", "batch_sizes", "default_engines", "labelled_batches", "latent_draw"]
 

@@ -12,10 +12,10 @@ import torch
 
 from bayesgan.data import Dataset
 from bayesgan.ensemble import ENGINES
-from bayesgan.files import write_atomically
-from bayesgan.timing import interleaved_seconds
+from bayesgan.basics.files import write_atomically
+from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.training.algorithm import ROLES, Engines, Trainer, batch_sizes, default_engines
-from bayesgan.training.options import Options
+from bayesgan.options.options import Options
 
 __all__ = ["choose_engines"]
 

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from bayesgan.data import to_float
 from bayesgan.evaluation.pictures import image_grid, save_picture
 from bayesgan.training.algorithm import Losses, Trainer, latent_draw
-from bayesgan.training.classification import Evaluator, errors_line, headline
-from bayesgan.training.run_folder import RunFolder
+from bayesgan.commands.evaluate import Evaluator, errors_line, headline
+from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["train", "Stopped"]
 

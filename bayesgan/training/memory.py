@@ -15,7 +15,7 @@ from bayesgan.ensemble import ENGINES, Engine
 from bayesgan.networks import NETWORKS
 from bayesgan.objectives import OBJECTIVES
 from bayesgan.training.algorithm import Engines, batch_sizes, default_engines
-from bayesgan.training.options import Options
+from bayesgan.options.options import Options
 
 __all__ = ["available_bytes", "data_limit", "nearest_fit", "peak_bytes", "proc_bytes"]
 

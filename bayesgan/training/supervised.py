@@ -5,11 +5,11 @@ from torch.nn.functional import cross_entropy
 
 from bayesgan.data import Dataset, labelled_rows
 from bayesgan.ensemble import Ensemble
-from bayesgan.errors import Diverged
+from bayesgan.basics.errors import Diverged
 from bayesgan.networks import NETWORKS
-from bayesgan.randomness import keyed_generator
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.training.algorithm import labelled_batches
-from bayesgan.training.options import Options
+from bayesgan.options.options import Options
 
 __all__ = ["new_classifier", "train_supervised"]
 

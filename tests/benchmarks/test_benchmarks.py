@@ -9,8 +9,8 @@ import pytest
 from bayesgan.benchmarks import BENCHMARKS
 from bayesgan.benchmarks.sampler import CURVATURES, explicit_bias
 from bayesgan.benchmarks.variants import VARIANTS
-from bayesgan.timing import interleaved_seconds
-from tests.training.test_command import ROOT
+from bayesgan.basics.timing import interleaved_seconds
+from tests.commands.test_train import ROOT
 
 
 def test_interleaved_seconds_calls_in_turn_and_drops_the_warm_up():

@@ -5,7 +5,7 @@ import torch
 
 from bayesgan.ensemble import ENGINES, Ensemble
 from bayesgan.networks import NETWORKS, NetworkSizes
-from bayesgan.randomness import keyed_generator
+from bayesgan.basics.randomness import keyed_generator
 
 SIZES = NetworkSizes((1, 12, 12), latent=6, generator_width=8, discriminator_width=8, layers=2)
 

@@ -10,12 +10,12 @@ import torch
 
 from bayesgan import Resampler, load_posterior
 from bayesgan.experiments.mixture1d import generate, log_ratio
-from bayesgan.resample import method_settings, posterior_resampler, resample_run
+from bayesgan.commands.resample import method_settings, posterior_resampler, resample_run
 from bayesgan.resampling import RULES, LatentProposal, refit
 from bayesgan.resampling.rules.latent import LatentRule
-from bayesgan.training.command import main
-from bayesgan.training.run_folder import RunFolder
-from tests.training.test_command import ROOT, TINY
+from bayesgan.commands.train import main
+from bayesgan.store.run_folder import RunFolder
+from tests.commands.test_train import ROOT, TINY
 
 
 def real(n, seed=0):

@@ -7,7 +7,7 @@ import torch
 from bayesgan.data.bundled import GRID_SCALE, gaussian_grid
 from bayesgan.evaluation.clusters import grid_coverage
 from bayesgan.experiments.mixture1d import generate, generated_density, log_ratio, real_density
-from bayesgan.randomness import keyed_generator
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling import RULES, LatentProposal, Resampler, budgeted_rejection, metropolis_hastings
 from bayesgan.resampling.rules.latent import LatentRule
 from bayesgan.resampling.rules.mh import last_states

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from bayesgan.data import DATA_SETS, DataOptions
-from bayesgan.errors import Diverged
+from bayesgan.basics.errors import Diverged
 from bayesgan.training.algorithm import Losses, Trainer
-from bayesgan.training.options import resolve
+from bayesgan.options.options import resolve
 from tests.oracles import pair_losses
 
 TINY = {"num_gen": 3, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "batch_size": 16, "gen_batch_size": 16, "train_iter": 12,

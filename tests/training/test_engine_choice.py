@@ -7,11 +7,11 @@ import torch
 
 from bayesgan.ensemble import ENGINES
 from bayesgan.training.algorithm import ROLES
-from bayesgan.training.command import main
+from bayesgan.commands.train import main
 from bayesgan.training.engine_choice import choose_engines, memory_file, new_trial, remembered
-from bayesgan.training.options import load_data, resolve
-from bayesgan.training.run_folder import RunFolder
-from tests.training.test_command import TINY, read, run
+from bayesgan.options.options import load_data, resolve
+from bayesgan.store.run_folder import RunFolder
+from tests.commands.test_train import TINY, read, run
 
 CPU = torch.device("cpu")
 
@@ -109,7 +109,7 @@ def test_a_resumed_run_keeps_its_engines(empty_cache, tmp_path, monkeypatch):
     folder = run(tmp_path / "out", "--engine", "auto")
     stored = RunFolder.open(folder).engines()
     assert set(stored) == set(ROLES)
-    monkeypatch.setattr("bayesgan.training.command.choose_engines", lambda *a: pytest.fail("measured again"))
+    monkeypatch.setattr("bayesgan.commands.train.choose_engines", lambda *a: pytest.fail("measured again"))
     assert main(["--resume", str(folder), "--train_iter", "12"]) == 0
 
 

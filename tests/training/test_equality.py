@@ -10,7 +10,7 @@ from bayesgan.benchmarks.obvious import ObviousTrainer
 from bayesgan.ensemble import ENGINES
 from bayesgan.networks import NETWORKS
 from bayesgan.training.algorithm import ROLES, Trainer
-from bayesgan.training.options import load_data, resolve
+from bayesgan.options.options import load_data, resolve
 
 TINY = {"num_gen": 3, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "batch_size": 16, "gen_batch_size": 12,
         "train_iter": 40, "num_layers": 2, "feature_matching": False}

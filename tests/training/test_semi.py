@@ -10,11 +10,11 @@ import torch
 from bayesgan import load_posterior
 from bayesgan.data import labelled_rows
 from bayesgan.training.algorithm import Trainer, labelled_batches
-from bayesgan.training.command import main
-from bayesgan.training.options import load_data, resolve
-from bayesgan.training.recipes import RECIPES
-from bayesgan.training.run_folder import RunFolder
-from tests.training.test_command import ROOT, TINY, outcome, read
+from bayesgan.commands.train import main
+from bayesgan.options.options import load_data, resolve
+from bayesgan.options.recipes import RECIPES
+from bayesgan.store.run_folder import RunFolder
+from tests.commands.test_train import ROOT, TINY, outcome, read
 
 TINY = [*TINY, "--N", "20", "--num_disc", "1"]
 
@@ -147,7 +147,7 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "step", dying)
     part = run(tmp_path / "part", *flags, code=130)
     monkeypatch.setattr(Trainer, "step", step)
-    monkeypatch.setattr("bayesgan.training.run_folder.train_supervised", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr("bayesgan.store.run_folder.train_supervised", lambda *a: pytest.fail("trained again"))
     assert main(["--resume", str(part)], semi=True) == 0
     assert outcome(whole) == outcome(part)
     a, b = (read(folder, "results_10.json")["classification"] for folder in (whole, part))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.resampling.registry import RULES, Selection
 
 __all__ = ["DiscriminatorRejection"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.resampling.proposals import Codes, LatentProposal
 
 __all__ = ["LatentRule", "LatentSpace", "Walk"]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.resampling.registry import RULES, Selection
 
 __all__ = ["MetropolisHastings", "last_states", "metropolis_hastings"]

@@ -5,7 +5,7 @@ import platform
 
 import torch
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = ["DEVICES", "check_precision", "keep_freed_memory", "pick_device"]
 

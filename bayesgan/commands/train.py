@@ -10,19 +10,19 @@ from pathlib import Path
 import torch
 
 from bayesgan.data import Dataset, to_float
-from bayesgan.devices import check_precision, keep_freed_memory, pick_device
-from bayesgan.errors import Diverged, InputError
+from bayesgan.basics.devices import check_precision, keep_freed_memory, pick_device
+from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.evaluation.pictures import save_picture
-from bayesgan.failures import exit_code, is_out_of_memory
-from bayesgan.posterior import load_posterior
-from bayesgan.resample import resample_run
+from bayesgan.commands.exit_codes import exit_code, is_out_of_memory
+from bayesgan.store.posterior import load_posterior
+from bayesgan.commands.resample import resample_run
 from bayesgan.training.algorithm import Engines, Trainer, default_engines
-from bayesgan.training.classification import Evaluator, evaluate
+from bayesgan.commands.evaluate import Evaluator, evaluate
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.loop import SHOWN, Stopped, train
 from bayesgan.training.memory import available_bytes, data_limit, nearest_fit, peak_bytes
-from bayesgan.training.options import Options, add_flags, load_data, resolve
-from bayesgan.training.run_folder import RunFolder
+from bayesgan.options.options import Options, add_flags, load_data, resolve
+from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["main"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 
 __all__ = ["Registry"]
 

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from bayesgan.data import DATA_SETS, Dataset, to_float
 from bayesgan.ensemble import Ensemble
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.evaluation.classification import Predictive, classification_figures
 from bayesgan.evaluation.uncertainty import error_curve, shuffled, uncertainty_figure
-from bayesgan.files import write_atomically
-from bayesgan.posterior import Posterior, load_posterior
+from bayesgan.basics.files import write_atomically
+from bayesgan.store.posterior import Posterior, load_posterior
 from bayesgan.training.algorithm import Trainer
-from bayesgan.training.options import Options, data_options
-from bayesgan.training.run_folder import RunFolder
+from bayesgan.options.options import Options, data_options
+from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Evaluator", "Questions", "errors_line", "evaluate", "headline", "table"]
 

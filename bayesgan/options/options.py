@@ -9,13 +9,13 @@ from pathlib import Path
 from torch import Tensor
 
 from bayesgan.data import DATA_SETS, GENERATED, DataOptions, Dataset, choose_labels, with_labels
-from bayesgan.devices import DEVICES
+from bayesgan.basics.devices import DEVICES
 from bayesgan.ensemble import ENGINES
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.networks import NETWORKS, NORMALISATIONS, NetworkSizes
 from bayesgan.objectives import OBJECTIVES
 from bayesgan.resampling import LEAST, RULES
-from bayesgan.training.recipes import RECIPES
+from bayesgan.options.recipes import RECIPES
 
 __all__ = ["Options", "add_flags", "data_options", "load_data", "resolve"]
 

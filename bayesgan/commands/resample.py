@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from bayesgan.data import to_bytes, to_float
-from bayesgan.devices import pick_device
-from bayesgan.errors import InputError
+from bayesgan.basics.devices import pick_device
+from bayesgan.basics.errors import InputError
 from bayesgan.evaluation.pictures import save_picture
-from bayesgan.files import write_atomically
+from bayesgan.basics.files import write_atomically
 from bayesgan.objectives import real_score
-from bayesgan.posterior import Posterior
-from bayesgan.randomness import keyed_generator
+from bayesgan.store.posterior import Posterior
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling import CALIBRATIONS, RULES, LatentProposal, Resampler, boosted_score, ratio_figure
 from bayesgan.resampling import refit as refit_networks
-from bayesgan.training.run_folder import RunFolder
+from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["add_resample_arguments", "posterior_resampler", "resample_from", "resample_run"]
 

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from bayesgan.data import to_float
 from bayesgan.ensemble import Ensemble
-from bayesgan.errors import InputError
+from bayesgan.basics.errors import InputError
 from bayesgan.evaluation.classification import Predictive
 from bayesgan.networks import NETWORKS
-from bayesgan.randomness import keyed_generator
-from bayesgan.training.run_folder import RunFolder
+from bayesgan.basics.randomness import keyed_generator
+from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Posterior", "load_posterior"]
 

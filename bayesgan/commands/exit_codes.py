@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from bayesgan.errors import Diverged, InputError
+from bayesgan.basics.errors import Diverged, InputError
 
 __all__ = ["exit_code", "is_out_of_memory"]
 

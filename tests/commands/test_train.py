@@ -19,9 +19,9 @@ from bayesgan import load_posterior
 from bayesgan.data.pictures import SHAPES
 from bayesgan.ensemble import ENGINES
 from bayesgan.training.algorithm import Trainer, latent_draw
-from bayesgan.training.command import main
-from bayesgan.training.options import Options, load_data, resolve
-from bayesgan.training.run_folder import RunFolder
+from bayesgan.commands.train import main
+from bayesgan.options.options import Options, load_data, resolve
+from bayesgan.store.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--num_gen", "2", "--num_mcmc", "1", "--df_dim", "4", "--z_dim", "3", "--batch_size", "8", "--num_layers", "2",
@@ -240,8 +240,8 @@ def test_out_dir_that_is_a_file(tmp_path, capsys):
 
 @pytest.mark.parametrize("place, error", [
     ("bayesgan.ensemble.store.save_file", SafetensorError("No space left on device")),
-    ("bayesgan.training.run_folder.torch.save", RuntimeError("unexpected pos 64 vs 0")),
-    ("bayesgan.training.run_folder.np.savez", OSError(28, "No space left on device")),
+    ("bayesgan.store.run_folder.torch.save", RuntimeError("unexpected pos 64 vs 0")),
+    ("bayesgan.store.run_folder.np.savez", OSError(28, "No space left on device")),
 ])
 def test_a_full_disk_is_one_line(place, error, tmp_path, capsys, monkeypatch):
     """The errors that the three writers really raise when the disk is full."""
@@ -259,7 +259,7 @@ def test_a_full_disk_is_one_line(place, error, tmp_path, capsys, monkeypatch):
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from bayesgan.training.command import main
+from bayesgan.commands.train import main
 held = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData:"))
 resource.setrlimit(resource.RLIMIT_DATA, (int(held.split()[1]) * 1024 + 400 * 2**20, resource.RLIM_INFINITY))
 sys.exit(main(sys.argv[1:]))

@@ -21,10 +21,10 @@ from safetensors.torch import load_file, save_file
 
 from bayesgan.data import Dataset, labelled_rows
 from bayesgan.ensemble import Ensemble, SampleStore
-from bayesgan.errors import InputError
-from bayesgan.files import write_atomically
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.files import write_atomically
 from bayesgan.training.algorithm import Engines, Losses, Trainer
-from bayesgan.training.options import Options, load_data
+from bayesgan.options.options import Options, load_data
 from bayesgan.training.supervised import new_classifier, train_supervised
 
 __all__ = ["RunFolder", "describe_data"]

@@ -1,0 +1,1 @@
+"""The command lines: the only room that knows everything. Start with train.py."""
