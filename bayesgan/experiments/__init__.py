@@ -1,10 +1,18 @@
-"""Experiments by name: (add_arguments(parser), run(arguments)). One joins by one registration in a module imported here."""
+"""Each published figure or table as one command. One joins by one registration in a module imported here."""
 
 from bayesgan.experiments import (
-    coupling, digits_uncertainty, fashion_lsgan, gaussians25, linear_regression, mixture1d, mnist_labels, mnist_resampling,
-    semi_ablation, synthetic,
+    coupling,
+    digits_uncertainty,
+    fashion_lsgan,
+    gaussians25,
+    linear_regression,
+    mixture1d,
+    mnist_labels,
+    mnist_resampling,
+    semi_ablation,
+    synthetic,
 )
 from bayesgan.experiments.registry import EXPERIMENTS
 
-__all__ = ["EXPERIMENTS", "coupling", "digits_uncertainty", "fashion_lsgan", "gaussians25", "linear_regression", "mixture1d",
-           "mnist_labels", "mnist_resampling", "semi_ablation", "synthetic"]
+__all__ = ["EXPERIMENTS", "coupling", "digits_uncertainty", "fashion_lsgan", "gaussians25", "linear_regression",
+           "mixture1d", "mnist_labels", "mnist_resampling", "semi_ablation", "synthetic"]

@@ -1,134 +1,148 @@
-"""Semi-supervised runs over label draws, as rows; and those rows as CSV, Markdown and a plot."""
+"""Semi-supervised runs over label draws, as rows; and those rows as a table, CSV and a plot."""
 
-import argparse
 import csv
 import io
-import platform
+import shlex
 from collections.abc import Iterable
-from pathlib import Path
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
-import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayesgan.basics.errors import InputError
-from bayesgan.experiments.registry import save_results
-from bayesgan.experiments.runs import command_line, last_results, seconds, trained_all
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.tables import mean_sd, sd
+from bayesgan.experiments.cells import Cells
+from bayesgan.experiments.registry import Report
+from bayesgan.experiments.runs import device_of, last_results, run_cells, seconds
+from bayesgan.options import option
 from bayesgan.store.run_folder import RunFolder
 
-__all__ = ["add_run_arguments", "collect", "save_table", "summarise"]
+__all__ = ["Cell", "collect", "draws_option", "jobs_option", "report", "train_iter_option"]
 
 FIGURES = ("errors", "nll", "brier", "ece")
+PANELS = {"errors": "test errors", "nll": "NLL (nats)", "ece": "ECE"}
+
+draws_option = partial(option, help="label draws a cell", least=1)
+train_iter_option = partial(option, help="iterations of each run", least=1)
+jobs_option = partial(option, 1, "runs at the same time; several fill a GPU", least=1)
 
 
-def add_run_arguments(parser: argparse.ArgumentParser, draws: int, train_iter: int) -> None:
-    """What both experiments with labels take."""
-    parser.add_argument("--draws", type=int, default=draws, help=f"label draws a cell (default: {draws})")
-    parser.add_argument("--train_iter", "--train-iter", type=int, default=train_iter, help="iterations of each run")
-    parser.add_argument("--data_path", "--data-path", type=Path, default=Path("datasets"), help="where the data is")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time; several fill a GPU")
+class Cell(NamedTuple):
+    """One run: a method, its number of labels, and which images they are on."""
+
+    method: str
+    N: int
+    draw: int
 
 
-def collect(arguments: argparse.Namespace, cells: dict[tuple[str, int], dict]) -> list[dict]:
+def collect(
+    cells: Cells, wanted: dict[tuple[str, int], dict], draws: int, train_iter: int, jobs: int
+) -> list[dict]:
     """Trains what is not there yet and reads the figures on all test data.
 
     Args:
-        cells: (method, N) -> options; the first method's runs also train the supervised network of the row "supervised".
+        wanted: (method, N) -> options. The first method's runs also train the supervised network of "supervised" rows.
 
     Returns:
         One row a method, N, draw and predictor (current: the last ensemble; posterior: averaged over draws too).
     """
-    if arguments.draws < 1:
-        raise InputError(f"--draws must be at least 1, got {arguments.draws}")
-    first, places = next(iter(cells))[0], {}
-    for draw in range(arguments.draws):  # all cells of a draw before the next, so that a stopped table is balanced
-        for (method, labels), options in cells.items():
-            place = arguments.out_dir / method.replace(" ", "_") / f"N{labels}" / f"draw{draw}"
-            shared = {"N": labels, "label_seed": draw, "random_seed": draw, "train_iter": arguments.train_iter,
-                      "n_save": arguments.train_iter}
-            if arguments.data_path != Path("datasets"):
-                shared["data_path"] = arguments.data_path
+    first, runs = next(iter(wanted))[0], {}
+    for draw in range(draws):  # all methods of a draw before the next, so that a stopped table is balanced
+        for (method, labels), given in wanted.items():
+            shared = {"N": labels, "label_seed": draw, "random_seed": draw, "train_iter": train_iter,
+                      "n_save": train_iter}
             if method != first:
                 shared["no_supervised"] = True
-            places[place] = {**options, **shared}
-    runs = trained_all(places, semi=True, jobs=arguments.jobs)
-    rows = []
-    for place, given in places.items():
-        run, method = runs[place], place.parent.parent.name.replace("_", " ")
-        figures = last_results(run)["classification"]
-        common = {"N": given["N"], "draw": given["label_seed"], "test_size": figures["test_size"],
-                  "seconds": round(seconds(run), 1), "device": device_of(run),
-                  "command": "python run_bgan_semi.py " + " ".join(command_line(given))}
-        parts = [("supervised", "supervised")] if figures["supervised"] else []
-        for name, part in [*parts, (method, "current"), (method, "posterior")]:
-            rows.append({"method": name, "predictor": part, **{k: figures[part][k] for k in FIGURES}, **common})
-    return rows
+            runs[Cell(method, labels, draw)] = {**given, **shared}
+    found = run_cells(cells, runs, measured, semi=True, jobs=jobs)
+    return [row for key in runs for row in found[key]]
 
 
-def device_of(run: Path) -> str:
-    """What a run was computed on; runs do not move between machines here."""
-    wanted = RunFolder.open(run).options().device
-    if wanted != "cpu" and torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+def measured(key: Cell, run: RunFolder) -> list[dict]:
+    """The rows of one run."""
+    figures = last_results(run.path)["classification"]
+    command = ["python", "run_bgan_semi.py", *run.config["commands"][0]["command"]]
+    common = {
+        "N": key.N, "draw": key.draw, "test_size": figures["test_size"], "seconds": round(seconds(run), 1),
+        "device": device_of(run), "command": shlex.join(command),
+    }
+    parts = [(key.method, "current"), (key.method, "posterior")]
+    if figures["supervised"]:
+        parts.insert(0, ("supervised", "supervised"))
+    return [{"method": method, "predictor": part, **{name: figures[part][name] for name in FIGURES}, **common}
+            for method, part in parts]
 
 
-def summarise(rows: Iterable[dict]) -> dict[tuple[str, str, int], dict]:
-    """(method, predictor, N) -> figure -> (mean, standard deviation over draws), and the number of draws."""
+def report(rows: list[dict]) -> Report:
+    """The rows as they are, their means over label draws as a table and a plot."""
+    groups = grouped(rows)
+    table = [
+        {"method": method, "predictor": predictor, "N": str(labels), "draws": str(len(group)),
+         "errors": mean_sd(column(group, "errors"), ".1f"), "NLL": mean_sd(column(group, "nll")),
+         "ECE": mean_sd(column(group, "ece")), "seconds": f"{np.mean(column(group, 'seconds')):.0f}"}
+        for (method, predictor, labels), group in groups.items()
+    ]
+    note = f"errors of {rows[0]['test_size']}, mean ± sd over label draws"
+    return Report(rows, table, {"errors": plot(groups)}, note, {"rows.csv": as_csv(rows)})
+
+
+def grouped(rows: Iterable[dict]) -> dict[tuple[str, str, int], list[dict]]:
+    """(method, predictor, N) -> its rows, one a label draw."""
     groups: dict[tuple[str, str, int], list[dict]] = {}
     for row in rows:
         groups.setdefault((row["method"], row["predictor"], row["N"]), []).append(row)
-    return {key: {"draws": len(group), **{
-        k: (float(np.mean([r[k] for r in group])), float(np.std([r[k] for r in group], ddof=1)) if len(group) > 1 else 0.0)
-        for k in (*FIGURES, "seconds")}} for key, group in groups.items()}
+    return groups
 
 
-def save_table(arguments: argparse.Namespace, command: str, rows: list[dict]) -> None:
-    """results.json, rows.csv, table.md and errors.png in out_dir; prints the table."""
-    arguments.out_dir.mkdir(parents=True, exist_ok=True)
-    save_results(arguments.out_dir / "results.json", command, rows)
+def column(rows: list[dict], name: str) -> list[float]:
+    return [row[name] for row in rows]
+
+
+def as_csv(rows: list[dict]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
-    summary = summarise(rows)
-    lines = [f"`{command}`, {rows[0]['device']}; errors of {rows[0]['test_size']}, mean ± sd over label draws", "",
-             "| method | predictor | N | draws | errors | NLL | ECE | seconds |", "|---|---|---|---|---|---|---|---|"]
-    for (method, predictor, labels), row in summary.items():
-        spread = lambda k, digits: f"{row[k][0]:.{digits}f} ± {row[k][1]:.{digits}f}"  # noqa: B023, E731
-        lines.append(f"| {method} | {predictor} | {labels} | {row['draws']} | {spread('errors', 1)} | {spread('nll', 3)} | "
-                     f"{spread('ece', 3)} | {row['seconds'][0]:.0f} |")
-    table = "\n".join(lines) + "\n"
-    figure = plot(summary)
-    for name, write in (("rows.csv", lambda path: path.write_text(text.getvalue())),
-                        ("table.md", lambda path: path.write_text(table)),
-                        ("errors.png", lambda path: figure.savefig(path, format="png"))):
-        write_atomically(arguments.out_dir / name, write)
-    print(table + f"\nwritten to {arguments.out_dir}: results.json, rows.csv, table.md, errors.png")
+    return text.getvalue()
 
 
-def plot(summary: dict) -> Figure:
+def plot(groups: dict[tuple[str, str, int], list[dict]]) -> Figure:
     """Errors, NLL and ECE of every method, over N or side by side where there is one N."""
-    sizes = sorted({labels for _, _, labels in summary})
-    names = list(dict.fromkeys((method, predictor) for method, predictor, _ in summary))
+    sizes = sorted({labels for _, _, labels in groups})
+    names = list(dict.fromkeys((method, predictor) for method, predictor, _ in groups))
     figure = Figure(figsize=(13, 4 if len(sizes) > 1 else 1.2 + 0.25 * len(names)), dpi=100)
-    for panel, (key, title) in zip(figure.subplots(1, 3), (("errors", "test errors"), ("nll", "NLL (nats)"), ("ece", "ECE"))):
-        for position, name in enumerate(names):
-            cells = [(labels, *summary[(*name, labels)][key]) for labels in sizes if (*name, labels) in summary]
-            label = name[0] if name[1] == name[0] else f"{name[0]}, {name[1]}"
-            if len(sizes) > 1:
-                panel.errorbar(*zip(*cells), marker="o", ms=3, capsize=2, label=label)
-            else:
-                panel.errorbar(cells[0][1], position, xerr=cells[0][2], marker="o", ms=4, capsize=2, c="C0")
+    panels = figure.subplots(1, len(PANELS))
+    for panel, (key, title) in zip(panels, PANELS.items(), strict=True):
+        panel.set_title(title)
         if len(sizes) > 1:
-            panel.set(xscale="log", yscale="log", xlabel="labels", title=title, xticks=sizes, xticklabels=sizes)
+            plot_over_sizes(panel, groups, names, sizes, key)
         else:
-            panel.set(title=title, yticks=range(len(names)), yticklabels=[", ".join(dict.fromkeys(n)) for n in names])
-            panel.invert_yaxis()
-            if key != "errors":
-                panel.set(yticklabels=[])
+            plot_side_by_side(panel, groups, names, sizes[0], key)
     if len(sizes) > 1:
-        panel.legend(fontsize=8)
+        panels[-1].legend(fontsize=8)
+    else:
+        panels[0].set_yticks(range(len(names)), [label(name) for name in names])
     figure.tight_layout()
     return figure
+
+
+def plot_over_sizes(panel: Axes, groups: dict, names: list[tuple[str, str]], sizes: list[int], key: str) -> None:
+    for name in names:
+        own = {labels: column(groups[(*name, labels)], key) for labels in sizes if (*name, labels) in groups}
+        means, spreads = [np.mean(values) for values in own.values()], [sd(values) for values in own.values()]
+        panel.errorbar(list(own), means, spreads, marker="o", ms=3, capsize=2, label=label(name))
+    panel.set(xscale="log", yscale="log", xlabel="labels", xticks=sizes, xticklabels=sizes)
+
+
+def plot_side_by_side(panel: Axes, groups: dict, names: list[tuple[str, str]], labels: int, key: str) -> None:
+    for position, name in enumerate(names):
+        values = column(groups[(*name, labels)], key)
+        panel.errorbar(np.mean(values), position, xerr=sd(values), marker="o", ms=4, capsize=2, c="C0")
+    panel.set_yticks(range(len(names)), [""] * len(names))
+    panel.invert_yaxis()
+
+
+def label(name: tuple[str, str]) -> str:
+    """A method and a predictor, one word where they are the same."""
+    return ", ".join(dict.fromkeys(name))

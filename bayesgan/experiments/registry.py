@@ -1,29 +1,49 @@
-"""The registry of experiments, and what they all write."""
+"""The registry of experiments, and what every one of them is."""
 
-import argparse
-import json
-import platform
 from collections.abc import Callable
-from datetime import date
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-import torch
+from matplotlib.figure import Figure
+from torch import Tensor
 
-from bayesgan.basics.files import write_atomically
 from bayesgan.basics.registry import Registry
+from bayesgan.experiments.cells import Cells
 
-__all__ = ["EXPERIMENTS", "save_results"]
+__all__ = ["EXPERIMENTS", "Experiment", "Report"]
 
-Experiment = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], None]]
+
+@dataclass(frozen=True)
+class Report:
+    """What an experiment found; frame.py writes it.
+
+    Attributes:
+        results: The figures, as JSON has them.
+        table: Rows of column -> text.
+        pictures: Name -> a figure, or images (n, C, H, W) in [-1, 1].
+        note: What the table's figures are, one line.
+        files: Name -> text of what else is written.
+    """
+
+    results: object
+    table: list[dict[str, str]]
+    pictures: dict[str, Figure | Tensor]
+    note: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+
+
+class Experiment(NamedTuple):
+    """A question and how it is answered.
+
+    Attributes:
+        settings: A frozen dataclass, a flag each field (bayesgan.options.option).
+        run: (its instance, the results folder's cells) -> report.
+        about: The module's docstring; its first line is a sentence, the question.
+    """
+
+    settings: type
+    run: Callable[[object, Cells], Report]
+    about: str
+
+
 EXPERIMENTS: Registry[Experiment] = Registry("experiment")
-
-
-def save_results(path: Path, command: str, results: object) -> None:
-    """results.json: the figures with what they were measured on."""
-    content = {
-        "command": command, "date": date.today().isoformat(), "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads"
-                   + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
-        "results": results,
-    }
-    write_atomically(path, lambda file: file.write_text(json.dumps(content, indent=1)))

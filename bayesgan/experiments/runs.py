@@ -1,81 +1,149 @@
-"""Training runs as parts of an experiment: each in a folder of its own, found again, taken up again, several at once."""
+"""Training runs as parts of an experiment: each in a place of its own, found again, taken up again, several at once."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from bayesgan.basics.errors import InputError
 from bayesgan.commands.train import main
-from bayesgan.options.options import resolve
+from bayesgan.experiments.cells import Cells, place
+from bayesgan.options import Options, resolve
+from bayesgan.store.config import as_json
 from bayesgan.store.run_folder import RunFolder
 
-__all__ = ["command_line", "last_results", "seconds", "trained", "trained_all"]
+__all__ = ["device_of", "last_results", "run_cells", "seconds", "trained", "trained_all"]
 
 PROGRAM = "import sys; from bayesgan.commands.train import main; sys.exit(main(sys.argv[1:], semi={semi}))"
 
 
-def command_line(given: dict) -> list[str]:
-    """Options as a user types them."""
-    return [f"--{'' if v else 'no-'}{k}" if isinstance(v, bool) else f"--{k}={v}" for k, v in given.items()]
+def run_cells(
+    cells: Cells, wanted: dict[NamedTuple, dict], measure: Callable[[NamedTuple, RunFolder], object],
+    semi: bool = False, jobs: int = 1, **settings,
+) -> dict[NamedTuple, object]:
+    """A cell for each training run: what is there is read, what is missing is trained and measured.
+
+    Args:
+        wanted: Key -> options of the run, as a user gives them.
+        measure: Key and finished run -> the cell's result.
+        jobs: Runs at the same time.
+        settings: What the results follow from besides the options.
+
+    Returns:
+        Key -> result, in the order of `wanted`.
+    """
+    whole = {key: {**as_json(options_at(cells.folder, key, given, semi)), **settings} for key, given in wanted.items()}
+    for own in whole.values():
+        del own["out_dir"]  # a results folder may be moved
+    found = {key: cells.stored(key, own) for key, own in whole.items()}
+    missing = {cells.folder / place(key): key for key, result in found.items() if result is None}
+    runs = trained_all({path: wanted[key] for path, key in missing.items()}, semi, jobs)
+    for number, (path, run) in enumerate(runs, 1):
+        key, folder = missing[path], RunFolder.open(run)
+        found[key] = cells.keep(key, whole[key], measure(key, folder), device_of(folder))
+        print(f"{number}/{len(missing)}  {path}", flush=True)
+    return found
 
 
-def trained(place: Path, given: dict, semi: bool = False, threads: int | None = None) -> Path:
-    """The run with these options in `place`, trained or resumed first if it is not complete; its output goes to place/log.txt.
+def options_at(folder: Path, key: NamedTuple, given: dict, semi: bool) -> Options:
+    return resolve({**given, "out_dir": folder / place(key)}, semi)[0]
+
+
+def trained_all(wanted: dict[Path, dict], semi: bool, jobs: int) -> Iterator[tuple[Path, Path]]:
+    """`trained` for each place -> options, `jobs` at a time: (place, run) in this order, as soon as each is done."""
+    if jobs == 1:
+        for path, given in wanted.items():
+            yield path, trained(path, given, semi)
+        return
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        futures = {path: pool.submit(trained, path, given, semi, threads) for path, given in wanted.items()}
+        for path, future in futures.items():
+            yield path, future.result()
+    finally:  # after a failure nothing more is begun
+        pool.shutdown(cancel_futures=True)
+
+
+def trained(path: Path, given: dict, semi: bool = False, threads: int | None = None) -> Path:
+    """The finished run with these options in `path`, trained or resumed first; its output goes to path/log.txt.
 
     Args:
         threads: Of a process of its own; None trains in this one.
 
     Raises:
-        ValueError: If `place` holds a run with other options, or training fails.
+        ValueError: If training fails.
     """
-    runs = sorted(place.glob("bgan_*"))
-    if runs:
-        stored, wanted = RunFolder.open(runs[-1]).options(), resolve({**given, "out_dir": place}, semi)[0]
-        if wrong := [k for k, v in vars(wanted).items() if getattr(stored, k) != v]:
-            raise InputError(f"{runs[-1]} was made with another {wrong[0]}; name another --out_dir")
-        if (runs[-1] / "samples" / "posterior.png").exists() and last_results(runs[-1])["iteration"] == wanted.train_iter:
-            return runs[-1]  # the picture is the last thing but one that a run writes
-    flags = ["--resume", str(runs[-1])] if runs else [*command_line(given), f"--out_dir={place}"]
-    place.mkdir(parents=True, exist_ok=True)
-    with open(place / "log.txt", "a") as log:
+    wanted = resolve({**given, "out_dir": path}, semi)[0]
+    run = begun(path, wanted)
+    if run is not None and finished(run, wanted):
+        return run
+    flags = [*command_line(given), f"--out_dir={path}"] if run is None else ["--resume", str(run)]
+    path.mkdir(parents=True, exist_ok=True)
+    with open(path / "log.txt", "a") as log:
         if threads is None:
             with redirect_stdout(log), redirect_stderr(log):
                 code = main(flags, semi)
-        else:  # beside others: a process of its own
-            code = subprocess.run([sys.executable, "-c", PROGRAM.format(semi=semi), *flags], stdout=log, stderr=log,
-                                  env=os.environ | {"OMP_NUM_THREADS": str(threads)}).returncode
+        else:  # beside others
+            command = [sys.executable, "-c", PROGRAM.format(semi=semi), *flags]
+            environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+            code = subprocess.run(command, stdout=log, stderr=log, env=environment).returncode
     if code:
-        reason = (place / "log.txt").read_text().strip().splitlines()[-1]
-        raise InputError(f"the run in {place} ended with code {code}: {reason.removeprefix('error: ')}")
-    return sorted(place.glob("bgan_*"))[-1]
+        reason = (path / "log.txt").read_text().strip().splitlines()[-1]
+        raise InputError(f"the run in {path} ended with code {code}: {reason.removeprefix('error: ')}")
+    return begun(path, wanted)
 
 
-def trained_all(wanted: dict[Path, dict], semi: bool, jobs: int) -> dict[Path, Path]:
-    """`trained` for each place -> options, `jobs` at a time, with a line for each that is done."""
-    if jobs < 1:
-        raise InputError(f"--jobs must be at least 1, got {jobs}")
-    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
-    done: dict[Path, Path] = {}
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(trained, place, given, semi, threads) for place, given in wanted.items()] if threads else []
-        for number, (place, given) in enumerate(wanted.items()):
-            done[place] = futures[number].result() if threads else trained(place, given, semi)
-            print(f"{len(done)}/{len(wanted)}  {place}", flush=True)
-    return done
+def begun(path: Path, wanted: Options) -> Path | None:
+    """The newest run in `path` that has these options; where there are only others, a line says what they differ in."""
+    differences = []
+    for run in sorted(path.glob("bgan_*"), reverse=True):
+        try:
+            stored = RunFolder.open(run).options()
+        except InputError as error:
+            differences.append(str(error))
+            continue
+        other = [field.name for field in dataclasses.fields(Options)
+                 if field.name != "out_dir" and getattr(stored, field.name) != getattr(wanted, field.name)]
+        if not other:
+            return run
+        differences.append(f"{run} was made with another {other[0]}")
+    if differences:
+        print(f"{differences[0]}: trained anew beside it")
+    return None
+
+
+def finished(run: Path, options: Options) -> bool:
+    """Whether the run has written what a run writes at its end: the picture comes after the last results."""
+    picture = run / "samples" / "posterior.png"
+    return picture.exists() and last_results(run)["iteration"] == options.train_iter
+
+
+def command_line(given: dict) -> list[str]:
+    """Options as a user types them."""
+    return [f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"--{name}={value}"
+            for name, value in given.items()]
 
 
 def last_results(run: Path) -> dict:
-    """The newest results_<iter>.json of a run."""
-    newest = max(run.glob("results_*.json"), key=lambda path: int(path.stem.split("_")[1]))
-    return json.loads(newest.read_text())
+    """The results_<iter>.json of a run's last iteration."""
+    found = [json.loads(path.read_text()) for path in run.glob("results_*.json")]
+    return max(found, key=lambda results: results["iteration"])
 
 
-def seconds(run: Path) -> float:
+def device_of(run: RunFolder) -> str:
+    """What a run was computed on, as it says itself."""
+    return run.config.get("device") or "a device that the run does not name"
+
+
+def seconds(run: RunFolder) -> float:
     """Time from the run's start to its last results; of the last command where it was resumed."""
-    started = RunFolder.open(run).config["commands"][-1]["started"]
-    return last_results(run)["timestamp"] - datetime.fromisoformat(started).timestamp()
+    started = run.config["commands"][-1]["started"]
+    return last_results(run.path)["timestamp"] - datetime.fromisoformat(started).timestamp()

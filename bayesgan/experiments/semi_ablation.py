@@ -1,36 +1,43 @@
-"""What does the posterior buy a classifier? Temperature, number of discriminators, coupling, feature matching and averaging
-over time, one against the other on the digits with 100 labels."""
+"""What does the posterior buy a classifier? One change at a time, on the digits with 100 labels.
 
-import argparse
+Temperature, number of discriminators, coupling, feature matching, averaging over time, and how much the labels count.
+"""
 
-from bayesgan.experiments.label_table import add_run_arguments, collect, save_table
-from bayesgan.experiments.registry import EXPERIMENTS
+from dataclasses import dataclass
 
-__all__ = ["CELLS", "run"]
+from bayesgan.experiments.cells import Cells
+from bayesgan.experiments.label_table import collect, draws_option, jobs_option, report, train_iter_option
+from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
+from bayesgan.options import option
+
+__all__ = ["METHODS", "Settings", "run"]
 
 BASE = {"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "temperature": 0.1, "feature_matching": False, "lr": 0.0005,
         "gen_batch_size": 64}
-CELLS = {
+METHODS = {
     "base": {},
     "T=0": {"temperature": 0.0}, "T=0.01": {"temperature": 0.01}, "T=1": {"temperature": 1.0},
     "1 discriminator": {"num_disc": 1}, "5 discriminators": {"num_disc": 5},
     "full coupling": {"coupling": "full"},
-    "feature matching": {"feature_matching": True}, "feature matching T=0": {"feature_matching": True, "temperature": 0.0},
+    "feature matching": {"feature_matching": True},
+    "feature matching T=0": {"feature_matching": True, "temperature": 0.0},
     "labels count once": {"label_count": 100},
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--N", type=int, default=100, help="labels")
-    add_run_arguments(parser, draws=3, train_iter=1000)
+@dataclass(frozen=True)
+class Settings:
+    N: int = option(100, "labels", least=1)
+    draws: int = draws_option(3)
+    train_iter: int = train_iter_option(1000)
+    jobs: int = jobs_option()
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Trains what is missing, prints the table, writes it as CSV, Markdown and a plot."""
-    cells = {(name, arguments.N): {**BASE, "label_batch_size": min(64, arguments.N), **changes} for name, changes in CELLS.items()}
-    command = (f"python -m bayesgan.experiments semi_ablation --N {arguments.N} --draws {arguments.draws} "
-               f"--train_iter {arguments.train_iter}")
-    save_table(arguments, command, collect(arguments, cells))
+def run(settings: Settings, cells: Cells) -> Report:
+    """Trains what is missing, and compares the methods."""
+    shared = {**BASE, "label_batch_size": min(64, settings.N)}
+    wanted = {(method, settings.N): {**shared, **changes} for method, changes in METHODS.items()}
+    return report(collect(cells, wanted, settings.draws, settings.train_iter, settings.jobs))
 
 
-EXPERIMENTS.register("semi_ablation")((add_arguments, run))
+EXPERIMENTS.register("semi_ablation")(Experiment(Settings, run, __doc__))
