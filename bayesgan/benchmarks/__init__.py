@@ -1,6 +1,6 @@
-"""Speed, by name: (add_arguments(parser), run(arguments)), registered in a module imported here."""
+"""Speed, always as ratios in one process. One joins by one registration in a module imported here."""
 
-from bayesgan.benchmarks import resample, sampler, train
+from bayesgan.benchmarks import sampler, selection, train
 from bayesgan.benchmarks.registry import BENCHMARKS
 
-__all__ = ["BENCHMARKS", "resample", "sampler", "train"]
+__all__ = ["BENCHMARKS", "sampler", "selection", "train"]

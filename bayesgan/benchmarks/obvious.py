@@ -3,92 +3,119 @@
 What the fast trainer must equal, number for number, at full coupling, and what it is timed against.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, softplus
 
-from bayesgan.networks import NETWORKS
+from bayesgan.basics.randomness import keyed_generator
+from bayesgan.options import Options
 from bayesgan.sampler import SGHMC, RMSprop, exponential_then_constant
-from bayesgan.training.algorithm import Losses, Trainer, labelled_batches, latent_draw
+from bayesgan.training.algorithm import Losses, Trainer
+from bayesgan.training.minibatches import labelled_batches, latent_draw, real_batches
+from bayesgan.training.players import Player
 
 __all__ = ["ObviousTrainer"]
 
 
 class ObviousTrainer:
-    """Takes over a new `trainer`: its weights as modules of their own, and its random streams; burn-in only.
+    """Begins where a new `trainer` does: its weights as modules of their own, and its random streams; burn-in only.
 
     Every pair makes its fakes anew, a discriminator scores its real images again for every generator, and a
     generator's backward pass runs through the discriminator's weights, as in the code people write.
     """
 
     def __init__(self, trainer: Trainer):
-        options, data = trainer.options, trainer.data
-        self.options, self.trainer = options, trainer
-        sizes = options.sizes(data.shape, len(data.classes) if options.semi else 1)
-        networks = NETWORKS[options.network_for(data)]
-        self.networks: dict[str, list[nn.Module]] = {}
-        self.samplers: dict[str, list[SGHMC]] = {}
-        self.scales = {}
-        for role, network, ensemble in zip(("generator", "discriminator"), networks,
-                                           (trainer.generators, trainer.discriminators)):
-            self.scales[role] = ensemble.scales
-            self.networks[role] = []
-            for member in range(ensemble.members):
-                module = network(sizes).to(trainer.device, ensemble.dtype)
-                module.load_state_dict({name: tensor[member] for name, tensor in ensemble.state().items()})
-                self.networks[role].append(module)
-            self.samplers[role] = [
-                SGHMC.from_sgd(module.parameters(), lr=exponential_then_constant(options.lr, options.lr_decay, options.burn_in),
-                               momentum=1 - options.friction, num_data=trainer.counts[role], temperature=0.0,
-                               preconditioner=RMSprop(floor=options.floor))
-                for module in self.networks[role]
-            ]
-        trainer.generators = trainer.discriminators = None
-        trainer.samplers.clear()
+        self.options, self.data, self.dtype = trainer.options, trainer.data, trainer.dtype
+        self.labelled, self.label_weight = trainer.labelled, trainer.label_weight
+        networks = self.options.networks(self.data.shape, len(self.data.classes))
+        self.generators = members_of(trainer.generators, networks.generator, self.options)
+        self.discriminators = members_of(trainer.discriminators, networks.discriminator, self.options)
+        self.iteration = 0
+
+    def random(self, key: str) -> torch.Generator:
+        """The stream that `Trainer.random` gives."""
+        return keyed_generator(self.options.random_seed, key, self.iteration, device=self.data.train.device)
 
     def step(self) -> Losses:
         """One iteration of Algorithm 1, on the draws that `Trainer.step` makes; the same mean losses."""
-        options, trainer = self.options, self.trainer
-        latent = latent_draw(options.generators, options.gen_batch, options.z_dim, trainer.random("latent")).to(trainer.dtype)
-        real = trainer.real_batches()  # (K, B, ...)
+        options, data, count = self.options, self.data, len(self.discriminators)
+        latent = latent_draw(options.generators, options.gen_batch, options.z_dim, self.random("latent"))  # (I, B, Z)
+        latent = latent.to(self.dtype)
+        real = real_batches(options, data, count, self.random("real")).to(self.dtype)  # (K, B, ...)
+        labelled = labels = [None] * count
         if options.semi:
-            labelled, labels = labelled_batches(options, trainer.data, trainer.labelled, len(real), trainer.random("labelled"))
-        generators, discriminators = self.networks["generator"], self.networks["discriminator"]
-        d_losses, g_losses = [], []
-        for k, discriminator in enumerate(discriminators):
-            self.samplers["discriminator"][k].zero_grad()
-            total = 0.0
-            for generator, z in zip(generators, latent):
-                with torch.no_grad():
-                    fakes = generator(z)
-                loss = softplus(-score(discriminator, real[k])).mean() + softplus(score(discriminator, fakes)).mean()
-                if options.semi:
-                    logits = discriminator(labelled[k].to(trainer.dtype))[0]
-                    logits = torch.cat([torch.zeros_like(logits[:, :1]), logits], 1)  # class 0: generated
-                    loss = loss + trainer.label_weight * cross_entropy(logits, labels[k] + 1)
-                (loss / len(generators)).backward()
-                total += loss.detach() / len(generators)
-            self.move("discriminator", k)
-            d_losses.append(total)
-        for i, (generator, z) in enumerate(zip(generators, latent)):
-            self.samplers["generator"][i].zero_grad()
-            total = 0.0
-            for discriminator in discriminators:
-                loss = softplus(-score(discriminator, generator(z))).mean()
-                (loss / len(discriminators)).backward()
-                total += loss.detach() / len(discriminators)
-            self.move("generator", i)
-            g_losses.append(total)
-        trainer.iteration += 1
+            labelled, labels = labelled_batches(options, data, self.labelled, count, self.random("labelled"))
+        d_losses = [self.move_discriminator(*own, latent)
+                    for own in zip(self.discriminators, real, labelled, labels, strict=True)]
+        g_losses = [self.move_generator(*own) for own in zip(self.generators, latent, strict=True)]
+        self.iteration += 1
         return Losses(torch.stack(d_losses), torch.stack(g_losses))
 
-    def move(self, role: str, member: int) -> None:
-        """The prior's share of the gradient, and one SGHMC step of one network."""
-        for name, parameter in self.networks[role][member].named_parameters():
-            scale = self.options.prior_std * self.scales[role][name]
-            if not self.options.ml:
-                parameter.grad += parameter.detach() / scale**2 / self.trainer.counts[role]
-        self.samplers[role][member].step()
+    def move_discriminator(
+        self, member: "Member", real: Tensor, labelled: Tensor | None, labels: Tensor | None, latent: Tensor
+    ) -> Tensor:
+        """Against every generator, and on its labels (S,) if there are any; its mean loss."""
+        member.sampler.zero_grad()
+        total = 0.0
+        for generator, z in zip(self.generators, latent, strict=True):
+            with torch.no_grad():
+                fakes = generator.network(z)
+            loss = softplus(-score(member.network, real)).mean() + softplus(score(member.network, fakes)).mean()
+            if labels is not None:
+                logits = member.network(labelled.to(self.dtype))[0]
+                logits = torch.cat([torch.zeros_like(logits[:, :1]), logits], 1)  # class 0: generated
+                loss = loss + self.label_weight * cross_entropy(logits, labels + 1)
+            (loss / len(self.generators)).backward()
+            total += loss.detach() / len(self.generators)
+        member.move()
+        return total
+
+    def move_generator(self, member: "Member", z: Tensor) -> Tensor:
+        """Against every discriminator; its mean loss."""
+        member.sampler.zero_grad()
+        total = 0.0
+        for discriminator in self.discriminators:
+            loss = softplus(-score(discriminator.network, member.network(z))).mean()
+            (loss / len(self.discriminators)).backward()
+            total += loss.detach() / len(self.discriminators)
+        member.move()
+        return total
+
+
+@dataclass
+class Member:
+    """One network, its sampler, and what its prior takes: standard deviation of each weight, and data to divide by."""
+
+    network: nn.Module
+    sampler: SGHMC
+    prior: dict[str, Tensor] | None
+    num_data: int
+
+    def move(self) -> None:
+        """The prior's share of the gradient, and one SGHMC step."""
+        if self.prior is not None:
+            for name, parameter in self.network.named_parameters():
+                parameter.grad += parameter.detach() / self.prior[name] ** 2 / self.num_data
+        self.sampler.step()
+
+
+def members_of(player: Player, build: Callable[[], nn.Module], options: Options) -> list[Member]:
+    """Each member of an ensemble as a module of its own, with its present weights."""
+    ensemble, members = player.ensemble, []
+    deviations = {name: options.prior_std * scale for name, scale in ensemble.scales.items()}
+    for number in range(ensemble.members):
+        network = build().to(ensemble.device, ensemble.dtype)
+        network.load_state_dict({name: tensor[number] for name, tensor in ensemble.state().items()})
+        sampler = SGHMC.from_sgd(
+            network.parameters(), lr=exponential_then_constant(options.lr, options.lr_decay, options.burn_in),
+            momentum=1 - options.friction, num_data=player.num_data, temperature=0.0,
+            preconditioner=RMSprop(floor=options.floor),
+        )
+        members.append(Member(network, sampler, None if options.ml else deviations, player.num_data))
+    return members
 
 
 def score(discriminator: nn.Module, images: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """What an ensemble costs against one GAN: whole training iterations, timed in turn, over members and minibatches."""
 
-import argparse
+import dataclasses
 import json
-import platform
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -10,104 +10,137 @@ import torch
 from matplotlib.figure import Figure
 from torch.utils.flop_counter import FlopCounterMode
 
-from bayesgan.benchmarks.peak import iterations_peak
-from bayesgan.benchmarks.registry import BENCHMARKS
-from bayesgan.benchmarks.variants import VARIANTS, is_obvious, settings, variant
-from bayesgan.basics.devices import check_precision, pick_device
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.devices import check_precision, device_name, pick_device
 from bayesgan.basics.files import write_atomically
+from bayesgan.basics.tables import aligned
 from bayesgan.basics.timing import interleaved_seconds
-from bayesgan.training.algorithm import ROLES
+from bayesgan.benchmarks.peak import highest_resident_bytes, iterations_peak
+from bayesgan.benchmarks.registry import BENCHMARKS, Benchmark
+from bayesgan.benchmarks.variants import VARIANTS, is_obvious, variant
+from bayesgan.data import Dataset
+from bayesgan.options import Options, load_data, option, resolve
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.memory import peak_bytes
 
-__all__ = ["run"]
+__all__ = ["Settings", "run"]
+
+OF_A_RUN = {field.name: field.metadata for field in dataclasses.fields(Options)}
+COLUMNS = {"variant": 16, "G": 3, "D": 3, "batch": 5, "ms/it": 9, "it/s": 8, "images/s": 8, "GFLOP/it": 8,
+           "of matrix rate": 14, "peak MiB": 8, "its bound": 9, "against one GAN": 15}  # name -> width
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--members", type=int, nargs="+", default=[1, 2, 5, 10, 20, 50], help="generators; discriminators are at most --discriminators")
-    parser.add_argument("--discriminators", type=int, default=2, help="discriminators, at most as many as generators")
-    parser.add_argument("--batch_size", "--batch-size", type=int, nargs="+", default=[64], help="real images a discriminator sees")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="NAME", help=f"of: {', '.join(VARIANTS)}")
-    parser.add_argument("--semi", action="store_true", help="semi-supervised, 100 labels")
-    parser.add_argument("--sampling", action="store_true", help="time iterations after burn-in, with injected noise")
-    parser.add_argument("--image_size", "--image-size", type=int, default=28, help="the digits are scaled to this")
-    parser.add_argument("--df_dim", "--df-dim", type=int, default=96)
-    parser.add_argument("--gf_dim", "--gf-dim", type=int, default=64)
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--repeats", type=int, default=3, help="timed rounds")
-    parser.add_argument("--out_dir", "--out-dir", type=Path, default=Path("runs/benchmark_train"), help="for results.json and cost.png")
+def as_of_a_run(name: str, default) -> dataclasses.Field:
+    """A flag with the help and the range that it has for training runs."""
+    return dataclasses.field(default=default, metadata=OF_A_RUN[name])
 
 
-def run(arguments: argparse.Namespace) -> None:
+@dataclass(frozen=True)
+class Settings:
+    members: tuple[int, ...] = option((1, 2, 5, 10, 20, 50), "generators", least=1)
+    discriminators: int = option(2, "discriminators, at most as many as generators", least=1)
+    batch_size: tuple[int, ...] = option((64,), "real images a discriminator sees", least=1)
+    variants: tuple[str, ...] = option(tuple(VARIANTS), "what is timed", choices=list(VARIANTS))
+    semi: bool = option(False, "semi-supervised, 100 labels")
+    sampling: bool = option(False, "time iterations after burn-in, with injected noise")
+    image_size: int = option(28, "the digits are scaled to this", least=8, most=200)
+    df_dim: int = option(96, "discriminator width next to the data", least=1)
+    gf_dim: int = option(64, "generator width next to the data", least=1)
+    engine: str = as_of_a_run("engine", "auto")
+    precision: str = as_of_a_run("precision", "fp32")
+    compile: bool = as_of_a_run("compile", False)
+    device: str = as_of_a_run("device", "auto")
+    repeats: int = option(3, "timed rounds", least=1)
+    out_dir: Path = option(Path("runs/benchmark_train"), "for results.json and cost.png")
+
+
+def run(settings: Settings, command: str) -> None:
     """Prints a table as it grows; writes results.json and cost.png."""
-    if min(arguments.repeats, arguments.discriminators, *arguments.members) < 1:
-        raise InputError(f"--repeats, --members and --discriminators must be at least 1, got {arguments.repeats}, "
-                         f"{arguments.members} and {arguments.discriminators}")
-    if unknown := set(arguments.variants) - set(VARIANTS):
-        raise InputError(f"--variants must be of: {', '.join(VARIANTS)}; got {', '.join(sorted(unknown))}")
-    for name in arguments.variants:  # refuses bad values before anything is timed
-        settings(arguments, max(arguments.members), max(arguments.batch_size), VARIANTS[name])
-    device = pick_device(arguments.device)
-    check_precision(arguments.precision, device)
-    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    rate = matrix_rate(device, arguments.precision)
-    print(f"{machine}, torch {torch.__version__}; matrix product {rate / 1e9:.0f} GFLOP/s in {arguments.precision}")
-    print(f"{'':18}   G   D  batch      ms/it      it/s  images/s  GFLOP/it  of matrix rate  peak MiB (bound)  against one GAN")
+    for name in settings.variants:  # refuses bad values before anything is timed
+        run_options(settings, max(settings.members), max(settings.batch_size), name)
+    device = pick_device(settings.device)
+    check_precision(settings.precision, device)
+    machine = device_name(device)
+    rate = matrix_rate(device, settings.precision)
+    print(f"{machine}, torch {torch.__version__}; matrix product {rate / 1e9:.0f} GFLOP/s in {settings.precision}")
+    if highest_resident_bytes() is None:
+        print("peak memory is not known on this system")
+    print(aligned(COLUMNS, COLUMNS.values()))
     rows = []
-    for batch in arguments.batch_size:
-        for members in arguments.members:
-            rows += measured(arguments, members, batch, device, rate)
-    content = {"command": command_line(arguments), "date": date.today().isoformat(), "machine": machine, "torch": torch.__version__,
+    for batch in settings.batch_size:
+        for members in settings.members:
+            for row in measured(settings, members, batch, device, rate):
+                print(aligned(cells(row), COLUMNS.values()), flush=True)
+                rows.append(row)
+    content = {"command": command, "date": date.today().isoformat(), "machine": machine, "torch": torch.__version__,
                "matrix_flops": rate, "rows": rows}
-    arguments.out_dir.mkdir(parents=True, exist_ok=True)
-    figure = plot(rows)
-    write_atomically(arguments.out_dir / "results.json", lambda path: path.write_text(json.dumps(content, indent=1)))
-    write_atomically(arguments.out_dir / "cost.png", lambda path: figure.savefig(path, format="png"))
-    print(f"written to {arguments.out_dir}: results.json, cost.png")
+    settings.out_dir.mkdir(parents=True, exist_ok=True)
+    text, figure = json.dumps(content, indent=1), plot(rows)
+    write_atomically(settings.out_dir / "results.json", lambda path: path.write_text(text))
+    write_atomically(settings.out_dir / "cost.png", lambda path: figure.savefig(path, format="png"))
+    print(f"written to {settings.out_dir}: results.json, cost.png")
 
 
-def command_line(arguments: argparse.Namespace) -> str:
-    words = [f"--{name} {' '.join(map(repr, value)) if isinstance(value, list) else value}" for name, value in vars(arguments).items()
-             if name not in ("call", "semi", "sampling", "compile")]
-    return " ".join(["python -m bayesgan benchmark train", *words, *(f"--{name}" for name in ("semi", "sampling", "compile") if getattr(arguments, name))])
+def run_options(settings: Settings, members: int, batch: int, name: str) -> tuple[Options, Dataset]:
+    """A variant's run of the reference's shape on the bundled digits, scaled; the images' content costs nothing."""
+    given = {
+        "dataset": "digits", "z_dim": 100, "num_layers": 4, "num_gen": members, "num_mcmc": 1,
+        "num_disc": min(members, settings.discriminators), "batch_size": batch, "gen_batch_size": batch,
+        "train_iter": 10**6,
+    }
+    given |= {flag: getattr(settings, flag) for flag in
+              ("image_size", "df_dim", "gf_dim", "engine", "precision", "compile")}
+    if settings.semi:
+        given |= {"N": 100, "label_batch_size": min(batch, 100), "feature_matching": False}
+    options, _ = resolve(given | VARIANTS[name], settings.semi)
+    return options, load_data(options)
 
 
-def measured(arguments: argparse.Namespace, members: int, batch: int, device: torch.device, rate: float) -> list[dict]:
+def measured(settings: Settings, members: int, batch: int, device: torch.device, rate: float) -> list[dict]:
     """One row a variant, for one number of generators and one minibatch."""
     parts, steps, rows = {}, {}, {}
-    for name in arguments.variants:  # peaks first, while this process holds no ensembles
-        options, data = settings(arguments, members, batch, VARIANTS[name])
+    for name in settings.variants:  # peaks first, while this process holds no ensembles
+        options, data = run_options(settings, members, batch, name)
         engines = None if is_obvious(name) else choose_engines(options, data, device)[0]
-        parts[name] = options, data, engines, iterations_peak(name, options, device, engines, arguments.sampling)
+        parts[name] = options, data, engines, iterations_peak(name, options, device, engines, settings.sampling)
     for name, (options, data, engines, peak) in parts.items():
-        trainer = variant(name, options, data, device, engines, arguments.sampling)
+        trainer = variant(name, options, data, device, engines, settings.sampling)
         steps[name] = trainer.step
-        if engines is not None:  # torch miscounts grouped convolutions
-            trainer.use(dict.fromkeys(ROLES, ("loop", False)))
-        with FlopCounterMode(display=False) as counter:
-            trainer.step()
-        if engines is not None:
-            trainer.use(engines)
         rows[name] = {
-            "variant": name, "generators": options.generators, "discriminators": options.discriminators, "batch_size": batch,
-            "gen_batch_size": options.gen_batch, "semi": options.semi, "precision": options.precision, "engines": engines,
+            "variant": name, "generators": options.generators, "discriminators": options.discriminators,
+            "batch_size": batch, "gen_batch_size": options.gen_batch, "semi": options.semi,
+            "precision": options.precision, "engines": engines,
             "images": options.discriminators * batch + options.generators * options.gen_batch,
-            "flops": counter.get_total_flops(), "peak_bytes": peak, "peak_bound": peak_bytes(options, data, engines),
+            "flops": flops_of_a_step(trainer, engines), "peak_bytes": peak,
+            "peak_bound": peak_bytes(options, data, engines),
         }
-    for name, seconds in interleaved_seconds(steps, arguments.repeats, device=device).items():
-        row = rows[name]
-        row |= {"seconds": seconds, "flops_per_second": row["flops"] / seconds, "of_matrix_rate": row["flops"] / seconds / rate}
+    for name, seconds in interleaved_seconds(steps, settings.repeats, device=device).items():
+        rate_reached = rows[name]["flops"] / seconds
+        rows[name] |= {"seconds": seconds, "flops_per_second": rate_reached, "of_matrix_rate": rate_reached / rate}
     for row in rows.values():
         row["against_one_gan"] = row["seconds"] / rows["one GAN"]["seconds"] if "one GAN" in rows else None
-        ratio = f"{row['against_one_gan']:8.2f}" if row["against_one_gan"] else ""
-        print(f"{row['variant']:18} {row['generators']:3} {row['discriminators']:3} {batch:6} {1e3 * row['seconds']:10.1f} {1 / row['seconds']:9.2f} "
-              f"{row['images'] / row['seconds']:9.0f} {row['flops'] / 1e9:9.1f} {row['of_matrix_rate']:15.1%} "
-              f"{row['peak_bytes'] / 2**20:8.0f} ({row['peak_bound'] / 2**20:.0f}) {ratio:>14}", flush=True)
     return list(rows.values())
+
+
+def flops_of_a_step(trainer, engines) -> int:
+    """Useful floating point operations of an iteration, counted while the loop computes it."""
+    if engines is not None:  # torch miscounts grouped convolutions
+        trainer.use(dict.fromkeys(engines, ("loop", False)))
+    with FlopCounterMode(display=False) as counter:
+        trainer.step()
+    if engines is not None:
+        trainer.use(engines)
+    return counter.get_total_flops()
+
+
+def cells(row: dict) -> list[str]:
+    """A row of figures as the texts of `COLUMNS`."""
+    seconds, peak, against = row["seconds"], row["peak_bytes"], row["against_one_gan"]
+    return [
+        row["variant"], str(row["generators"]), str(row["discriminators"]), str(row["batch_size"]),
+        f"{1e3 * seconds:.1f}", f"{1 / seconds:.2f}", f"{row['images'] / seconds:.0f}", f"{row['flops'] / 1e9:.1f}",
+        f"{row['of_matrix_rate']:.1%}", "" if peak is None else f"{peak / 2**20:.0f}",
+        f"{row['peak_bound'] / 2**20:.0f}", "" if against is None else f"{against:.2f}",
+    ]
 
 
 def matrix_rate(device: torch.device, precision: str) -> float:
@@ -120,21 +153,23 @@ def matrix_rate(device: torch.device, precision: str) -> float:
 
 
 def plot(rows: list[dict]) -> Figure:
-    """Time of an iteration against that of one GAN, over the number of generators, one line a variant and minibatch."""
+    """Milliseconds of an iteration over the number of generators, one line a variant and minibatch."""
     figure = Figure(figsize=(7, 4.5), dpi=100)
     axes = figure.subplots()
+    members = sorted({row["generators"] for row in rows})
     for name, batch in dict.fromkeys((row["variant"], row["batch_size"]) for row in rows):
         own = [row for row in rows if (row["variant"], row["batch_size"]) == (name, batch)]
-        members = sorted({row["generators"] for row in rows})
+        sizes, times = [row["generators"] for row in own], [1e3 * row["seconds"] for row in own]
+        style = "o-"
         if VARIANTS[name].get("ml"):  # of one size
-            axes.plot(members, [1e3 * own[0]["seconds"]] * len(members), ":", label=f"{name}, batch {batch}")
-        else:
-            axes.plot([row["generators"] for row in own], [1e3 * row["seconds"] for row in own], "o-", ms=4, label=f"{name}, batch {batch}")
-    axes.set(xscale="log", yscale="log", xlabel="generators", ylabel="ms an iteration", xticks=members, xticklabels=members)
+            sizes, times, style = members, [times[0]] * len(members), ":"
+        axes.plot(sizes, times, style, ms=4, label=f"{name}, batch {batch}")
+    axes.set(xscale="log", yscale="log", xlabel="generators", ylabel="ms an iteration")
+    axes.set_xticks(members, [str(number) for number in members])
     axes.minorticks_off()
     axes.legend(fontsize=8)
     figure.tight_layout()
     return figure
 
 
-BENCHMARKS.register("train")((add_arguments, run))
+BENCHMARKS.register("train")(Benchmark(Settings, run, __doc__))

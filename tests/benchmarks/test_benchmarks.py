@@ -1,16 +1,20 @@
 """Benchmarks run at their smallest and refuse nonsense; their figures are for people."""
 
 import json
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.benchmarks import BENCHMARKS
+from bayesgan.benchmarks.peak import highest_resident_bytes
 from bayesgan.benchmarks.sampler import CURVATURES, explicit_bias
 from bayesgan.benchmarks.variants import VARIANTS
-from bayesgan.basics.timing import interleaved_seconds
-from tests.commands.test_train import ROOT
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_interleaved_seconds_calls_in_turn_and_drops_the_warm_up():
@@ -26,8 +30,16 @@ def test_explicit_bias_tends_to_zero_and_to_infinity():
     assert explicit_bias(0.2, 0.4) < top and len(CURVATURES) == 100
 
 
+def test_a_system_without_resource_knows_no_peak(monkeypatch):
+    monkeypatch.setattr("bayesgan.benchmarks.peak.Path.exists", lambda path: False)
+    assert highest_resident_bytes() > 2**20
+    monkeypatch.setitem(sys.modules, "resource", None)  # its import fails, as on Windows
+    assert highest_resident_bytes() is None
+
+
 def call(name, *arguments):
-    return subprocess.run([sys.executable, "-m", "bayesgan", "benchmark", name, *arguments], cwd=ROOT, text=True, capture_output=True)
+    command = [sys.executable, "-m", "bayesgan", "benchmark", name, *arguments]
+    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
 
 
 def test_the_resample_benchmark_agrees_with_its_loop():
@@ -36,21 +48,26 @@ def test_the_resample_benchmark_agrees_with_its_loop():
 
 
 def test_the_train_benchmark_measures_every_variant(tmp_path):
-    result = call("train", "--members", "1", "3", "--image_size", "8", "--df_dim", "4", "--gf_dim", "4", "--batch_size", "8", "--repeats",
-                  "1", "--semi", "--sampling", "--out_dir", str(tmp_path))
+    arguments = ["--members", "1", "3", "--image_size", "8", "--df_dim", "4", "--gf-dim", "4", "--batch_size", "8",
+                 "--repeats", "1", "--semi", "--sampling", "--out_dir", str(tmp_path / "the results")]
+    result = call("train", *arguments)
     assert result.returncode == 0, result.stderr
-    content = json.loads((tmp_path / "results.json").read_text())
-    assert [row["variant"] for row in content["rows"]] == [*VARIANTS] * 2
-    assert all(row["seconds"] > 0 and row["flops"] > 0 and row["peak_bytes"] <= row["peak_bound"] for row in content["rows"])
-    flops = {row["variant"]: row["flops"] for row in content["rows"][len(VARIANTS):]}
+    content = json.loads((tmp_path / "the results" / "results.json").read_text())
+    assert content["command"] == f"python -m bayesgan benchmark train {shlex.join(arguments)}"
+    rows = content["rows"]
+    assert [row["variant"] for row in rows] == [*VARIANTS] * 2
+    assert all(row["seconds"] > 0 and row["flops"] > 0 for row in rows)
+    assert all(row["peak_bytes"] <= row["peak_bound"] for row in rows)
+    flops = {row["variant"]: row["flops"] for row in rows[len(VARIANTS):]}
     assert flops["obvious loop"] > flops["full"] > flops["mixture"] > flops["one GAN"]
-    assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "the results" / "cost.png").read_bytes().startswith(b"\x89PNG")
 
 
 WRONG = {"sampler": ["--repeats", "0"], "resample": ["--budget", "1"], "train": ["--variants", "magic"]}
+MORE = [("train", ["--precision", "fp8"]), ("train", ["--batch_size", "9999"]), ("resample", ["--no_such_flag"])]
 
 
-@pytest.mark.parametrize("name, arguments", [*WRONG.items(), ("train", ["--precision", "fp8"]), ("train", ["--batch_size", "9999"])])
+@pytest.mark.parametrize("name, arguments", [*WRONG.items(), *MORE])
 def test_bad_arguments_are_one_line(name, arguments):
     assert set(WRONG) == set(BENCHMARKS)
     result = call(name, *arguments)
