@@ -1,38 +1,56 @@
 """`python -m bayesgan COMMAND`: what is done with the package besides training."""
 
 import argparse
+import shlex
 import sys
-from pathlib import Path
 
 from bayesgan.benchmarks import BENCHMARKS
-from bayesgan.basics.devices import keep_freed_memory, pick_device
-from bayesgan.commands.exit_codes import exit_code
-from bayesgan.commands.resample import add_resample_arguments, resample_from
-from bayesgan.commands.evaluate import evaluate
+from bayesgan.commands import evaluate, resample
+from bayesgan.commands.parser import Parser, call
+from bayesgan.options import add_flags, check_values, given_flags
+
+PROGRAM = "python -m bayesgan"
+COMMANDS = {
+    "evaluate": (evaluate, "what a semi-supervised run's posterior knows about all test data"),
+    "resample": (resample, "better samples from a run: its generators corrected by its discriminators"),
+}
 
 
 def parser() -> argparse.ArgumentParser:
-    main = argparse.ArgumentParser(prog="python -m bayesgan")
-    commands = main.add_subparsers(required=True)
-    evaluation = commands.add_parser("evaluate", help="what a semi-supervised run's posterior knows about all test data")
-    evaluation.add_argument("run", type=Path, metavar="RUN", help="for example runs/bgan_digits_1700000000")
-    evaluation.add_argument("--data_path", "--data-path", type=Path, help="where its data is now, if it has moved")
-    evaluation.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
-    evaluation.set_defaults(call=lambda given: print(evaluate(given.run, pick_device(given.device), given.data_path)))
-    resampling = commands.add_parser("resample", help="better samples from a run: its generators corrected by its discriminators")
-    add_resample_arguments(resampling)
-    resampling.set_defaults(call=resample_from)
-    benchmark = commands.add_parser("benchmark", help="measure speed, as ratios in one run")
-    names = benchmark.add_subparsers(required=True)
+    """Of all commands; what it parses has `command`, and `benchmark` where that is the command."""
+    main = Parser(prog=PROGRAM)
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, help) in COMMANDS.items():
+        module.add_arguments(commands.add_parser(name, help=help, description=help))
+    about = "measure speed, as ratios in one run"
+    names = commands.add_parser("benchmark", help=about, description=about).add_subparsers(
+        dest="benchmark", required=True, metavar="NAME"
+    )
     for name in BENCHMARKS:
-        add_arguments, run = BENCHMARKS[name]
-        one = names.add_parser(name)
-        add_arguments(one)
-        one.set_defaults(call=run)
+        benchmark = BENCHMARKS[name]
+        own = names.add_parser(name, help=benchmark.about.splitlines()[0], description=benchmark.about)
+        add_flags(own, benchmark.settings)
     return main
 
 
+def run(arguments: list[str]) -> None:
+    """One command line."""
+    given = parser().parse_args(arguments)
+    if given.command in COMMANDS:
+        module, _ = COMMANDS[given.command]
+        module.run(given)
+        return
+    benchmark = BENCHMARKS[given.benchmark]
+    settings = benchmark.settings(**given_flags(given, benchmark.settings))
+    check_values(settings)
+    benchmark.run(settings, f"{PROGRAM} {shlex.join(arguments)}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return call(lambda: run(arguments))
+
+
 if __name__ == "__main__":
-    arguments = parser().parse_args()
-    keep_freed_memory()
-    sys.exit(exit_code(lambda: arguments.call(arguments)))
+    sys.exit(main())

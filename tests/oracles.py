@@ -30,10 +30,10 @@ def pair_losses(trainer, real, fakes):
     Returns:
         Mean losses (K,) of the discriminators and (I,) of the generators, before anything moves.
     """
-    network = trainer.discriminators.network.eval()
+    network = trainer.discriminators.ensemble.network.eval()
     d_losses, g_losses = torch.zeros(len(real)).to(real), torch.zeros(len(fakes)).to(real)
     for k in range(len(real)):
-        weights = member(trainer.discriminators, k)
+        weights = member(trainer.discriminators.ensemble, k)
         d_losses[k] -= log_real(functional_call(network, weights, real[k])[0][:, 0]).mean()
         for i in range(len(fakes)):
             logits = functional_call(network, weights, fakes[i])[0][:, 0]

@@ -1,13 +1,15 @@
 """Which device a command computes on, and how the process uses its memory."""
 
 import ctypes
+import os
 import platform
+from pathlib import Path
 
 import torch
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["DEVICES", "check_precision", "keep_freed_memory", "pick_device"]
+__all__ = ["DEVICES", "check_precision", "device_name", "keep_freed_memory", "pick_device"]
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -39,14 +41,31 @@ def check_precision(name: str, device: torch.device) -> None:
     else:
         able = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     if not able:
-        raise InputError(f"--precision bf16 needs bfloat16 arithmetic, which this {device.type} device lacks; use --precision fp32")
+        raise InputError(
+            f"--precision bf16 needs bfloat16 arithmetic, which this {device.type} device lacks; use --precision fp32"
+        )
+
+
+def device_name(device: torch.device | str) -> str:
+    """What people call it: the GPU's name, or the processor's with its cores and the threads in use."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+
+
+def processor() -> str:
+    """Linux's name of the processor, elsewhere the architecture."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def keep_freed_memory() -> None:
-    """Has the C library keep what this process frees, for what it allocates next; glibc only, elsewhere nothing changes.
+    """Has the C library keep what this process frees, for what it allocates next; glibc only, else nothing changes.
 
-    By default glibc returns every large tensor to the kernel, which hands it out again as new pages, cleared one by one:
-    on a CPU a quarter of an iteration at the reference size. Peak memory stays as it is, memory at rest is the peak's.
+    By default glibc returns every large tensor to the kernel, which hands it out again as new pages, cleared one by
+    one: on a CPU a quarter of an iteration at the reference size. The peak stays as it is; at rest it is still held.
     """
     if platform.libc_ver()[0] == "glibc":
         m_trim_threshold, m_mmap_max = -1, -4  # malloc.h

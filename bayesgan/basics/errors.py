@@ -8,4 +8,4 @@ class InputError(ValueError):
 
 
 class Diverged(RuntimeError):
-    """A loss or gradient became non-finite: names the member and the step. The command line prints it and exits with 3."""
+    """A loss or gradient became non-finite: names the member and the step. The command line exits with 3."""

@@ -1,80 +1,77 @@
-"""What a semi-supervised run knows about all test data: figures at every n_save, tables and plots at the end."""
+"""What a semi-supervised run knows about all test data: at every n_save, and `python -m bayesgan evaluate RUN`."""
 
+import argparse
 import dataclasses
 import json
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from bayesgan.data import DATA_SETS, Dataset, to_float
-from bayesgan.ensemble import Ensemble
+from bayesgan.basics.devices import pick_device
 from bayesgan.basics.errors import InputError
-from bayesgan.evaluation.classification import Predictive, classification_figures
-from bayesgan.evaluation.uncertainty import error_curve, shuffled, uncertainty_figure
 from bayesgan.basics.files import write_atomically
-from bayesgan.store.posterior import Posterior, load_posterior
-from bayesgan.training.algorithm import Trainer
-from bayesgan.options.options import Options, data_options
-from bayesgan.store.run_folder import RunFolder
+from bayesgan.data import DATA_SETS, Dataset
+from bayesgan.ensemble import Ensemble
+from bayesgan.evaluation.classification import Predictive
+from bayesgan.evaluation.questions import Questions
+from bayesgan.evaluation.uncertainty import error_curve, uncertainty_figure
+from bayesgan.options import Options, data_options
+from bayesgan.store import Posterior, RunFolder, load_posterior
+from bayesgan.training.loop import Figures
+from bayesgan.training.supervised import train_supervised
 
-__all__ = ["Evaluator", "Questions", "errors_line", "evaluate", "headline", "table"]
-
-FOREIGN = 2000  # at most so many foreign data of a kind
+__all__ = ["Evaluator", "add_arguments", "errors_line", "evaluate", "headline", "run", "supervised_network", "table"]
 
 
-class Questions:
-    """All test data, and data of no class at all: pixels shuffled, and the data set's foreign companion if its files are there.
+def ask_about(options: Options, data: Dataset) -> Questions:
+    """All test data, and the data set's foreign companion if its files are there."""
+    companion = DATA_SETS[options.dataset].foreign(data_options(options))
+    foreign = {} if companion is None else {companion.name: companion.test}
+    return Questions(data.test, data.test_labels, foreign)
 
-    Attributes:
-        cases: Name -> float data (n, ...); the first is the test data.
-        labels: (n,) of the test data.
-    """
 
-    def __init__(self, options: Options, data: Dataset):
-        test = to_float(data.test)
-        self.labels = data.test_labels
-        self.cases = {"test": test, "shuffled pixels": shuffled(test[:FOREIGN])}
-        companion = DATA_SETS[options.dataset].foreign(data_options(options))
-        if companion is not None:
-            self.cases[companion.name] = to_float(companion.test[:FOREIGN])
-
-    def ask(self, ensemble: Ensemble, member: int | None = None) -> dict[str, Predictive]:
-        """What the members of an ensemble, or one of them, answer on every case."""
-        return {name: Predictive.of(ensemble, data, member) for name, data in self.cases.items()}
-
-    def figures(self, answers: dict[str, Predictive]) -> dict:
-        """accuracy, nll, brier, ece, number of errors on the test data; mean entropies and mutual information of all cases."""
-        figures = classification_figures(answers["test"].probabilities, self.labels)
-        return {
-            "errors": round((1 - figures.accuracy) * len(self.labels)), **figures.as_dict(),
-            "entropy": {name: answer.entropy.mean().item() for name, answer in answers.items()},
-            "mutual_information": {name: answer.mutual_information.mean().item() for name, answer in answers.items()},
-            "classifiers": answers["test"].classifiers,
-        }
+def supervised_network(
+    folder: RunFolder, options: Options, data: Dataset, device: torch.device | str = "cpu"
+) -> Ensemble | None:
+    """The run's supervised network, trained and stored at the first call; None with --no_supervised."""
+    if options.no_supervised:
+        return None
+    classifier = folder.supervised(device)
+    if classifier is None:
+        classifier = train_supervised(options, data, device)
+        folder.save_supervised(classifier.state())
+    return classifier
 
 
 class Evaluator:
-    """Evaluates a run while it trains; every collected draw is asked once.
+    """Measures a run while it trains; every collected draw is asked once.
 
     Args:
+        discriminators: Those in training.
         supervised: The yardstick, or None.
     """
 
-    def __init__(self, trainer: Trainer, folder: RunFolder, supervised: Ensemble | None):
-        self.trainer, self.folder = trainer, folder
-        self.questions = Questions(trainer.options, trainer.data.to("cpu"))
+    def __init__(self, discriminators: Ensemble, data: Dataset, folder: RunFolder, supervised: Ensemble | None):
+        self.discriminators, self.folder = discriminators, folder
+        self.questions = ask_about(folder.options(), data.to("cpu"))
         self.supervised = self.questions.figures(self.questions.ask(supervised)) if supervised else None
         self._draws: dict[int, dict[str, Predictive]] = {}  # step -> answers
 
+    def __call__(self) -> Figures:
+        """For results_<iter>.json, TensorBoard and people."""
+        figures = self.figures()
+        percent = headline(figures)
+        scalars = {f"accuracy/{name}": value for name, value in percent.items()}
+        return Figures({**percent, "classification": figures}, scalars, errors_line(figures))
+
     def figures(self) -> dict:
         """Of the current ensemble, its single members, the average over collected draws, and the supervised network."""
-        questions, discriminators = self.questions, self.trainer.discriminators
+        questions, discriminators = self.questions, self.discriminators
         members = [questions.ask(discriminators, member) for member in range(discriminators.members)]
-        current = {name: Predictive.mean([answers[name] for answers in members]) for name in questions.cases}
         single = [questions.figures(answers) for answers in members]
         return {
-            "test_size": len(questions.labels), "supervised": self.supervised, "current": questions.figures(current),
+            "test_size": len(questions.labels), "supervised": self.supervised,
+            "current": questions.figures(questions.mean(members)),
             "member_errors": [one["errors"] for one in single], "posterior": self._posterior(),
         }
 
@@ -85,17 +82,18 @@ class Evaluator:
         self._draws = {step: answers for step, answers in self._draws.items() if step in steps}
         for draw in draws:
             if draw["step"] not in self._draws:  # new, or collected before this process began
-                stored = Posterior(self.folder, "cpu", [draw])
-                self._draws[draw["step"]] = self.questions.ask(stored.discriminators)
+                (stored,) = Posterior(self.folder, self.discriminators.device, [draw]).each("discriminators")
+                self._draws[draw["step"]] = self.questions.ask(stored)
         if not self._draws:
             return None
-        return self.questions.figures({
-            name: Predictive.mean([answers[name] for answers in self._draws.values()]) for name in self.questions.cases
-        })
+        return self.questions.figures(self.questions.mean(list(self._draws.values())))
 
 
 def headline(figures: dict) -> dict:
-    """The reference's two keys, in percent: semi_supervised_acc of the posterior average, before it of the current ensemble."""
+    """The reference's two keys, in percent.
+
+    semi_supervised_acc is that of the posterior average, before there is one that of the current ensemble.
+    """
     percent = {"semi_supervised_acc": 100 * (figures["posterior"] or figures["current"])["accuracy"]}
     if figures["supervised"]:
         percent["supervised_acc"] = 100 * figures["supervised"]["accuracy"]
@@ -105,25 +103,27 @@ def headline(figures: dict) -> dict:
 def errors_line(figures: dict) -> str:
     """Errors on all test data, one line."""
     named = {"ensemble": figures["current"], "posterior": figures["posterior"], "supervised": figures["supervised"]}
-    return f"  errors of {figures['test_size']}: " + ", ".join(
-        f"{name} {row['errors']}" for name, row in named.items() if row
-    ) + f", single members {min(figures['member_errors'])}..{max(figures['member_errors'])}"
+    errors = ", ".join(f"{name} {row['errors']}" for name, row in named.items() if row)
+    single = figures["member_errors"]
+    return f"  errors of {figures['test_size']}: {errors}, single members {min(single)}..{max(single)}"
 
 
 def table(rows: dict[str, dict]) -> str:
     """Lines for people: one classifier a row."""
-    cases = next(iter(rows.values()))["entropy"]
-    lines = [f"{'':34}errors  accuracy    NLL   Brier    ECE   entropy (of it mutual information): " + ", ".join(cases)]
+    cases = list(next(iter(rows.values()))["entropy"])
+    title = "errors  accuracy    NLL   Brier    ECE   entropy (of it mutual information): " + ", ".join(cases)
+    lines = [f"{'':34}{title}"]
     for name, row in rows.items():
         entropies = "   ".join(f"{row['entropy'][case]:.3f} ({row['mutual_information'][case]:.3f})" for case in cases)
-        lines.append(f"{name:34}{row['errors']:6}    {row['accuracy']:.4f}  {row['nll']:.3f}   {row['brier']:.3f}  {row['ece']:.3f}"
-                     f"   {entropies}")
+        lines.append(f"{name:34}{row['errors']:6}    {row['accuracy']:.4f}  {row['nll']:.3f}   {row['brier']:.3f}  "
+                     f"{row['ece']:.3f}   {entropies}")
     return "\n".join(lines)
 
 
 def evaluate(run_folder: Path, device: torch.device | str = "cpu", data_path: Path | None = None) -> str:
-    """Asks the posterior of a finished run about all test data; writes RUN/evaluation/: figures.json,
-    uncertainty.png, and errors.png over its iterations.
+    """Asks the posterior of a run about all test data.
+
+    Writes RUN/evaluation/: figures.json, uncertainty.png, and errors.png over the run's iterations.
 
     Args:
         data_path: Where the data is now, if it has moved.
@@ -140,22 +140,43 @@ def evaluate(run_folder: Path, device: torch.device | str = "cpu", data_path: Pa
     if not options.semi:
         raise InputError(f"{run_folder} is an unsupervised run and classifies nothing; name a run of run_bgan_semi.py")
     data = folder.load_data(data_path)
-    questions = Questions(dataclasses.replace(options, data_path=Path(data_path or options.data_path)), data)
+    questions = ask_about(dataclasses.replace(options, data_path=Path(data_path or options.data_path)), data)
     answers = {}
-    supervised = folder.supervised(data, device)
+    supervised = supervised_network(folder, options, data, device)
     if supervised is not None:
         answers["supervised"] = questions.ask(supervised)
-    answers["one discriminator"] = questions.ask(posterior.discriminators, posterior.discriminators.members - 1)
-    if posterior.discriminators.members > 1:
-        answers[f"posterior, {posterior.discriminators.members} discriminators"] = questions.ask(posterior.discriminators)
+    each = []
+    for discriminators in posterior.each("discriminators"):
+        each.append(questions.ask(discriminators))
+        answers["one discriminator"] = questions.ask(discriminators, discriminators.members - 1)  # the last draw's stays
+    whole = questions.mean(each)
+    count = whole["test"].classifiers
+    if count > 1:
+        answers[f"posterior, {count} discriminators"] = whole
     rows = {name: questions.figures(answer) for name, answer in answers.items()}
+    write(folder, questions, answers, rows)
+    return f"{options.dataset}, {options.N} labels, {len(questions.labels)} test data\n{table(rows)}"
+
+
+def write(folder: RunFolder, questions: Questions, answers: dict, rows: dict) -> None:
+    """figures.json, uncertainty.png and errors.png."""
     place = folder.path / "evaluation"
     place.mkdir(exist_ok=True)
     write_atomically(place / "figures.json", lambda path: path.write_text(json.dumps(rows, indent=1)))
-    probabilities: dict[str, dict[str, Tensor]] = {
-        name: {case: one.probabilities for case, one in answer.items()} for name, answer in answers.items()
-    }
-    curve = error_curve([json.loads(path.read_text()) for path in folder.path.glob("results_*.json")])
-    for name, figure in (("uncertainty", uncertainty_figure(probabilities, questions.labels)), ("errors", curve)):
-        write_atomically(place / f"{name}.png", lambda path: figure.savefig(path, format="png"))
-    return f"{options.dataset}, {options.N} labels, {len(questions.labels)} test data\n{table(rows)}"
+    probabilities = {name: {case: one.probabilities for case, one in answer.items()}
+                     for name, answer in answers.items()}
+    results = [json.loads(path.read_text()) for path in folder.path.glob("results_*.json")]
+    uncertainty, errors = uncertainty_figure(probabilities, questions.labels), error_curve(results)
+    write_atomically(place / "uncertainty.png", lambda path: uncertainty.savefig(path, format="png"))
+    write_atomically(place / "errors.png", lambda path: errors.savefig(path, format="png"))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="for example runs/bgan_digits_1700000000")
+    parser.add_argument("--data_path", type=Path, help="where its data is now, if it has moved")
+    parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """The command line's arguments to a table."""
+    print(evaluate(arguments.run, pick_device(arguments.device), arguments.data_path))

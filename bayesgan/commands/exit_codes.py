@@ -3,16 +3,10 @@
 import sys
 from collections.abc import Callable
 
-import torch
-
 from bayesgan.basics.errors import Diverged, InputError
+from bayesgan.basics.out_of_memory import is_out_of_memory
 
-__all__ = ["exit_code", "is_out_of_memory"]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Of any device; torch's CPU allocator raises a plain RuntimeError."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "alloc" in str(error)
+__all__ = ["exit_code"]
 
 
 def exit_code(call: Callable[[], int | None]) -> int:
@@ -20,21 +14,23 @@ def exit_code(call: Callable[[], int | None]) -> int:
     try:
         return call() or 0
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return say(f"error: {error}", 2)
     except OSError as error:
-        print(f"error: cannot read or write {error.filename or 'a file'} ({error.strerror or error}); what was saved "
-              "before is intact", file=sys.stderr)
-        return 2
+        file, why = error.filename or "a file", error.strerror or error
+        return say(f"error: cannot read or write {file} ({why}); what was saved before is intact", 2)
     except Diverged as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
+        return say(f"error: {error}", 3)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        print("error: out of memory; use fewer or smaller networks (--num_gen, --num_mcmc, --df_dim), a smaller "
-              "--batch_size or --image_size; what was saved before is intact", file=sys.stderr)
-        return 2
+        return say(
+            "error: out of memory; use fewer or smaller networks (--num_gen, --num_mcmc, --df_dim), a smaller "
+            "--batch_size or --image_size; what was saved before is intact", 2
+        )
     except KeyboardInterrupt:
-        print("stopped; what was saved before is intact", file=sys.stderr)
-        return 130
+        return say("stopped; what was saved before is intact", 130)
+
+
+def say(line: str, code: int) -> int:
+    print(line, file=sys.stderr)
+    return code

@@ -1,39 +1,34 @@
-"""The command line of run_bgan.py: from arguments to a finished run, and every failure as one line."""
+"""The command lines run_bgan.py and run_bgan_semi.py: from arguments to a finished run, and every failure as one line."""
 
 import argparse
 import dataclasses
+import shlex
 import sys
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from bayesgan.data import Dataset, to_float
-from bayesgan.basics.devices import check_precision, keep_freed_memory, pick_device
+from bayesgan.basics.devices import check_precision, pick_device
 from bayesgan.basics.errors import Diverged, InputError
-from bayesgan.evaluation.pictures import save_picture
-from bayesgan.commands.exit_codes import exit_code, is_out_of_memory
-from bayesgan.store.posterior import load_posterior
+from bayesgan.basics.memory import available_bytes, data_limit
+from bayesgan.basics.out_of_memory import is_out_of_memory
+from bayesgan.commands.evaluate import Evaluator, evaluate, supervised_network
+from bayesgan.commands.parser import Parser, call
 from bayesgan.commands.resample import resample_run
+from bayesgan.data import Dataset, to_float
+from bayesgan.evaluation.pictures import save_picture
+from bayesgan.options import Options, add_flags, explain, given_flags, load_data, resolve
+from bayesgan.store import RunFolder, load_posterior
 from bayesgan.training.algorithm import Engines, Trainer, default_engines
-from bayesgan.commands.evaluate import Evaluator, evaluate
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.loop import SHOWN, Stopped, train
-from bayesgan.training.memory import available_bytes, data_limit, nearest_fit, peak_bytes
-from bayesgan.options.options import Options, add_flags, load_data, resolve
-from bayesgan.store.run_folder import RunFolder
+from bayesgan.training.memory import nearest_fit, peak_bytes
 
 __all__ = ["main"]
 
-# what a resumed run may change: how far and where it goes, not what it samples
-CHANGEABLE = {"train_iter", "device", "gpu_id", "data_path", "cache_path", "n_save", "log_every", "save_samples",
-              "save_weights", "keep", "resample"}
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise InputError(f"{message}; see --help")
+GIB = 2**30
 
 
 def main(arguments: list[str] | None = None, semi: bool = False) -> int:
@@ -44,110 +39,64 @@ def main(arguments: list[str] | None = None, semi: bool = False) -> int:
         semi: As run_bgan_semi.py.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    keep_freed_memory()
-    return exit_code(lambda: run(arguments, semi))
+    return call(lambda: run(arguments, semi))
 
 
 def run(arguments: list[str], semi: bool) -> int:
-    parser = Parser(
-        prog=program(semi), allow_abbrev=False,
-        description="Samples the posterior over GAN weights with SGHMC (Saatchi & Wilson 2017), "
-                    + ("semi-supervised: a classifier from N labels and all images." if semi else "unsupervised."),
-        epilog="The data sets digits, synthetic and gaussians25 bring smaller defaults of their own; "
-               "--dry_run shows what a command comes to.",
-    )
-    add_flags(parser, semi)
-    if not semi:
-        parser.add_argument("--N", type=int, default=argparse.SUPPRESS, help="refused: see run_bgan_semi.py")
-    parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in this folder")
-    parser.add_argument("--dry_run", "--dry-run", action="store_true",
-                        help="check everything, time one iteration, write nothing")
-    given = vars(parser.parse_args(arguments))
-    resume, dry_run = given.pop("resume"), given.pop("dry_run")
+    parsed = parser(semi).parse_args(arguments)
+    given = given_flags(parsed, Options)
     if "N" in given and not semi:
-        raise InputError(f"--N is the number of labels and an unsupervised run reads none, got {given['N']}; leave it out, "
-                         "or use run_bgan_semi.py")
-    resumed = None if resume is None else RunFolder.open(resume)
-    if resumed is not None:
-        if resumed.options().semi != semi:
-            raise InputError(f"{resume} is a run of {program(not semi)}, got {program(semi)}; resume it with the former")
-        options, notes = continued(resumed, given), []
-    else:
+        raise InputError(f"--N is the number of labels and an unsupervised run reads none, got {given['N']}; leave it "
+                         "out, or use run_bgan_semi.py")
+    if parsed.resume is None:
+        folder = None
         options, notes = resolve(given, semi)
+    else:
+        folder = opened(parsed.resume, semi)
+        options, notes = continued(folder, given), []
     device = pick_device(options.device, options.gpu_id)
+    check_precision(options.precision, device)
     for note in notes:
         print(note)
-    check_precision(options.precision, device)
-    data = load_data(options) if resumed is None else resumed.load_data(options.data_path, options.cache_path)
-    engines = None if resumed is None else resumed.engines()
+    data = load_data(options) if folder is None else folder.load_data(options.data_path, options.cache_path)
+    engines = None if folder is None else folder.engines()
     if engines is None:
         with memory_explained(options, data, device, default_engines(options)):
             engines, notes = choose_engines(options, data, device)
-        print(*notes, sep="\n", end="\n" if notes else "")
+        for note in notes:
+            print(note)
     with memory_explained(options, data, device, engines):
-        return compute(Trainer(options, data, device, engines), data, arguments, resumed, dry_run)
+        if parsed.dry_run:
+            return dry_run(options, data, device, engines, folder, explain(options, given, semi))
+        return whole_run(options, data, device, engines, folder, arguments)
 
 
-def compute(trainer: Trainer, data: Dataset, arguments: list[str], resumed: RunFolder | None, dry_run: bool) -> int:
-    """Everything after the input has been read and checked and the engines are chosen; returns the exit code."""
-    options, device = trainer.options, trainer.device
-    print(describe(trainer), flush=True)
-    if resumed is not None:
-        checkpoint = resumed.load_checkpoint(trainer)
-        if trainer.iteration >= options.train_iter:
-            raise InputError(f"{resumed.path} has done its {trainer.iteration} iterations; add some with --train_iter")
-        print(f"resuming {resumed.path} at iteration {trainer.iteration}, from {checkpoint or 'the start'}")
-    if dry_run:
-        seconds = timed_step(trainer)
-        left = options.train_iter - trainer.iteration
-        print(f"dry run: {seconds:.2f} s per iteration, about {seconds * left / 60:.1f} minutes; no run was written")
-        return 0
-    if resumed is not None:
-        folder = resumed
-        folder.resumed(options, arguments)
-    else:
-        folder = RunFolder.create(options, data, arguments, trainer.engines)
-    print(f"writing to {folder.path}", flush=True)
-    begun = time.perf_counter()
-    try:
-        evaluator = Evaluator(trainer, folder, folder.supervised(data, device)) if options.semi else None
-        train(trainer, folder, evaluator)
-    except Diverged as error:
-        last = folder.path / "checkpoints" / "last.pt"
-        raise Diverged(f"{error}; " + (f"the last good checkpoint is {last}" if last.exists() else
-                                       "no checkpoint had been written, --n_save says when")) from None
-    except Stopped:
-        print(f"stopped after iteration {trainer.iteration}; go on with: --resume {folder.path}")
-        return 130
-    print(summary(trainer, folder, time.perf_counter() - begun))
-    return 0
+def parser(semi: bool) -> argparse.ArgumentParser:
+    kind = "semi-supervised: a classifier from N labels and all images." if semi else "unsupervised."
+    own = Parser(
+        prog=program(semi),
+        description=f"Samples the posterior over GAN weights with SGHMC (Saatchi & Wilson 2017), {kind}",
+        epilog="The data sets digits, synthetic and gaussians25 bring smaller defaults of their own; --dry_run shows "
+               "what a command comes to. Every flag may be written with dashes or underscores.",
+    )
+    add_flags(own, Options, semi)
+    if not semi:
+        own.add_argument("--N", type=int, default=argparse.SUPPRESS, help="refused: see run_bgan_semi.py")
+    own.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in this folder")
+    own.add_argument("--dry_run", action="store_true", help="check everything, time one iteration, write nothing")
+    return own
 
 
-@contextmanager
-def memory_explained(options: Options, data: Dataset, device: torch.device, engines: Engines):
-    """Turns running out of memory into an InputError that says what was needed and what fits."""
-    available = available_bytes(device)
-    try:
-        with data_limit(available) if device.type == "cpu" and sys.platform == "linux" else nullcontext():
-            yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        needed = peak_bytes(options, data, engines)
-        # it did not fit, whatever the formula says
-        fits = fitting(options, data, min(available, int(0.8 * needed)), engines)
-        raise InputError(f"out of memory: {memory(options, needed)}, and {available / 2**30:.1f} GiB could be had; {fits} fits; "
-                         "what was saved before is intact") from None
+def program(semi: bool) -> str:
+    return "run_bgan_semi.py" if semi else "run_bgan.py"
 
 
-def memory(options: Options, needed: int) -> str:
-    return (f"{options.generators} generators on minibatches of {options.gen_batch} and {options.discriminators} "
-            f"discriminators on {options.batch_size} need at most {needed / 2**30:.1f} GiB")
-
-
-def fitting(options: Options, data: Dataset, limit: int, engines: Engines) -> str:
-    changes = nearest_fit(options, data, limit, engines)
-    return "only a lower --df_dim" if changes is None else " ".join(f"--{name} {value}" for name, value in changes.items())
+def opened(path: Path, semi: bool) -> RunFolder:
+    """The run to resume; raises InputError for one of the other script."""
+    folder = RunFolder.open(path)
+    if folder.options().semi != semi:
+        raise InputError(f"{path} is a run of {program(not semi)}, got {program(semi)}; resume it with the former")
+    return folder
 
 
 def continued(folder: RunFolder, given: dict) -> Options:
@@ -157,11 +106,12 @@ def continued(folder: RunFolder, given: dict) -> Options:
         ValueError: Listing every difference that would make it another run.
     """
     stored = folder.options()
-    wrong = [f"--{k} {v} (the run has {getattr(stored, k)})" for k, v in given.items()
-             if k not in CHANGEABLE and v != getattr(stored, k)]
+    resumable = {field.name for field in dataclasses.fields(Options) if field.metadata["resumable"]}
+    wrong = [f"--{name} {value} (the run has {getattr(stored, name)})" for name, value in given.items()
+             if name not in resumable and value != getattr(stored, name)]
     if wrong:
         raise InputError(f"a resumed run keeps its options, got {', '.join(wrong)}; leave them out or start a new run")
-    changes = {k: v for k, v in given.items() if k in CHANGEABLE}
+    changes = {name: value for name, value in given.items() if name in resumable}
     if "device" in changes:
         changes.setdefault("gpu_id", None)
     elif "gpu_id" in changes:
@@ -170,28 +120,83 @@ def continued(folder: RunFolder, given: dict) -> Options:
     return resolve(vars(options), options.semi)[0]
 
 
-def program(semi: bool) -> str:
-    return "run_bgan_semi.py" if semi else "run_bgan.py"
+def dry_run(
+    options: Options, data: Dataset, device: torch.device, engines: Engines, folder: RunFolder | None, lines: list[str]
+) -> int:
+    """Prints what would be sampled, every value that is not a default, and how long it would take."""
+    trainer = Trainer(options, data, device, engines)
+    print(describe(trainer))
+    if folder is not None:
+        resume(folder, trainer)
+    print("values that are not the defaults:", *lines, sep="\n")
+    seconds = timed_step(trainer)
+    minutes = seconds * (options.train_iter - trainer.iteration) / 60
+    print(f"dry run: {seconds:.2f} s per iteration, about {minutes:.1f} minutes; no run was written")
+    return 0
+
+
+def whole_run(
+    options: Options, data: Dataset, device: torch.device, engines: Engines, folder: RunFolder | None,
+    arguments: list[str],
+) -> int:
+    """Everything after the input has been read and checked and the engines are chosen; returns the exit code."""
+    trainer = Trainer(options, data, device, engines)
+    print(describe(trainer), flush=True)
+    if folder is None:
+        folder = RunFolder.create(options, data, arguments, engines, device)
+    else:
+        resume(folder, trainer)
+        folder.resumed(options, arguments)
+    print(f"writing to {folder.path}", flush=True)
+    begun = time.perf_counter()
+    try:
+        train(trainer, folder, evaluator(trainer, folder) if options.semi else None)
+    except Diverged as error:
+        last = folder.path / "checkpoints" / "last.pt"
+        kept = f"the last good checkpoint is {last}" if last.exists() else (
+            "no checkpoint had been written, --n_save says when")
+        raise Diverged(f"{error}; {kept}") from None
+    except Stopped:
+        print(f"stopped after iteration {trainer.iteration}; go on with: --resume {shlex.quote(str(folder.path))}")
+        return 130
+    del trainer  # what follows needs its memory
+    print(summary(folder, data, device, time.perf_counter() - begun))
+    return 0
+
+
+def resume(folder: RunFolder, trainer: Trainer) -> None:
+    """Loads the newest checkpoint and says where the run stands."""
+    checkpoint = folder.load_checkpoint(trainer.load_state_dict, trainer.device)
+    if trainer.iteration >= trainer.options.train_iter:
+        raise InputError(f"{folder.path} has done its {trainer.iteration} iterations; add some with --train_iter")
+    print(f"resuming {folder.path} at iteration {trainer.iteration}, from {checkpoint or 'the start'}")
+
+
+def evaluator(trainer: Trainer, folder: RunFolder) -> Evaluator:
+    """What a semi-supervised run is measured with; its supervised network is trained here if there is none yet."""
+    classifier = supervised_network(folder, trainer.options, trainer.data, trainer.device)
+    return Evaluator(trainer.discriminators.ensemble, trainer.data, folder, classifier)
 
 
 def describe(trainer: Trainer) -> str:
     """One paragraph: what will be sampled."""
     options, data = trainer.options, trainer.data
+    generators, discriminators = (player.ensemble.weight_count() for player in trainer.players)
+    labels = f", {options.N} of them labelled, {len(data.classes)} classes" if options.semi else ""
     needed, available = peak_bytes(options, data, trainer.engines), available_bytes(trainer.device)
-    sampling = ("temperature 0 throughout" if options.temperature == 0 else
-                f"{options.burn_in} burn-in, then temperature {options.temperature:g}, a draw every {options.thin}")
-    return (
-        f"{data.name}: {len(data.train)} training data of shape {'x'.join(map(str, data.shape))}"
-        + (f", {options.N} of them labelled, {len(data.classes)} classes" if options.semi else "")
-        + f"; {len(data.calibration)} more held out, {len(data.test)} for testing\n"
-        f"{options.generators} generators of {trainer.generators.weight_count():,} weights, "
-        f"{options.discriminators} discriminators of {trainer.discriminators.weight_count():,}, on {trainer.device}, "
-        f"at most {needed / 2**30:.1f} GiB of memory\n"
-        f"{options.train_iter} iterations: {sampling}"
-        + (f"\nwarning: {memory(options, needed)} of memory, the device has {available / 2**30:.1f}; "
-           f"{fitting(options, data, available, trainer.engines)} fits"
-           if needed > available else "")
-    )
+    sampling = (f"{options.burn_in} burn-in, then temperature {options.temperature:g}, a draw every {options.thin}"
+                if options.temperature > 0 else "temperature 0 throughout")
+    lines = [
+        f"{data.name}: {len(data.train)} training data of shape {'x'.join(map(str, data.shape))}{labels}; "
+        f"{len(data.calibration)} more held out, {len(data.test)} for testing",
+        f"{options.generators} generators of {generators:,} weights, {options.discriminators} discriminators of "
+        f"{discriminators:,}, on {trainer.device}, at most {needed / GIB:.1f} GiB of memory",
+        f"{options.train_iter} iterations: {sampling}",
+    ]
+    if available is not None and needed > available:
+        fits = fitting(options, data, available, trainer.engines)
+        lines.append(f"warning: {memory(options, needed)} of memory, the device has {available / GIB:.1f}; {fits} fits")
+    return "\n".join(lines)
 
 
 def timed_step(trainer: Trainer) -> float:
@@ -203,21 +208,58 @@ def timed_step(trainer: Trainer) -> float:
     return time.perf_counter() - begun
 
 
-def summary(trainer: Trainer, folder: RunFolder, seconds: float) -> str:
+def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: float) -> str:
     """What a user wants to know at the end; also makes the picture of the whole posterior."""
-    posterior = load_posterior(folder.path)
+    options, posterior = folder.options(), load_posterior(folder.path, device)
     picture = folder.path / "samples" / "posterior.png"
-    count = 100 if trainer.data.is_images else 1000
-    save_picture(picture, posterior.sample(count), to_float(trainer.data.train[:SHOWN]).cpu())
-    if trainer.options.resample is not None:
-        resample_run(folder.path, 100, method=trainer.options.resample, device=trainer.device)
-    known = f"\n{evaluate(folder.path, trainer.device)}\n" if trainer.options.semi else ""
-    return (
-        f"{known}\ndone in {seconds / 60:.1f} minutes: {len(posterior.draws)} draws of {trainer.options.generators} generators\n"
-        f"  look at    {picture}   (mixture of everything collected; one grid per generator beside it)\n"
-        f"  follow     tensorboard --logdir {folder.path / 'tensorboard'}\n"
+    count = 100 if data.is_images else 1000
+    save_picture(picture, posterior.sample(count), to_float(data.train[:SHOWN]).cpu())
+    if options.resample is not None:
+        resample_run(folder.path, 100, method=options.resample, device=device)
+    lines = []
+    if options.semi:
+        lines += ["", evaluate(folder.path, device)]
+    run = shlex.quote(str(folder.path))
+    lines += [
+        "",
+        f"done in {seconds / 60:.1f} minutes: {len(posterior.draws)} draws of {options.generators} generators",
+        f"  look at    {picture}   (mixture of everything collected; one grid per generator beside it)",
+        f"  follow     tensorboard --logdir {shlex.quote(str(folder.path / 'tensorboard'))}",
         f"  sample     python -c \"from bayesgan import load_posterior; "
-        f"print(load_posterior('{folder.path}').sample(64, seed=1).shape)\"\n"
-        + (f"  calibration {folder.path / 'evaluation' / 'uncertainty.png'}\n" if known else "") +
-        f"  go on      python {program(trainer.options.semi)} --resume {folder.path} --train_iter {2 * trainer.options.train_iter}"
-    )
+        f"print(load_posterior('{folder.path}').sample(64, seed=1).shape)\"",
+    ]
+    if options.semi:
+        lines.append(f"  calibration {folder.path / 'evaluation' / 'uncertainty.png'}")
+    further = 2 * options.train_iter
+    lines.append(f"  go on      python {program(options.semi)} --resume {run} --train_iter {further}")
+    return "\n".join(lines)
+
+
+@contextmanager
+def memory_explained(options: Options, data: Dataset, device: torch.device, engines: Engines):
+    """Turns running out of memory into an InputError that says what was needed and what fits."""
+    available = available_bytes(device)
+    try:
+        with data_limit(available, device):
+            yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, Diverged) or not is_out_of_memory(error):
+            raise
+        needed = peak_bytes(options, data, engines)
+        # it did not fit, whatever the formula says
+        limit = int(0.8 * needed) if available is None else min(available, int(0.8 * needed))
+        had = "" if available is None else f", and {available / GIB:.1f} GiB could be had"
+        raise InputError(f"out of memory: {memory(options, needed)}{had}; {fitting(options, data, limit, engines)} "
+                         "fits; what was saved before is intact") from None
+
+
+def memory(options: Options, needed: int) -> str:
+    return (f"{options.generators} generators on minibatches of {options.gen_batch} and {options.discriminators} "
+            f"discriminators on {options.batch_size} need at most {needed / GIB:.1f} GiB")
+
+
+def fitting(options: Options, data: Dataset, limit: int, engines: Engines) -> str:
+    changes = nearest_fit(options, data, limit, engines)
+    if changes is None:
+        return "only a lower --df_dim"
+    return " ".join(f"--{name} {value}" for name, value in changes.items())

@@ -3,6 +3,7 @@
 from bayesgan.ensemble.engines import ENGINES, Engine, make_engine
 from bayesgan.ensemble.ensemble import Ensemble
 from bayesgan.ensemble.scales import fan_in_scales
+from bayesgan.ensemble.stochastic import Stochastic
 from bayesgan.ensemble.store import SampleStore
 
-__all__ = ["ENGINES", "Engine", "Ensemble", "SampleStore", "fan_in_scales", "make_engine"]
+__all__ = ["ENGINES", "Engine", "Ensemble", "SampleStore", "Stochastic", "fan_in_scales", "make_engine"]

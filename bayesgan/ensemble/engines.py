@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from bayesgan.ensemble.patches import PatchProducts
 from bayesgan.basics.registry import Registry
+from bayesgan.ensemble.patches import PatchProducts
 
 __all__ = ["ENGINES", "Engine", "make_engine"]
 

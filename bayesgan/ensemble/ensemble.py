@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bayesgan.basics.errors import InputError
 from bayesgan.ensemble.engines import make_engine
 from bayesgan.ensemble.scales import fan_in_scales
-from bayesgan.basics.errors import InputError
+from bayesgan.ensemble.stochastic import Stochastic
 
 __all__ = ["Ensemble"]
 
@@ -48,7 +49,7 @@ class Ensemble:
             raise InputError(f"an ensemble needs at least 1 member, got {members}")
         with torch.device("meta"):
             self.network = build()
-        self.noisy = [module for module in self.network.modules() if hasattr(module, "generator")]
+        self.noisy = [module for module in self.network.modules() if isinstance(module, Stochastic)]
         self.members = members
         self.device, self.dtype, self.compute = torch.device(device), dtype, compute
         self.engine = make_engine(engine)

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
@@ -44,7 +44,8 @@ class SampleStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"draw_{step:08d}.safetensors"
         tensors = {
-            f"{group}/{key}": tensor.cpu().contiguous() for group, state in groups.items() for key, tensor in state.items()
+            f"{group}/{key}": tensor.cpu().contiguous()
+            for group, state in groups.items() for key, tensor in state.items()
         }
         write_atomically(self.folder / name, lambda path: save_file(tensors, path))
         draws = [draw for draw in self.draws if draw["step"] < step]  # a resumed run draws again what it lost
@@ -56,15 +57,16 @@ class SampleStore:
             if file.name not in {draw["file"] for draw in kept}:
                 file.unlink()
 
-    def load(self, draw: dict) -> dict[str, dict[str, Tensor]]:
-        """The groups of one entry of `draws`."""
+    def load(self, draw: dict, group: str | None = None) -> dict:
+        """The groups of one entry of `draws`: group -> `state()`; or, given its name, the state of one group alone."""
         path = self.folder / draw["file"]
+        groups: dict[str, dict[str, Tensor]] = {}
         try:
-            tensors = load_file(path)
+            with safe_open(path, framework="pt") as file:
+                for key in file.keys():
+                    own, name = key.split("/", 1)
+                    if group in (None, own):
+                        groups.setdefault(own, {})[name] = file.get_tensor(key)
         except (OSError, SafetensorError) as error:
             raise InputError(f"cannot read the draw {path} ({error}); the index names it, so restore the file") from None
-        groups: dict[str, dict[str, Tensor]] = {}
-        for key, tensor in tensors.items():
-            group, name = key.split("/", 1)
-            groups.setdefault(group, {})[name] = tensor
-        return groups
+        return groups if group is None else groups[group]

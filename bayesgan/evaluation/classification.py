@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from bayesgan.ensemble import Ensemble
 from bayesgan.basics.errors import InputError
+from bayesgan.ensemble import Ensemble
 
-__all__ = ["ClassificationFigures", "Predictive", "classification_figures", "predictive_entropy", "reliability"]
+__all__ = ["CHUNK", "ClassificationFigures", "Predictive", "classification_figures", "predictive_entropy", "reliability"]
 
 BINS = 15  # Guo et al. 2017
-CHUNK = 1000  # data classified at a time, which bounds the memory of activations
+CHUNK = 256  # data that one network computes at a time, which bounds the memory of activations
 
 
 @dataclass

@@ -7,11 +7,11 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import predictive_entropy
 from bayesgan.networks import NETWORKS, NetworkSizes
-from bayesgan.basics.randomness import keyed_generator
 
 __all__ = ["Judge", "two_sample_auc"]
 

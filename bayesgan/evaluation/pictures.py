@@ -8,8 +8,8 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from bayesgan.data import to_bytes
 from bayesgan.basics.files import write_atomically
+from bayesgan.data import to_bytes
 
 __all__ = ["image_grid", "save_picture", "scatter"]
 

@@ -5,8 +5,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from bayesgan.evaluation.classification import predictive_entropy, reliability
 from bayesgan.basics.randomness import keyed_generator
+from bayesgan.evaluation.classification import predictive_entropy, reliability
 
 __all__ = ["error_curve", "shuffled", "uncertainty_figure"]
 

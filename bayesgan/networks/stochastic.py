@@ -1,28 +1,11 @@
-"""Layers that are random while training: noise and dropout from a generator of the run's own, never the global one."""
+"""Noise and dropout on what a discriminator sees and says while it trains."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from bayesgan.ensemble import Stochastic
 
 __all__ = ["Dropout", "Noise"]
-
-
-class Stochastic(nn.Module):
-    """Active while training with a positive `strength`; scoring passes values through.
-
-    Attributes:
-        generator: What it draws from; `Ensemble.forward` sets it before each pass.
-    """
-
-    def __init__(self, strength: float):
-        super().__init__()
-        self.strength, self.generator = strength, None
-
-    def forward(self, values: Tensor) -> Tensor:
-        if not self.training or self.strength == 0:
-            return values
-        if self.generator is None:
-            raise ValueError("a network with noise needs a torch.Generator to train; set `generator` on its noise layers")
-        return self.disturb(values)
 
 
 class Noise(Stochastic):

@@ -1,33 +1,32 @@
 """What a finished run is for: its posterior, as one mixture over every collected draw and member."""
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import to_float
 from bayesgan.ensemble import Ensemble
-from bayesgan.basics.errors import InputError
-from bayesgan.evaluation.classification import Predictive
-from bayesgan.networks import NETWORKS
-from bayesgan.basics.randomness import keyed_generator
+from bayesgan.evaluation.classification import CHUNK, Predictive
 from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Posterior", "load_posterior"]
 
-CHUNK = 256  # images generated at a time, which bounds the memory of activations
-
-
 class Posterior:
-    """The collected weight samples of a run. Made by `load_posterior`."""
+    """The collected weight samples of a run. Made by `load_posterior`.
+
+    `sample` and `predictive` hold one draw in memory at a time; `generators` and `discriminators` hold all of them.
+    """
 
     def __init__(self, folder: RunFolder, device: torch.device | str, draws: list[dict] | None = None):
         self.options = folder.options()
         self.shape = tuple(folder.config["data"]["shape"])
         self.classes = tuple(folder.config["data"]["classes"])
-        self._pair = NETWORKS[folder.config["data"]["network"]]
-        self._store, self._device = folder.store, device
+        self._folder, self._device = folder, device
         self.draws = folder.store.draws if draws is None else draws
         if not self.draws:
             raise InputError(f"{folder.path} has no collected draws yet; let it train past --burn_in, "
@@ -36,39 +35,46 @@ class Posterior:
     @cached_property
     def generators(self) -> Ensemble:
         """Every generator of every draw: draws · I members, oldest draw first."""
-        return self._ensemble("generators", self._pair[0], self.options.generators)
+        return self._stacked("generators")
 
     @cached_property
     def discriminators(self) -> Ensemble:
         """Every discriminator of every draw: draws · K members, oldest draw first."""
-        return self._ensemble("discriminators", self._pair[1], self.options.discriminators)
+        return self._stacked("discriminators")
+
+    def each(self, group: str) -> Iterator[Ensemble]:
+        """The "generators" or "discriminators" of one draw after the other, oldest first."""
+        for draw in self.draws:
+            yield self._folder.ensemble(group, self._folder.store.load(draw, group), self._device)
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Draws from the mixture of all generators, each equally likely.
+        """Images (or vectors) of the mixture of all generators, each equally likely.
 
         Args:
             n: How many, >= 1.
-            seed: The same seed and n give the same samples.
+            seed: The same seed and n give the same images.
 
         Returns:
             Images (n, C, H, W) float32 in [-1, 1], or vectors (n, D).
         """
         if n < 1:
             raise InputError(f"n must be at least 1, got {n}")
-        members = torch.randint(self.generators.members, (n,), generator=keyed_generator(seed, "member"))
+        each = self.options.generators
+        members = torch.randint(each * len(self.draws), (n,), generator=keyed_generator(seed, "member"))
         latent = torch.randn(n, self.options.z_dim, generator=keyed_generator(seed, "latent"))
         samples = torch.empty(n, *self.shape, device=self._device)
-        for member in members.unique().tolist():
-            for rows in (members == member).nonzero()[:, 0].split(CHUNK):
-                samples[rows] = self.generators.forward_member(member, latent[rows].to(self._device))
+        for number, generators in enumerate(self.each("generators")):
+            for member in range(each):
+                for rows in (members == number * each + member).nonzero()[:, 0].split(CHUNK):
+                    samples[rows] = generators.forward_member(member, latent[rows].to(self._device))
         return samples
 
     def predictive(self, x: Tensor) -> Predictive:
         """Class probabilities of every collected discriminator, averaged; with what they disagree on.
 
         Args:
-            x: Data (n, C, H, W) or (n, D): images as uint8 or as floats in [-1, 1], vectors scaled like the training set.
+            x: Data (n, C, H, W) or (n, D): images as uint8 or floats in [-1, 1], vectors scaled like the training set.
 
         Raises:
             ValueError: If the run is unsupervised, or x has another shape or range than its data.
@@ -76,10 +82,14 @@ class Posterior:
         if not self.options.semi:
             raise InputError("an unsupervised run knows no classes; train one with run_bgan_semi.py")
         if tuple(x.shape[1:]) != self.shape or len(x) == 0:
-            raise InputError(f"x must be (n, {', '.join(map(str, self.shape))}) like the training data, got {tuple(x.shape)}")
+            expected = ", ".join(map(str, self.shape))
+            raise InputError(f"x must be (n, {expected}) like the training data, got {tuple(x.shape)}")
         if len(self.shape) == 3 and x.dtype != torch.uint8 and not x.abs().max() <= 1:
-            raise InputError(f"images must be uint8, or floats in [-1, 1], got values up to {x.abs().max():g}; scale them")
-        return Predictive.of(self.discriminators, to_float(x))
+            raise InputError(f"images must be uint8, or floats in [-1, 1], got values up to {x.abs().max():g}; "
+                             "scale them")
+        if not x.isfinite().all():
+            raise InputError("x must be finite; it holds NaN or infinity")
+        return Predictive.mean([Predictive.of(draw, to_float(x)) for draw in self.each("discriminators")])
 
     def predict_proba(self, x: Tensor) -> Tensor:
         """p(y|x), the mean over all collected discriminators of D(x = y) / sum_c D(x = c): (n, classes) float64.
@@ -88,15 +98,10 @@ class Posterior:
         """
         return self.predictive(x).probabilities
 
-    def _ensemble(self, group: str, network: type, members: int) -> Ensemble:
-        sizes = self.options.sizes(self.shape, len(self.classes) if self.options.semi else 1)
-        ensemble = Ensemble(lambda: network(sizes), members * len(self.draws), device=self._device)
-        for position, draw in enumerate(self.draws):  # one draw in memory at a time
-            rows = slice(position * members, (position + 1) * members)
-            stored = self._store.load(draw)[group]
-            for name, tensor in ensemble.state().items():
-                tensor[rows] = stored[name].to(tensor)
-        return ensemble
+    def _stacked(self, group: str) -> Ensemble:
+        states = [draw.state() for draw in self.each(group)]
+        stacked = {name: torch.cat([state[name] for state in states]) for name in states[0]}
+        return self._folder.ensemble(group, stacked, self._device)
 
 
 def load_posterior(run_folder: Path | str, device: torch.device | str = "cpu") -> Posterior:

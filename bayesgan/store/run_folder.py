@@ -2,32 +2,37 @@
 
     config.json  hypers.txt  results_<iter>.json  weights_<iter>.npz  tensorboard/  samples/  checkpoints/  posterior/
     labelled.json  supervised.safetensors                                                          (semi-supervised)
+
+It takes and gives state dictionaries, numbers and lists; who trains is none of its business. See config.py for
+config.json, posterior.py for what a finished run is for.
 """
 
 import dataclasses
-import hashlib
 import json
 import pprint
-import subprocess
 import time
-from datetime import datetime, timezone
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import sklearn
 import torch
-import torchvision
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from bayesgan.data import Dataset, labelled_rows
-from bayesgan.ensemble import Ensemble, SampleStore
+from bayesgan.basics.devices import device_name
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
-from bayesgan.training.algorithm import Engines, Losses, Trainer
-from bayesgan.options.options import Options, load_data
-from bayesgan.training.supervised import new_classifier, train_supervised
+from bayesgan.basics.out_of_memory import is_out_of_memory
+from bayesgan.data import Dataset, labelled_rows
+from bayesgan.ensemble import Ensemble, SampleStore
+from bayesgan.options import Options, load_data
+from bayesgan.store.config import as_json, describe_data, new_config, started
 
-__all__ = ["RunFolder", "describe_data"]
+__all__ = ["GROUPS", "RunFolder"]
+
+GROUPS = ("generators", "discriminators")  # how states are named in draws, checkpoints and weights_<iter>.npz
+State = dict[str, Tensor]  # of an ensemble: name -> (members, ...)
+Engines = dict[str, tuple[str, bool]]  # "generator" or "discriminator" -> engine's name, whether it is compiled
 
 
 class RunFolder:
@@ -35,47 +40,39 @@ class RunFolder:
 
     Attributes:
         path: The folder.
-        config: {"options", "data", "versions", "git_commit", "commands"}, as in config.json.
+        config: {"options", "data", "versions", "git_commit", "commands", "engines", "device"}, as in config.json.
     """
 
     def __init__(self, path: Path, config: dict):
         self.path, self.config = Path(path), config
 
     @classmethod
-    def create(cls, options: Options, data: Dataset, command: list[str], engines: Engines | None = None) -> "RunFolder":
-        """Makes out_dir/bgan_<dataset>_<time>; never an existing one. `engines` are what the run computes with.
+    def create(
+        cls,
+        options: Options,
+        data: Dataset,
+        command: list[str],
+        engines: Engines | None = None,
+        device: torch.device | str = "cpu",
+    ) -> "RunFolder":
+        """Makes out_dir/bgan_<dataset>_<time>; never an existing one.
+
+        Args:
+            command: The command line's arguments.
+            engines: What the run computes with.
+            device: Where it computes.
 
         Raises:
             ValueError: If out_dir is a file or cannot be written.
         """
-        name = f"bgan_{options.dataset}_{int(time.time())}"
-        try:
-            options.out_dir.mkdir(parents=True, exist_ok=True)
-            path, attempt = options.out_dir / name, 0
-            while path.exists():
-                attempt += 1
-                path = options.out_dir / f"{name}_{attempt}"
-            path.mkdir()
-        except OSError as error:
-            raise InputError(f"--out_dir must be a folder that can be written, got {options.out_dir} "
-                             f"({error.strerror}); name another") from None
-        config = {
-            "format": 1,
-            "options": as_json(options),
-            "data": describe_data(options, data),
-            "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__,
-                         "numpy": np.__version__, "scikit-learn": sklearn.__version__},
-            "git_commit": git_commit(),
-            "commands": [entry(command)],
-            "engines": engines,
-        }
-        folder = cls(path, config)
+        folder = cls(new_folder(options), new_config(options, data, command, engines, device_name(device)))
         folder._write_config()
         if options.semi:
             rows = labelled_rows(data)
             content = {"rows": rows.tolist(), "labels": data.train_labels[rows].tolist()}
             folder._write_text("labelled.json", json.dumps(content))
-        (path / "hypers.txt").write_text(f"Hyper settings:\n{pprint.pformat(config['options'])}\n")
+        hypers = pprint.pformat(folder.config["options"])
+        (folder.path / "hypers.txt").write_text(f"Hyper settings:\n{hypers}\n")
         return folder
 
     @classmethod
@@ -88,7 +85,10 @@ class RunFolder:
         file = Path(path) / "config.json"
         try:
             config = json.loads(file.read_text())
-            config["data"]["shape"], config["commands"]  # noqa: B018 what every reader needs
+            for part in ("data", "commands"):
+                if part not in config:
+                    raise KeyError(part)
+            tuple(config["data"]["shape"])
             folder = cls(Path(path), config)
             folder.options()
             return folder
@@ -107,6 +107,23 @@ class RunFolder:
         stored = self.config.get("engines")
         return stored and {role: tuple(engine) for role, engine in stored.items()}
 
+    def ensemble(self, group: str, state: State, device: torch.device | str = "cpu") -> Ensemble:
+        """The run's networks with weights of their own.
+
+        Args:
+            group: "generators" or "discriminators".
+            state: Name -> (members, ...), as in a draw, a checkpoint or weights_<iter>.npz.
+
+        Raises:
+            ValueError: If the state belongs to other networks.
+        """
+        data = self.config["data"]
+        networks = self.options().networks(tuple(data["shape"]), len(data["classes"]))
+        members = len(next(iter(state.values())))
+        ensemble = Ensemble(networks[GROUPS.index(group)], members, device=device)
+        ensemble.load_state(state)
+        return ensemble
+
     def load_data(self, data_path: Path | None = None, cache_path: Path | None = None) -> Dataset:
         """The run's data, with its own labelled rows, checked to be what it was trained on.
 
@@ -119,37 +136,28 @@ class RunFolder:
         options = self.options()
         options = dataclasses.replace(options, data_path=Path(data_path or options.data_path),
                                       cache_path=Path(cache_path or options.cache_path))
-        rows = None
-        if options.semi:
-            try:
-                rows = torch.tensor(json.loads((self.path / "labelled.json").read_text())["rows"], dtype=torch.int64)
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{self.path / 'labelled.json'} is missing or damaged ({error}); restore it") from None
-        data = load_data(options, rows)
-        if (found := describe_data(options, data)) != self.config["data"]:
-            wrong = [f"{k} {self.config['data'].get(k)} (found {v})" for k, v in found.items()
-                     if self.config["data"].get(k) != v]
+        data = load_data(options, self._labelled_rows() if options.semi else None)
+        stored, found = self.config["data"], describe_data(options, data)
+        if found != stored:
+            wrong = [f"{name} {stored.get(name)} (found {value})" for name, value in found.items()
+                     if stored.get(name) != value]
             raise InputError(f"the run was trained on other data: {', '.join(wrong)}; name its data with --data_path")
         return data
 
-    def supervised(self, data: Dataset, device: torch.device | str = "cpu") -> Ensemble | None:
-        """The supervised network of a semi-supervised run; trained and stored at the first call, None with --no_supervised."""
-        options, path = self.options(), self.path / "supervised.safetensors"
-        if options.no_supervised:
-            return None
-        classifier = new_classifier(options, data, device)
-        if path.exists():
-            classifier.load_state(load_file(path))
-        else:
-            train_supervised(classifier, options, data)
-            state = {name: tensor.cpu().contiguous() for name, tensor in classifier.state().items()}
-            write_atomically(path, lambda file: save_file(state, file))
-        return classifier
+    def supervised(self, device: torch.device | str = "cpu") -> Ensemble | None:
+        """The supervised network that was saved, None without one."""
+        path = self.path / "supervised.safetensors"
+        return self.ensemble("discriminators", load_file(path), device) if path.exists() else None
+
+    def save_supervised(self, state: State) -> None:
+        """Keeps the supervised network beside the run it is the yardstick of."""
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+        write_atomically(self.path / "supervised.safetensors", lambda file: save_file(tensors, file))
 
     def resumed(self, options: Options, command: list[str]) -> None:
         """Notes a continuation and the options it runs with."""
         self.config["options"] = as_json(options)
-        self.config["commands"].append(entry(command))
+        self.config["commands"].append(started(command))
         self._write_config()
 
     @property
@@ -157,20 +165,20 @@ class RunFolder:
         """The collected draws."""
         return SampleStore(self.path / "posterior", self.config["options"]["keep"])
 
-    def save_results(self, iteration: int, losses: Losses, temperature: float, figures: dict) -> None:
+    def save_results(
+        self, iteration: int, disc_losses: list[float], gen_losses: list[float], temperature: float, figures: dict
+    ) -> None:
         """results_<iter>.json with the reference's keys, the temperature, and what else was measured."""
         content = {
-            "disc_losses": losses.discriminators.tolist(), "gen_losses": losses.generators.tolist(),
-            "timestamp": time.time(), "iteration": iteration, "temperature": temperature, **figures,
+            "disc_losses": disc_losses, "gen_losses": gen_losses, "timestamp": time.time(), "iteration": iteration,
+            "temperature": temperature, **figures,
         }
         self._write_text(f"results_{iteration}.json", json.dumps(content))
 
-    def save_weights(self, iteration: int, trainer: Trainer) -> None:
+    def save_weights(self, iteration: int, groups: dict[str, State]) -> None:
         """weights_<iter>.npz: arrays (members, ...) named generators/<weight> and discriminators/<weight>."""
-        arrays = {
-            f"{group}/{name}": tensor.cpu().numpy()
-            for group in ("generators", "discriminators") for name, tensor in getattr(trainer, group).state().items()
-        }
+        arrays = {f"{group}/{name}": tensor.cpu().numpy()
+                  for group, state in groups.items() for name, tensor in state.items()}
 
         def write(path: Path) -> None:
             with open(path, "wb") as file:
@@ -178,44 +186,75 @@ class RunFolder:
 
         write_atomically(self.path / f"weights_{iteration}.npz", write)
 
-    def save_checkpoint(self, trainer: Trainer) -> None:
+    def load_weights(self, iteration: int) -> dict[str, State]:
+        """What `save_weights` wrote at an iteration: "generators" and "discriminators" -> state.
+
+        Raises:
+            ValueError: If there is no such file, or it is damaged.
+        """
+        path = self.path / f"weights_{iteration}.npz"
+        groups: dict[str, State] = {group: {} for group in GROUPS}
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                for key in stored.files:
+                    group, name = key.split("/", 1)
+                    groups[group][name] = torch.from_numpy(stored[key])
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"cannot read the weights {path} ({error}); --save_weights writes them") from None
+        return groups
+
+    def save_checkpoint(self, state: dict) -> None:
         """checkpoints/last.pt, the one before it kept as previous.pt."""
         folder = self.path / "checkpoints"
         folder.mkdir(exist_ok=True)
         new = folder / "new.pt"
-        write_atomically(new, lambda path: torch.save(trainer.state_dict(), path))
+        write_atomically(new, lambda path: torch.save(state, path))
         if (folder / "last.pt").exists():
             (folder / "last.pt").replace(folder / "previous.pt")
         new.replace(folder / "last.pt")
 
-    def load_checkpoint(self, trainer: Trainer) -> str | None:
-        """Loads the newest checkpoint that can be read into `trainer`.
+    def load_checkpoint(self, load: Callable[[dict], None], device: torch.device | str = "cpu") -> str | None:
+        """Hands the newest checkpoint that can be read to `load`.
 
-        A damaged last.pt is removed, so that it never takes the place of the good previous.pt.
+        A damaged file is renamed to <name>.damaged, so that it never takes the place of the good previous.pt. One that
+        cannot be read for another reason (no memory, a failing disk) stays where it is, and the error goes on.
+
+        Args:
+            load: Takes the state; raises where it does not fit.
 
         Returns:
             The checkpoint's name; None where the run has not written one yet.
 
         Raises:
-            ValueError: If there are checkpoints and none can be read.
+            ValueError: If there are checkpoints and all are damaged.
+            OSError, MemoryError, RuntimeError: If one could not be read now.
         """
-        failures = []
+        damaged = []
         for name in ("new.pt", "last.pt", "previous.pt"):
             path = self.path / "checkpoints" / name
             if not path.exists():
                 continue
             try:
-                trainer.load_state_dict(torch.load(path, map_location=trainer.device, weights_only=True))
+                load(torch.load(path, map_location=device, weights_only=True))
             except Exception as error:  # torch raises many kinds for a damaged file
-                failures.append((path, str(error).splitlines()[0] if str(error) else type(error).__name__))
+                if isinstance(error, OSError) or is_out_of_memory(error):
+                    raise
+                damaged.append((path, str(error).splitlines()[0] if str(error) else type(error).__name__))
                 continue
-            for damaged, _ in failures:
-                damaged.unlink()
+            for bad, _ in damaged:
+                bad.replace(bad.with_name(f"{bad.name}.damaged"))
             return name
-        if failures:
-            raise InputError("no checkpoint can be read: " + "; ".join(f"{path} ({why})" for path, why in failures)
-                             + "; start the run anew")
+        if damaged:
+            found = "; ".join(f"{path} ({why})" for path, why in damaged)
+            raise InputError(f"no checkpoint can be read: {found}; start the run anew")
         return None
+
+    def _labelled_rows(self) -> Tensor:
+        file = self.path / "labelled.json"
+        try:
+            return torch.tensor(json.loads(file.read_text())["rows"], dtype=torch.int64)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{file} is missing or damaged ({error}); restore it") from None
 
     def _write_config(self) -> None:
         self._write_text("config.json", json.dumps(self.config, indent=1))
@@ -224,30 +263,17 @@ class RunFolder:
         write_atomically(self.path / name, lambda path: path.write_text(text))
 
 
-def describe_data(options: Options, data: Dataset) -> dict:
-    """What tells one data set from another, checksum of the training data included, and of the labels that are read."""
-    digest = hashlib.sha256(data.train.cpu().numpy().tobytes())
-    if options.semi:
-        digest.update(data.train_labels[labelled_rows(data)].cpu().numpy().tobytes())
-    return {
-        "shape": list(data.shape), "network": options.network_for(data), "classes": list(data.classes),
-        "train": len(data.train), "test": len(data.test), "calibration": len(data.calibration),
-        "checksum": digest.hexdigest()[:16],
-    }
-
-
-def as_json(options: Options) -> dict:
-    return {name: str(v) if isinstance(v, Path) else v for name, v in dataclasses.asdict(options).items()}
-
-
-def entry(command: list[str]) -> dict:
-    return {"command": command, "started": datetime.now(timezone.utc).isoformat(timespec="seconds")}
-
-
-def git_commit() -> str | None:
-    """Commit of the code that runs, None outside a checkout."""
+def new_folder(options: Options) -> Path:
+    """Makes the folder; a number is added where two runs begin in one second."""
+    name = f"bgan_{options.dataset}_{int(time.time())}"
     try:
-        answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    except OSError:
-        return None
-    return answer.stdout.strip() or None
+        options.out_dir.mkdir(parents=True, exist_ok=True)
+        path, attempt = options.out_dir / name, 0
+        while path.exists():
+            attempt += 1
+            path = options.out_dir / f"{name}_{attempt}"
+        path.mkdir()
+    except OSError as error:
+        raise InputError(f"--out_dir must be a folder that can be written, got {options.out_dir} "
+                         f"({error.strerror}); name another") from None
+    return path

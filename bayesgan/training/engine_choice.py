@@ -6,33 +6,36 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from bayesgan.data import Dataset
-from bayesgan.ensemble import ENGINES
+from bayesgan.basics.devices import device_name
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.timing import interleaved_seconds
-from bayesgan.training.algorithm import ROLES, Engines, Trainer, batch_sizes, default_engines
-from bayesgan.options.options import Options
+from bayesgan.data import Dataset
+from bayesgan.ensemble import ENGINES
+from bayesgan.options import Options
+from bayesgan.training.algorithm import Engines, Trainer, default_engines
+from bayesgan.training.minibatches import batch_sizes
+from bayesgan.training.players import Player
 
 __all__ = ["choose_engines"]
 
 BUDGET = 1.0  # seconds of a trial, or three rounds of all candidates where those take longer
 CLEARLY = 1.05  # times as slow as the fastest
 SLOW = 0.05  # seconds of an iteration with two members of each kind
-# what changes neither the shapes nor the arithmetic of an iteration
-IRRELEVANT = {"out_dir", "data_path", "cache_path", "dataset", "train_iter", "burn_in", "ramp", "thin", "keep", "lr", "lr_decay",
-              "n_save", "log_every", "save_samples", "save_weights", "random_seed", "label_seed", "temperature", "prior_std",
-              "friction", "pseudo_count", "floor", "resample", "recipe", "no_supervised", "label_count", "gpu_id", "classes"}
+ROLES = ("generator", "discriminator")
+Candidate = tuple[str, bool]  # engine's name, whether it is compiled
 
 
 def choose_engines(options: Options, data: Dataset, device: torch.device) -> tuple[Engines, list[str]]:
     """The fastest engine of each role on this machine, and lines that say so.
 
     The same machine and shapes get the same answer again, from a file in the user's cache folder, so that a seed
-    gives the same run. Compiled networks are tried with options.compile. What fails or differs is left out, with a line.
+    gives the same run. With options.compile compiled networks are tried. What fails or differs is left out, and said.
 
     Raises:
         Exception: What the only candidates left for a role raised.
@@ -41,14 +44,17 @@ def choose_engines(options: Options, data: Dataset, device: torch.device) -> tup
     if options.engine != "auto" and not options.compile:
         return engines, []
     place, key = memory_file(), signature(options, data, device)
-    if (known := remembered(place).get(key)) is not None:
-        return known, ["engines: " + ", ".join(f"{role}s {label(*known[role])}" for role in ROLES) + f", as measured before ({place})"]
+    known = remembered(place).get(key)
+    if known is not None:
+        found = ", ".join(f"{role}s {label(known[role])}" for role in ROLES)
+        return known, [f"engines: {found}, as measured before ({place})"]
     trial, lines = new_trial(options, data, device), []
-    for role in ROLES:
+    for player in trial.players:
         if options.engine == "auto":
-            engines[role] = fastest(trial, role, [(name, False) for name in ENGINES], lines)
+            engines[player.role] = fastest(trial, player, [(name, False) for name in ENGINES], lines)
         if options.compile:
-            engines[role] = fastest(trial, role, [engines[role], (engines[role][0], True)], lines)
+            name, _ = engines[player.role]
+            engines[player.role] = fastest(trial, player, [(name, False), (name, True)], lines)
     if not any(line.startswith("warning: ") for line in lines):  # a failure may be gone next time
         remember(place, key, engines)
     return engines, lines
@@ -59,7 +65,9 @@ def new_trial(options: Options, data: Dataset, device: torch.device) -> Trainer:
 
     On large networks each member fills the cores by itself, so that two tell what twenty would, in a tenth of the time.
     """
-    two = dataclasses.replace(options, num_mcmc=1, num_gen=min(2, options.generators), num_disc=min(2, options.discriminators))
+    two = dataclasses.replace(
+        options, num_mcmc=1, num_gen=min(2, options.generators), num_disc=min(2, options.discriminators)
+    )
     trial = Trainer(two, data, device)
     trial.step()
     begun = time.perf_counter()
@@ -68,92 +76,115 @@ def new_trial(options: Options, data: Dataset, device: torch.device) -> Trainer:
     return trial if slow else Trainer(options, data, device)
 
 
-def fastest(trial: Trainer, role: str, candidates: list[tuple[str, bool]], lines: list[str]) -> tuple[str, bool]:
-    """Of the candidates, which do the role's part of an iteration in turn; the first unless another is clearly faster. Adds to `lines`."""
-    work, others = role_work(trial, role), dict(trial.engines)
-    calls, failures = {}, []
-    for candidate in candidates:
-        def call(candidate=candidate):
-            trial.use({**others, role: candidate})
-            work()
+def fastest(trial: Trainer, player: Player, candidates: list[Candidate], lines: list[str]) -> Candidate:
+    """Of the candidates, which do the player's part of an iteration in turn: the first, unless another is far faster.
 
+    Adds to `lines` what was measured and what failed.
+    """
+    work = GeneratorWork(trial) if player is trial.generators else DiscriminatorWork(trial)
+    working, failures = {}, []
+    for candidate in candidates:
         try:
-            call()
-            check_outputs(trial, role)
+            player.use(candidate)
+            work()
+            check_outputs(trial, player)
         except Exception as error:  # compilers and allocators raise many kinds
             failures.append(error.with_traceback(None))  # whose frames hold all that was computed
-            lines.append(f"warning: the {role}s cannot be computed with {label(*candidate)}, left out: "
-                         f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}")
+            lines.append(f"warning: the {player.group} cannot be computed with {label(candidate)}, left out: "
+                         f"{type(error).__name__}: {first_line(error)}")
             continue
-        calls[candidate] = call
-    if not calls:
+        working[candidate] = partial(work_with, player, candidate, work)
+    if not working:
         raise failures[0]
-    if len(calls) == 1:
-        return next(iter(calls))
-    seconds = interleaved_seconds(calls, repeats=10, budget=BUDGET, warm=True, device=trial.device)
-    first, best = next(iter(seconds)), min(seconds, key=seconds.get)
-    best = first if seconds[first] < CLEARLY * seconds[best] else best
-    lines.append(f"engine of the {role}s: {label(*best)} (" + ", ".join(
-        f"{label(*candidate)} {1e3 * value:.1f}" for candidate, value in seconds.items())
-        + f" ms forward and backward of {getattr(trial, role + 's').members})")
+    first = best = next(iter(working))
+    if len(working) > 1:
+        seconds = interleaved_seconds(working, repeats=10, budget=BUDGET, warm=True, device=trial.device)
+        quickest = min(seconds, key=seconds.get)
+        best = first if seconds[first] < CLEARLY * seconds[quickest] else quickest
+        measured = ", ".join(f"{label(candidate)} {1e3 * value:.1f}" for candidate, value in seconds.items())
+        lines.append(f"engine of the {player.group}: {label(best)} ({measured} ms forward and backward of "
+                     f"{player.ensemble.members})")
+    player.use(best)
     return best
 
 
-def role_work(trial: Trainer, role: str) -> Callable[[], None]:
-    """A function that computes what an iteration asks of the generators or of the discriminators; moves nothing."""
-    source = trial.random("trial")
+def work_with(player: Player, candidate: Candidate, work: Callable[[], None]) -> None:
+    player.use(candidate)
+    work()
 
-    def inputs(ensemble, count, *shape):
-        return torch.randn(ensemble.members, count, *shape, generator=source, device=trial.device)
 
-    def generate():
+def first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else ""
+
+
+class GeneratorWork:
+    """What an iteration asks of the generators; moves nothing."""
+
+    def __init__(self, trial: Trainer):
+        self.trial = trial
+        self.latent = trial_inputs(trial, trial.generators, trial.options.gen_batch, (trial.options.z_dim,))
+
+    def __call__(self) -> None:
         torch.compiler.cudagraph_mark_step_begin()
-        trial.generators.forward(latent, train=True).sum().backward()
+        self.trial.generators.ensemble.forward(self.latent, train=True).sum().backward()
 
-    def discriminate():
+
+class DiscriminatorWork:
+    """What an iteration asks of the discriminators; moves nothing."""
+
+    def __init__(self, trial: Trainer):
+        self.trial = trial
+        trained, judged = batch_sizes(trial.options)
+        self.trained = trial_inputs(trial, trial.discriminators, trained, trial.data.shape)
+        self.judged = trial_inputs(trial, trial.discriminators, judged, trial.data.shape).requires_grad_()
+
+    def __call__(self) -> None:
+        trial, ensemble = self.trial, self.trial.discriminators.ensemble
+        real = self.trained[:, : trial.options.batch_size]
         torch.compiler.cudagraph_mark_step_begin()
-        trial.discriminators.forward(learnt, train=True, noise=trial.random("trial"))[0].sum().backward()
-        torch.autograd.grad(trial.discriminators.forward(judged, train=False, freeze=True)[0].sum(), judged)
+        ensemble.forward(self.trained, train=True, noise=trial.random("trial"))[0].sum().backward()
+        torch.autograd.grad(ensemble.forward(self.judged, train=False, freeze=True)[0].sum(), self.judged)
         if trial.options.feature_matching:
             with torch.no_grad():
-                trial.discriminators.forward(real, train=False, freeze=True)
+                ensemble.forward(real, train=False, freeze=True)
         if trial.objective.gradient_penalty:
-            trial._slope_penalty(real, judged.detach()).backward()
+            trial._slope_penalty(real, self.judged.detach()).backward()
 
-    if role == "generator":
-        latent = inputs(trial.generators, trial.options.gen_batch, trial.options.z_dim)
-        return generate
-    learnt, judged = (inputs(trial.discriminators, count, *trial.data.shape) for count in batch_sizes(trial.options))
-    real = learnt[:, : trial.options.batch_size]
-    judged.requires_grad_()
-    return discriminate
+
+def trial_inputs(trial: Trainer, player: Player, count: int, shape: tuple[int, ...]) -> Tensor:
+    """Random inputs (members, count, ...)."""
+    source = trial.random("trial")
+    return torch.randn(player.ensemble.members, count, *shape, generator=source, device=trial.device)
 
 
 @torch.no_grad()
-def check_outputs(trial: Trainer, role: str) -> None:
+def check_outputs(trial: Trainer, player: Player) -> None:
     """Raises ArithmeticError if the present engine's scoring differs from one member at a time."""
-    ensemble = trial.generators if role == "generator" else trial.discriminators
-    shape = (trial.options.z_dim,) if role == "generator" else trial.data.shape
-    inputs = torch.randn(ensemble.members, 2, *shape, generator=trial.random("trial"), device=trial.device)
-    outputs = ensemble.forward(inputs, train=False)
-    scores = outputs[0] if isinstance(outputs, tuple) else outputs
+    ensemble = player.ensemble
+    inputs = trial_inputs(trial, player, 2, (trial.options.z_dim,) if player is trial.generators else trial.data.shape)
+    scores = first_output(ensemble.forward(inputs, train=False))
     for member in {0, ensemble.members - 1}:
-        alone = ensemble.forward_member(member, inputs[member])
-        alone = alone[0] if isinstance(alone, tuple) else alone
+        alone = first_output(ensemble.forward_member(member, inputs[member]))
         error = (scores[member] - alone).abs().max() / alone.abs().max().clamp_min(1)
         if alone.isfinite().all() and not error < (1e-3 if ensemble.compute is None else 0.1):
             raise ArithmeticError(f"its outputs differ by {error:.1e} from those of single networks")
 
 
-def label(name: str, compiled: bool) -> str:
+def first_output(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def label(candidate: Candidate) -> str:
+    name, compiled = candidate
     return f"{name}, compiled" if compiled else name
 
 
 def signature(options: Options, data: Dataset, device: torch.device) -> str:
     """Everything that the speed of an engine depends on."""
-    shapes = {name: value for name, value in dataclasses.asdict(options).items() if name not in IRRELEVANT}
-    where = (torch.cuda.get_device_name(device) if device.type == "cuda" else
-             f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    shapes = {field.name: getattr(options, field.name)
+              for field in dataclasses.fields(Options) if field.metadata["timing"]}
+    where = [device_name(device), *([] if device.type == "cuda" else [platform.node()])]
     return json.dumps([where, torch.__version__, data.shape, len(data.classes), shapes], sort_keys=True)
 
 
@@ -165,7 +196,8 @@ def remembered(place: Path) -> dict:
     """What was measured before, of engines that there are; nothing where the file is absent or damaged."""
     try:
         known = json.loads(place.read_text())
-        engines = {key: {role: (str(entry[role][0]), bool(entry[role][1])) for role in ROLES} for key, entry in known.items()}
+        engines = {key: {role: (str(entry[role][0]), bool(entry[role][1])) for role in ROLES}
+                   for key, entry in known.items()}
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return {}
     return {key: entry for key, entry in engines.items() if all(name in ENGINES for name, _ in entry.values())}

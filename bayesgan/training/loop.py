@@ -1,22 +1,23 @@
 """The loop around the trainer: progress, collecting, saving, stopping."""
 
 import signal
-import sys
 import threading
-import time
+from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from bayesgan.data import to_float
 from bayesgan.evaluation.pictures import image_grid, save_picture
-from bayesgan.training.algorithm import Losses, Trainer, latent_draw
-from bayesgan.commands.evaluate import Evaluator, errors_line, headline
-from bayesgan.store.run_folder import RunFolder
+from bayesgan.options import Options
+from bayesgan.store import GROUPS, RunFolder
+from bayesgan.training.algorithm import Losses, Trainer
+from bayesgan.training.minibatches import latent_draw
+from bayesgan.training.progress import Progress
 
-__all__ = ["train", "Stopped"]
+__all__ = ["Figures", "SHOWN", "Stopped", "train"]
 
 GRID = 100  # samples in a grid
 SHOWN = 2000  # real vectors behind a scatter plot
@@ -26,118 +27,141 @@ class Stopped(Exception):
     """The user asked to stop; the last iteration is complete and checkpointed."""
 
 
-def train(trainer: Trainer, folder: RunFolder, evaluator: Evaluator | None = None) -> None:
+@dataclass(frozen=True)
+class Figures:
+    """What a run measures at a save, besides losses.
+
+    Attributes:
+        results: For results_<iter>.json.
+        scalars: Name -> value, for TensorBoard.
+        line: For people.
+    """
+
+    results: dict
+    scalars: dict[str, float]
+    line: str
+
+
+@dataclass(frozen=True)
+class Due:
+    """What is to be done after an iteration.
+
+    Attributes:
+        collect: The weights are a draw.
+        show: Losses are reported.
+        save: Results, pictures and a checkpoint are written.
+        end: The run ends here, done or stopped.
+    """
+
+    collect: bool
+    show: bool
+    save: bool
+    end: bool
+
+    @classmethod
+    def after(cls, done: int, options: Options, stopping: bool) -> "Due":
+        last = done == options.train_iter
+        # counted from the end, so that the last iteration is always a draw
+        on_the_beat = (options.train_iter - done) % options.thin == 0
+        sampling = done > options.burn_in + options.ramp and not options.ml
+        end = last or stopping
+        save = end or done % options.n_save == 0
+        show = save or done % options.log_every == 0
+        return cls(collect=last or (sampling and on_the_beat), show=show, save=save, end=end)
+
+
+def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | None = None) -> None:
     """Trains to options.train_iter from wherever `trainer` stands, writing into `folder`.
 
     Args:
-        evaluator: Of a semi-supervised run; asked at every n_save.
+        measure: Asked at every n_save, when the newest draw is in the store.
 
     Raises:
         Diverged: If a loss becomes non-finite. What was saved before stays.
         Stopped: After an interrupt or a termination signal, with a checkpoint of the last iteration.
     """
     options = trainer.options
-    first_draw = options.burn_in + options.ramp
     progress = Progress(trainer.iteration, options.train_iter)
     history: list[Losses] = []
-    with asked_to_stop() as stop, SummaryWriter(folder.path / "tensorboard", purge_step=trainer.iteration + 1) as writer:
+    events = SummaryWriter(folder.path / "tensorboard", purge_step=trainer.iteration + 1)
+    with asked_to_stop() as stop, events as writer:
         while trainer.iteration < options.train_iter:
             history.append(trainer.step())
             done = trainer.iteration
-            ends = done == options.train_iter or stop.is_set()
-            saves = ends or done % options.n_save == 0
-            # counted from the end, so that the last iteration is always a draw
-            collects = done == options.train_iter or (
-                done > first_draw and (options.train_iter - done) % options.thin == 0 and not options.ml
-            )
-            shows = saves or done % options.log_every == 0
-            if not (shows or collects):
+            due = Due.after(done, options, stop.is_set())
+            if not (due.show or due.collect):
                 continue
             trainer.check(history, done - len(history))
             temperature = trainer.temperature(done - 1)
-            if collects:
-                groups = {"generators": trainer.generators.state(), "discriminators": trainer.discriminators.state()}
-                folder.store.add(groups, done, temperature)
-            if not shows:
-                continue
-            mean = Losses(*(torch.stack([getattr(losses, role) for losses in history]).mean(0)
-                            for role in ("discriminators", "generators")))
-            history.clear()
-            progress.show(done, mean, temperature)
-            log_scalars(writer, done, mean, temperature)
-            if saves:
-                figures = {}
-                if evaluator is not None:
-                    classified = evaluator.figures()
-                    figures = {**headline(classified), "classification": classified}
-                    for name, percent in headline(classified).items():
-                        writer.add_scalar(f"accuracy/{name}", percent, done)
-                    progress.say(errors_line(classified))
-                folder.save_results(done, mean, temperature, figures)
-                if options.save_weights:
-                    folder.save_weights(done, trainer)
-                save_samples(trainer, folder, writer, files=options.save_samples or done == options.train_iter)
-                folder.save_checkpoint(trainer)
-            if ends and done < options.train_iter:
+            if due.collect:
+                folder.store.add(trainer.states(), done, temperature)
+            if due.show:
+                mean = mean_losses(history)
+                history.clear()
+                progress.show(done, mean, temperature)
+                log_scalars(writer, done, mean, temperature)
+            if due.save:
+                figures = measure() if measure is not None else None
+                save(trainer, folder, writer, mean, temperature, figures)
+                if figures is not None:
+                    progress.say(figures.line)
+            if due.end and done < options.train_iter:
                 progress.close()
                 raise Stopped
     progress.close()
 
 
+def mean_losses(history: list[Losses]) -> Losses:
+    """Of each member over some iterations."""
+    return Losses(**{group: torch.stack([getattr(losses, group) for losses in history]).mean(0) for group in GROUPS})
+
+
+def save(
+    trainer: Trainer, folder: RunFolder, writer: SummaryWriter, mean: Losses, temperature: float,
+    figures: Figures | None,
+) -> None:
+    """Results, weights, pictures, and last the checkpoint that a resumed run starts from."""
+    options, done = trainer.options, trainer.iteration
+    if figures is not None:
+        for name, value in figures.scalars.items():
+            writer.add_scalar(name, value, done)
+    results = {} if figures is None else figures.results
+    folder.save_results(done, mean.discriminators.tolist(), mean.generators.tolist(), temperature, results)
+    if options.save_weights:
+        folder.save_weights(done, trainer.states())
+    save_samples(trainer, folder, writer, files=options.save_samples or done == options.train_iter)
+    folder.save_checkpoint(trainer.state_dict())
+
+
 def log_scalars(writer: SummaryWriter, iteration: int, losses: Losses, temperature: float) -> None:
     """Every member's loss, the means, and the temperature."""
     writer.add_scalar("sampler/temperature", temperature, iteration)
-    for role, values in vars(losses).items():
-        writer.add_scalar(f"loss/{role}", values.mean(), iteration)
+    for group, values in vars(losses).items():
+        writer.add_scalar(f"loss/{group}", values.mean(), iteration)
         for member, value in enumerate(values.tolist()):
-            writer.add_scalar(f"loss_{role}/{member:02d}", value, iteration)
+            writer.add_scalar(f"loss_{group}/{member:02d}", value, iteration)
 
 
 @torch.no_grad()
 def save_samples(trainer: Trainer, folder: RunFolder, writer: SummaryWriter, files: bool) -> None:
     """One picture per generator and one of the mixture, from noise that is the same at every call of the run."""
-    members, done = trainer.options.generators, trainer.iteration
-    latent = latent_draw(members, GRID, trainer.options.z_dim, trainer.random("fixed noise", iteration=0))
-    samples = trainer.generators.forward(latent, train=False)  # (I, 100, ...)
+    generators, done = trainer.generators.ensemble, trainer.iteration
+    source = trainer.random("fixed noise", iteration=0)
+    latent = latent_draw(generators.members, GRID, trainer.options.z_dim, source)
+    # one member at a time: a grid is larger than a minibatch may be
+    samples = torch.stack([generators.forward_member(member, z) for member, z in enumerate(latent)])  # (I, 100, ...)
     rows = torch.arange(GRID, device=samples.device)
-    mixture = samples[rows % members, rows]
+    mixture = samples[rows % generators.members, rows]
     real = to_float(trainer.data.train[:SHOWN])
     if trainer.data.is_images:
         writer.add_image("samples/mixture", image_grid(mixture), done)
-    if files:
-        if not trainer.data.is_images:
-            mixture = samples.flatten(0, 1)
-        save_picture(folder.path / "samples" / f"mixture_{done:08d}.png", mixture, real)
-        for member in range(members):
-            name = f"generator_{member:02d}_{done:08d}.png"
-            save_picture(folder.path / "samples" / name, samples[member], real)
-
-
-class Progress:
-    """A bar on a terminal, plain lines elsewhere: iterations per second, time left, mean losses, temperature."""
-
-    def __init__(self, start: int, total: int):
-        self.start, self.total, self.begun = start, total, time.perf_counter()
-        self.bar = tqdm(total=total, initial=start, unit="it", dynamic_ncols=True) if sys.stderr.isatty() else None
-
-    def show(self, done: int, losses: Losses, temperature: float) -> None:
-        text = (f"discriminators {losses.discriminators.mean():.3f}  generators {losses.generators.mean():.3f}  "
-                f"temperature {temperature:.3g}")
-        if self.bar is not None:
-            self.bar.set_postfix_str(text, refresh=False)
-            self.bar.update(done - self.bar.n)
-            return
-        rate = (done - self.start) / (time.perf_counter() - self.begun)
-        left = (self.total - done) / rate
-        print(f"{done}/{self.total}  {rate:.2f} it/s  {int(left) // 60}:{int(left) % 60:02d} left  {text}", flush=True)
-
-    def say(self, text: str) -> None:
-        """A line of its own, above the bar."""
-        tqdm.write(text) if self.bar is not None else print(text, flush=True)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
+    if not files:
+        return
+    if not trainer.data.is_images:
+        mixture = samples.flatten(0, 1)
+    save_picture(folder.path / "samples" / f"mixture_{done:08d}.png", mixture, real)
+    for member, own in enumerate(samples):
+        save_picture(folder.path / "samples" / f"generator_{member:02d}_{done:08d}.png", own, real)
 
 
 @contextmanager

@@ -1,72 +1,81 @@
 """How much memory a run needs at its peak, computed before it starts, and what would fit."""
 
 import dataclasses
-import os
-import resource
-from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bayesgan.data import Dataset
-from bayesgan.ensemble import ENGINES, Engine
-from bayesgan.networks import NETWORKS
+from bayesgan.ensemble import ENGINES, Engine, Stochastic
+from bayesgan.evaluation.classification import CHUNK
 from bayesgan.objectives import OBJECTIVES
-from bayesgan.training.algorithm import Engines, batch_sizes, default_engines
-from bayesgan.options.options import Options
+from bayesgan.options import Options
+from bayesgan.training.algorithm import Engines, default_engines
+from bayesgan.training.minibatches import batch_sizes
 
-__all__ = ["available_bytes", "data_limit", "nearest_fit", "peak_bytes", "proc_bytes"]
+__all__ = ["nearest_fit", "peak_bytes"]
 
 FIXED = 128 * 2**20  # what the libraries keep for themselves
 SMALLEST = 8  # minibatches are not halved below this
+RESAMPLED = 2 * 100 * 100  # proposals behind the 100 outputs of --resample, and a copy while they are put together
 
 
 def peak_bytes(options: Options, data: Dataset, engines: Engines | None = None) -> int:
-    """An upper bound on what an iteration holds at its peak, in bytes, the interpreter and its libraries left out.
+    """An upper bound on what a run holds at its peak, in bytes, the interpreter and its libraries left out.
 
-        128 MiB + data + 7 W + 2 G + 2 max(D, J)
+        128 MiB + data + max(7 W + max(2 G + 2 max(D, J), E),  R)
 
-    W: weights of all members; with each go its gradient, momentum, preconditioner, second moment and, for a moment, its
-    gradient a second time; one more is for holes between what is freed and what is needed next. G: what all generators
-    keep of their fakes until their backward pass, and their largest single result, kept or not. D and J: the same of the
-    discriminators while they train and while they judge the fakes. Twice, for the gradients passing through.
+    W: weights of all members. In an iteration each has its gradient, momentum, preconditioner, second moment and, for a
+    moment, its gradient a second time; one more is for holes between what is freed and what is needed next. When a run
+    is measured there are fewer of these, and a collected draw, read and in use. G: what all generators keep of their
+    fakes until their backward pass, and their largest single result, kept or not. D and J: the same of the
+    discriminators while they train and while they judge the fakes. Twice, for the gradients passing through. E: what
+    one network makes of `CHUNK` data, and the test data as floats. R, after training, with --resample: all draws at
+    once, training data and proposals as floats, and what one network makes of them.
 
     Args:
         engines: That compute the ensembles; default: as a `Trainer` without any.
     """
     own = {role: ENGINES[name] for role, (name, _) in (engines or default_engines(options)).items()}
-    width = 8 if options.precision == "fp64" else 4
-    sizes = options.sizes(data.shape, len(data.classes) if options.semi else 1)
-    generator, discriminator = (network(sizes) for network in meta_pair(options, data))
-    count = [sum(p.numel() for p in network.parameters()) for network in (generator, discriminator)]
-    members = options.generators, options.discriminators
-    weights = sum(m * n for m, n in zip(members, count)) * width
+    scale = 2 if options.precision == "fp64" else 1
+    networks = options.networks(data.shape, len(data.classes))
+    with torch.device("meta"):
+        generator, discriminator = networks.generator(), networks.discriminator()
+    weights = 4 * scale * (options.generators * weight_count(generator)
+                           + options.discriminators * weight_count(discriminator))
     made = kept_bytes(own["generator"], generator, (options.z_dim,), weights=True)
-    learnt, judged = (kept_bytes(own["discriminator"], discriminator, data.shape, weights) for weights in (True, False))
+    learnt, judged = (kept_bytes(own["discriminator"], discriminator, data.shape, way) for way in (True, False))
     trained, scored = batch_sizes(options)
     scored += options.batch_size * options.feature_matching
     if OBJECTIVES[options.objective].gradient_penalty:  # its points forward, their slope, and both once more backward
         trained += 3 * options.batch_size
-    scale = width // 4
-    return FIXED + data.train.nbytes + 7 * weights + 2 * scale * (
-        options.generators * options.gen_batch * made + options.discriminators * max(trained * learnt, scored * judged))
+    passing = 2 * scale * (
+        options.generators * options.gen_batch * made + options.discriminators * max(trained * learnt, scored * judged)
+    )
+    of_chunk = scale * CHUNK * max(made, learnt)  # without gradients less is kept, never more
+    datum = 4 * data.train[0].numel()
+    peak = 7 * weights + max(passing, of_chunk + 2 * datum * len(data.test))
+    if options.resample is not None:
+        floats = datum * (RESAMPLED + 2 * len(data.train) + 4 * len(data.calibration))
+        peak = max(peak, (collected(options) + 2) * weights + floats + of_chunk)
+    return FIXED + data.train.nbytes + peak
 
 
-def meta_pair(options: Options, data: Dataset):
-    """The pair's constructors, on the meta device: shapes without memory."""
-    def on_meta(network):
-        def build(sizes):
-            with torch.device("meta"):
-                return network(sizes)
-        return build
+def weight_count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
 
-    return [on_meta(network) for network in NETWORKS[options.network_for(data)]]
+
+def collected(options: Options) -> int:
+    """Draws that a run has at its end."""
+    if options.ml:
+        return 1
+    sampled = options.train_iter - options.burn_in - options.ramp
+    return min(options.keep, max(1, -(-sampled // options.thin)))
 
 
 def kept_bytes(engine: Engine, network: nn.Module, shape: tuple[int, ...], weights: bool) -> int:
-    """Bytes (float32) per datum that a forward pass of one member keeps for its backward pass, and its largest single result.
+    """Bytes (float32) per datum that a forward pass of one member keeps to go backward, and its largest single result.
 
     Inputs and outputs are included; what does not grow with the minibatch, as normalised weights, goes with W.
     """
@@ -77,7 +86,7 @@ def kept_bytes(engine: Engine, network: nn.Module, shape: tuple[int, ...], weigh
 def kept_by_batch(engine: Engine, network: nn.Module, shape: tuple[int, ...], weights: bool, batch: int) -> int:
     network.train(weights)
     for module in network.modules():
-        if hasattr(module, "generator"):  # random while training
+        if isinstance(module, Stochastic):
             module.generator = torch.Generator()
     parameters = {name: p.detach()[None].requires_grad_(weights) for name, p in network.named_parameters()}
     buffers = {name: b[None] for name, b in network.named_buffers()}
@@ -100,7 +109,7 @@ def kept_by_batch(engine: Engine, network: nn.Module, shape: tuple[int, ...], we
 
 
 class LargestResult(TorchDispatchMode):
-    """Within it, `bytes` is the size of the largest tensor that an operation returned, views of the storages `without` left out."""
+    """Within it, `bytes` is the size of the largest tensor an operation returned; no views of storages `without`."""
 
     def __init__(self, without: set[int]):
         super().__init__()
@@ -114,43 +123,8 @@ class LargestResult(TorchDispatchMode):
         return results
 
 
-def available_bytes(device: torch.device) -> int:
-    """What this process could hold on the device: free memory, and what it holds already."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    limits = [resource.getrlimit(resource.RLIMIT_DATA)[0]]
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):  # of a container
-        text = Path(file).read_text().strip() if Path(file).exists() else "max"
-        limits.append(int(text) if text.isdigit() else resource.RLIM_INFINITY)
-    try:
-        limits.append(proc_bytes("/proc/meminfo", "MemAvailable") + proc_bytes("/proc/self/status", "VmData"))
-    except (OSError, StopIteration):  # no Linux: all there is
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(limit for limit in limits if limit != resource.RLIM_INFINITY)
-
-
-def proc_bytes(file: str, name: str) -> int:
-    """A line "name: kB" of a file of Linux's /proc, in bytes."""
-    line = next(line for line in Path(file).read_text().splitlines() if line.startswith(f"{name}:"))
-    return int(line.split()[1]) * 1024
-
-
-@contextmanager
-def data_limit(limit: int):
-    """Within it, this process's allocations beyond `limit` bytes fail, where the kernel would end the process without a word.
-
-    `limit` is at most the `available_bytes`, which a limit set from outside is part of.
-    """
-    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
-
-
 def nearest_fit(options: Options, data: Dataset, limit: int, engines: Engines | None = None) -> dict[str, int] | None:
-    """What to change for the largest setting whose `peak_bytes` stay within `limit`: minibatches are halved first, then members.
+    """What to change to bring `peak_bytes` within `limit`, as little as possible: minibatches first, then members.
 
     None where not even single networks on the smallest minibatches fit.
     """

@@ -1,33 +1,30 @@
-"""The yardstick of a semi-supervised run: the same network on the same labels, without a GAN and without other images."""
+"""The yardstick of a semi-supervised run: the same network on the same labels, without a GAN or other images."""
 
 import torch
 from torch.nn.functional import cross_entropy
 
+from bayesgan.basics.errors import Diverged
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import Dataset, labelled_rows
 from bayesgan.ensemble import Ensemble
-from bayesgan.basics.errors import Diverged
-from bayesgan.networks import NETWORKS
-from bayesgan.basics.randomness import keyed_generator
-from bayesgan.training.algorithm import labelled_batches
-from bayesgan.options.options import Options
+from bayesgan.options import Options
+from bayesgan.training.minibatches import labelled_batches
 
-__all__ = ["new_classifier", "train_supervised"]
+__all__ = ["train_supervised"]
 
 ITERATIONS = 2000  # the loss on 100 labels has long reached 0
 
 
-def new_classifier(options: Options, data: Dataset, device: torch.device | str = "cpu") -> Ensemble:
-    """One network of the discriminator's kind and size, untrained."""
-    _, network = NETWORKS[options.network_for(data)]
-    sizes = options.sizes(data.shape, len(data.classes))
-    return Ensemble(lambda: network(sizes), 1, lambda _: keyed_generator(options.random_seed, "supervised"), device=device)
-
-
-def train_supervised(classifier: Ensemble, options: Options, data: Dataset) -> None:
-    """Maximum likelihood with Adam on the labelled images of `data`, min(train_iter, 2000) iterations.
+def train_supervised(options: Options, data: Dataset, device: torch.device | str = "cpu") -> Ensemble:
+    """One network of the discriminator's kind and size: Adam on the labelled images, min(train_iter, 2000) iterations.
 
     Minibatches, noise and dropout are those of the discriminators' labelled term.
+
+    Raises:
+        Diverged: If its weights become non-finite.
     """
+    build = options.networks(data.shape, len(data.classes)).discriminator
+    classifier = Ensemble(build, 1, lambda _: keyed_generator(options.random_seed, "supervised"), device=device)
     data = data.to(classifier.device)
     rows = labelled_rows(data)
     # lr / friction is the step that compares with Adam's
@@ -41,4 +38,6 @@ def train_supervised(classifier: Ensemble, options: Options, data: Dataset) -> N
         loss.backward()
         adam.step()
     if not all(parameter.isfinite().all() for parameter in classifier.parameters.values()):
-        raise Diverged("the supervised network's weights became non-finite; start a run with a lower --lr, or with --no_supervised")
+        raise Diverged("the supervised network's weights became non-finite; start a run with a lower --lr, or with "
+                       "--no_supervised")
+    return classifier

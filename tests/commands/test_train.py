@@ -16,12 +16,13 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from bayesgan import load_posterior
+from bayesgan.commands.train import main
 from bayesgan.data.pictures import SHAPES
 from bayesgan.ensemble import ENGINES
-from bayesgan.training.algorithm import Trainer, latent_draw
-from bayesgan.commands.train import main
-from bayesgan.options.options import Options, load_data, resolve
+from bayesgan.options import Options, load_data, resolve
 from bayesgan.store.run_folder import RunFolder
+from bayesgan.training.algorithm import Trainer
+from bayesgan.training.minibatches import latent_draw
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--num_gen", "2", "--num_mcmc", "1", "--df_dim", "4", "--z_dim", "3", "--batch_size", "8", "--num_layers", "2",
@@ -346,7 +347,7 @@ def test_engine_reaches_the_ensembles():
     for engine in ENGINES:
         options, _ = resolve({"engine": engine, "num_gen": 1, "num_mcmc": 1, "df_dim": 4})
         trainer = Trainer(options, load_data(options))
-        assert trainer.generators.engine is trainer.discriminators.engine is ENGINES[engine]
+        assert trainer.generators.ensemble.engine is trainer.discriminators.ensemble.engine is ENGINES[engine]
 
 
 @pytest.fixture(scope="module")

@@ -242,7 +242,7 @@ def test_bad_input(make, words):
 def test_keyed_proposals_are_redrawn_alike(monkeypatch):
     """With no room to keep proposals, the winners are drawn again: the same outputs."""
     kept = Resampler(generate, log_ratio, "obrs", 50, chunk=700).sample(300, seed=4)
-    monkeypatch.setattr("bayesgan.resampling.resampler.KEPT", 0)
+    monkeypatch.setattr("bayesgan.resampling.pool.KEPT", 0)
     assert torch.equal(kept, Resampler(generate, log_ratio, "obrs", 50, chunk=700).sample(300, seed=4))
     other = Resampler(generate, log_ratio, "obrs", 50, chunk=700).sample(300, seed=5)
     assert not torch.equal(kept, other) and keyed_generator(1).initial_seed() != keyed_generator(2).initial_seed()

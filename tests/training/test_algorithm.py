@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from bayesgan.data import DATA_SETS, DataOptions
 from bayesgan.basics.errors import Diverged
+from bayesgan.data import DATA_SETS, DataOptions
+from bayesgan.options import resolve
 from bayesgan.training.algorithm import Losses, Trainer
-from bayesgan.options.options import resolve
 from tests.oracles import pair_losses
 
 TINY = {"num_gen": 3, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "batch_size": 16, "gen_batch_size": 16, "train_iter": 12,
@@ -24,13 +24,13 @@ def test_full_coupling_equals_the_loop_over_all_pairs():
     whole = trainer(coupling="full", network="mlp")
     real = whole.real_batches()
     latent = torch.randn(3, 16, 4, generator=whole.random("latent"))
-    expected_d, _ = pair_losses(whole, real, whole.generators.forward(latent, train=False).detach())
+    expected_d, _ = pair_losses(whole, real, whole.generators.ensemble.forward(latent, train=False).detach())
     losses = whole.step()
     assert (losses.discriminators - expected_d).abs().max() < 1e-5
     # generators meet the moved discriminators
     fresh = trainer(coupling="full", network="mlp")
-    fakes = fresh.generators.forward(latent, train=False).detach()
-    fresh.discriminators.load_state(whole.discriminators.state())
+    fakes = fresh.generators.ensemble.forward(latent, train=False).detach()
+    fresh.discriminators.ensemble.load_state(whole.discriminators.ensemble.state())
     _, expected_g = pair_losses(fresh, real, fakes)
     assert (losses.generators - expected_g).abs().max() < 1e-5
 
@@ -39,17 +39,17 @@ def test_full_coupling_gradients_are_those_of_the_pair_loop():
     """The images' gradients, summed over discriminators, give each generator the loop's gradient."""
     whole = trainer(coupling="full", network="mlp", ml=False)
     real, latent = whole.real_batches(), torch.randn(3, 16, 4)
-    fakes = whole.generators.forward(latent, train=True)
-    whole._apply = lambda role, ensemble, value, gradient=None: value.backward(gradient)
+    fakes = whole.generators.ensemble.forward(latent, train=True)
+    whole.generators.move = lambda loss, gradient=None: loss.backward(gradient)
     whole._move_generators(real, fakes)
-    ours = {name: p.grad.clone() for name, p in whole.generators.parameters.items()}
-    for p in whole.generators.parameters.values():
+    ours = {name: p.grad.clone() for name, p in whole.generators.ensemble.parameters.items()}
+    for p in whole.generators.ensemble.parameters.values():
         p.grad = None
-    fakes = whole.generators.forward(latent, train=True)
-    logits = [whole.discriminators.forward(fakes[i].expand(2, *fakes[i].shape), train=False)[0][..., 0]
+    fakes = whole.generators.ensemble.forward(latent, train=True)
+    logits = [whole.discriminators.ensemble.forward(fakes[i].expand(2, *fakes[i].shape), train=False)[0][..., 0]
               for i in range(3)]
     sum(-torch.nn.functional.logsigmoid(score).mean() for score in logits).backward()
-    for name, p in whole.generators.parameters.items():
+    for name, p in whole.generators.ensemble.parameters.items():
         assert (ours[name] - p.grad).abs().max() < 1e-5 * max(1, p.grad.abs().max()), name
 
 
@@ -74,8 +74,8 @@ def test_mixture_minibatches_come_from_every_generator_in_equal_parts():
     mixed = trainer(num_gen=4, batch_size=32)
     fakes = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(4, 32, 1, 8, 8).contiguous()
     seen = []
-    mixed.discriminators.forward = lambda x, train, noise=None: seen.append(x[:, 32:, 0, 0, 0]) or (torch.zeros(2, 64, 1), None)
-    mixed._apply = lambda *arguments: None
+    mixed.discriminators.ensemble.forward = lambda x, train, noise=None: seen.append(x[:, 32:, 0, 0, 0]) or (torch.zeros(2, 64, 1), None)
+    mixed.discriminators.move = lambda *arguments: None
     for iteration in range(200):
         mixed.iteration = iteration
         mixed._move_discriminators(torch.zeros(2, 32, 1, 8, 8), fakes)
@@ -87,39 +87,39 @@ def test_mixture_minibatches_come_from_every_generator_in_equal_parts():
 def test_the_potentials_are_on_the_sum_scale_with_the_prior_added_once():
     """eta times the sampler's scaled gradient is lr times the gradient of (N · mean loss - log prior) / N."""
     one = trainer(network="mlp", optimizer="sgd", prior_std=0.7, lr_decay=0.0)
-    before = {n: p.detach().clone() for n, p in one.discriminators.parameters.items()}
+    before = {n: p.detach().clone() for n, p in one.discriminators.ensemble.parameters.items()}
     real, fakes = one.real_batches(), torch.zeros(3, 16, 1, 8, 8)
     one._move_discriminators(real, fakes)
     copy = trainer(network="mlp", optimizer="sgd", prior_std=0.7)
-    logits, _ = copy.discriminators.forward(torch.cat([real, fakes[:2]], 1), train=False)
+    logits, _ = copy.discriminators.ensemble.forward(torch.cat([real, fakes[:2]], 1), train=False)
     size = len(one.data.train)
     mean = torch.nn.functional.softplus(-logits[:, :16, 0]).mean(1) + torch.nn.functional.softplus(logits[:, 16:, 0]).mean(1)
-    potential = size * mean.sum() - copy.priors["discriminator"].log_prob(copy.discriminators.parameters)
+    potential = size * mean.sum() - copy.discriminators.prior.log_prob(copy.discriminators.ensemble.parameters)
     potential.backward()
-    for name, p in one.discriminators.parameters.items():
+    for name, p in one.discriminators.ensemble.parameters.items():
         step = p.detach() - before[name]
-        expected = -one.options.lr / size * copy.discriminators.parameters[name].grad
+        expected = -one.options.lr / size * copy.discriminators.ensemble.parameters[name].grad
         assert (step - expected).abs().max() < 1e-6 * max(1.0, expected.abs().max() / one.options.lr), name
 
 
 def test_the_generators_potential_counts_pseudo_count_data_and_its_prior():
     one = trainer(network="mlp", optimizer="sgd", prior_std=0.7, lr_decay=0.0, pseudo_count=37, num_disc=1)
-    before = {n: p.detach().clone() for n, p in one.generators.parameters.items()}
+    before = {n: p.detach().clone() for n, p in one.generators.ensemble.parameters.items()}
     latent = torch.randn(3, 16, 4)
-    one._move_generators(one.real_batches(), one.generators.forward(latent, train=True))
+    one._move_generators(one.real_batches(), one.generators.ensemble.forward(latent, train=True))
     copy = trainer(network="mlp", optimizer="sgd", prior_std=0.7, num_disc=1)
-    fakes = copy.generators.forward(latent, train=True)
-    logits, _ = copy.discriminators.forward(fakes.flatten(0, 1)[None], train=False)
+    fakes = copy.generators.ensemble.forward(latent, train=True)
+    logits, _ = copy.discriminators.ensemble.forward(fakes.flatten(0, 1)[None], train=False)
     mean = torch.nn.functional.softplus(-logits[0, :, 0]).unflatten(0, (3, 16)).mean(1)
-    (37 * mean.sum() - copy.priors["generator"].log_prob(copy.generators.parameters)).backward()
-    for name, p in one.generators.parameters.items():
-        expected = -one.options.lr / 37 * copy.generators.parameters[name].grad
+    (37 * mean.sum() - copy.generators.prior.log_prob(copy.generators.ensemble.parameters)).backward()
+    for name, p in one.generators.ensemble.parameters.items():
+        expected = -one.options.lr / 37 * copy.generators.ensemble.parameters[name].grad
         assert (p.detach() - before[name] - expected).abs().max() < 1e-6 * max(1.0, expected.abs().max() / one.options.lr)
 
 
 def test_the_step_size_falls_in_burn_in_and_stays_while_sampling():
     run = trainer(train_iter=40, burn_in=20, lr=0.01, lr_decay=2.0)
-    eta = run.samplers["generator"].param_groups[0]["eta"]
+    eta = run.generators.sampler.param_groups[0]["eta"]
     size = len(run.data.train)
     assert eta(0) * size == pytest.approx(0.01) and eta(10) * size == pytest.approx(0.01 * 2.718281828 ** -1)
     assert eta(20) == eta(39) == pytest.approx(0.01 * 2.718281828 ** -2 / size)
@@ -127,8 +127,8 @@ def test_the_step_size_falls_in_burn_in_and_stays_while_sampling():
 
 def test_feature_matching_compares_with_the_real_features():
     run = trainer(feature_matching=True, num_gen=1, num_disc=1, network="mlp")
-    real, fakes = run.real_batches(), run.generators.forward(torch.randn(1, 16, 4), train=True)
-    means = [run.discriminators.forward(x, train=False)[1].mean(1)[0] for x in (real, fakes)]
+    real, fakes = run.real_batches(), run.generators.ensemble.forward(torch.randn(1, 16, 4), train=True)
+    means = [run.discriminators.ensemble.forward(x, train=False)[1].mean(1)[0] for x in (real, fakes)]
     expected = ((means[0] - means[1]) ** 2).sum()
     assert run._move_generators(real, fakes)[0].item() == pytest.approx(expected.item(), rel=1e-4)
 
@@ -136,7 +136,7 @@ def test_feature_matching_compares_with_the_real_features():
 def test_the_slope_penalty_is_weighted_by_ten():
     run = trainer(wasserstein=True, num_disc=1)
     seen = {}
-    run._apply = lambda role, ensemble, value, gradient=None: seen.update({role: value.item()})
+    run.discriminators.move = lambda loss: seen.update(discriminator=loss.item())
     run._slope_penalty = lambda real, fake: torch.tensor(3.0)
     losses = run._move_discriminators(run.real_batches(), torch.zeros(3, 16, 1, 8, 8))
     assert seen["discriminator"] == pytest.approx(losses.sum().item() + 30.0, rel=1e-5)
@@ -147,7 +147,7 @@ def test_nothing_is_frozen_at_temperature_zero():
     run = trainer(ml=True)
     for _ in range(12):
         run.step()
-    assert not run.samplers["generator"].frozen and not run.samplers["discriminator"].frozen
+    assert not run.generators.sampler.frozen and not run.discriminators.sampler.frozen
 
 
 def test_phases():
@@ -156,11 +156,11 @@ def test_phases():
     frozen = []
     for _ in range(10):
         run.step()
-        frozen.append(run.samplers["generator"].frozen)
+        frozen.append(run.generators.sampler.frozen)
     assert frozen == [False] * 8 + [True] * 2
-    kept = run.samplers["generator"].state[run.generators.parameters["project.weight"]]["preconditioner"].clone()
+    kept = run.generators.sampler.state[run.generators.ensemble.parameters["project.weight"]]["preconditioner"].clone()
     run.step()
-    assert torch.equal(kept, run.samplers["generator"].state[run.generators.parameters["project.weight"]]["preconditioner"])
+    assert torch.equal(kept, run.generators.sampler.state[run.generators.ensemble.parameters["project.weight"]]["preconditioner"])
 
 
 def test_restart_gives_the_same_bits(tmp_path):
@@ -177,21 +177,21 @@ def test_restart_gives_the_same_bits(tmp_path):
         for _ in range(10 - cut):
             second.step()
         for group in ("generators", "discriminators"):
-            ours, theirs = getattr(whole, group).state(), getattr(second, group).state()
+            ours, theirs = getattr(whole, group).ensemble.state(), getattr(second, group).ensemble.state()
             assert all(torch.equal(t, theirs[name]) for name, t in ours.items())
 
 
 def test_ml_has_no_prior_and_no_noise():
     run = trainer(ml=True)
     assert (run.options.generators, run.options.discriminators) == (1, 1)
-    assert run.priors == {"generator": None, "discriminator": None}
+    assert run.generators.prior is None and run.discriminators.prior is None
     states = []
     for seed in (1, 2):
         one = trainer(ml=True)
-        one.samplers["generator"].generator.manual_seed(seed)
+        one.generators.sampler.generator.manual_seed(seed)
         for _ in range(12):
             one.step()
-        states.append(one.generators.state()["project.weight"])
+        states.append(one.generators.ensemble.state()["project.weight"])
     assert torch.equal(*states)
 
 
@@ -200,7 +200,7 @@ def test_wasserstein_slope_penalty():
     run = trainer(wasserstein=True, network="mlp")
     direction = torch.zeros(64)
     direction[5] = 3.0
-    run.discriminators.forward = lambda x, train, noise=None: ((x.flatten(2) @ direction).unsqueeze(-1), None)
+    run.discriminators.ensemble.forward = lambda x, train, noise=None: ((x.flatten(2) @ direction).unsqueeze(-1), None)
     penalty = run._slope_penalty(torch.randn(2, 16, 1, 8, 8), torch.randn(2, 9, 1, 8, 8))
     assert penalty.item() == pytest.approx(2 * 4.0, rel=1e-5)
 

@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
-from bayesgan.ensemble import ENGINES
-from bayesgan.training.algorithm import ROLES
 from bayesgan.commands.train import main
-from bayesgan.training.engine_choice import choose_engines, memory_file, new_trial, remembered
-from bayesgan.options.options import load_data, resolve
+from bayesgan.ensemble import ENGINES
+from bayesgan.options import load_data, resolve
 from bayesgan.store.run_folder import RunFolder
+from bayesgan.training.engine_choice import ROLES
+from bayesgan.training.engine_choice import choose_engines, memory_file, new_trial, remembered
 from tests.commands.test_train import TINY, read, run
 
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ def test_the_first_is_kept_unless_another_is_clearly_faster(empty_cache, monkeyp
 def test_where_two_members_fill_the_cores_two_are_tried(slow, members, empty_cache, monkeypatch):
     monkeypatch.setattr("bayesgan.training.engine_choice.SLOW", slow)
     trial = new_trial(*pieces(num_gen=6, num_disc=3), CPU)
-    assert (trial.generators.members, trial.discriminators.members) == members
+    assert (trial.generators.ensemble.members, trial.discriminators.ensemble.members) == members
 
 
 @pytest.mark.parametrize("failure, words", [(RuntimeError("no such kernel\nsecond line"), "RuntimeError: no such kernel"),

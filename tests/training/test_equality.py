@@ -9,8 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bayesgan.benchmarks.obvious import ObviousTrainer
 from bayesgan.ensemble import ENGINES
 from bayesgan.networks import NETWORKS
-from bayesgan.training.algorithm import ROLES, Trainer
-from bayesgan.options.options import load_data, resolve
+from bayesgan.options import load_data, resolve
+from bayesgan.training.algorithm import Trainer
+from bayesgan.training.engine_choice import ROLES
 
 TINY = {"num_gen": 3, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "batch_size": 16, "gen_batch_size": 12,
         "train_iter": 40, "num_layers": 2, "feature_matching": False}
@@ -46,8 +47,8 @@ def test_lower_precisions_stay_near_the_double_loop(engine, precision, tolerance
     options, data = pieces(engine=engine, coupling="full", precision=precision)
     double = dataclasses.replace(options, precision="fp64")
     run = Trainer(options, data)
-    assert run.generators.compute is (torch.bfloat16 if precision == "bf16" else None)
-    assert all(p.dtype is torch.float32 for p in run.generators.parameters.values())  # weights and state stay single
+    assert run.generators.ensemble.compute is (torch.bfloat16 if precision == "bf16" else None)
+    assert all(p.dtype is torch.float32 for p in run.generators.ensemble.parameters.values())  # weights and state stay single
     assert_same_course(run, ObviousTrainer(Trainer(double, data)), 2, tolerance)
 
 
@@ -57,9 +58,10 @@ def test_mixture_losses_have_the_expectation_of_all_pairs(num_gen, num_disc):
     changes = {"num_gen": num_gen, "num_disc": num_disc, "network": "mlp", "precision": "fp64"}
     mixed, full = (Trainer(*pieces(coupling=coupling, **changes)) for coupling in ("mixture", "full"))
     latent = torch.randn(num_gen, 12, 4, dtype=torch.float64)
-    real, fakes = mixed.real_batches(), mixed.generators.forward(latent, train=False).detach().requires_grad_()
+    real, fakes = mixed.real_batches(), mixed.generators.ensemble.forward(latent, train=False).detach().requires_grad_()
     for run in (mixed, full):
-        run._apply = lambda *arguments: None  # nothing moves
+        for player in run.players:
+            player.move = lambda *arguments: None  # nothing moves
     expected = full._move_discriminators(real, fakes.detach()), full._move_generators(real, fakes)
     draws = [[], []]
     for mixed.iteration in range(400):
@@ -115,7 +117,7 @@ def test_the_slope_penalty_sees_every_generator_at_full_coupling():
     run = Trainer(*pieces(coupling="full", wasserstein=True, network="mlp", precision="fp64"))
     fake = torch.arange(36.0, dtype=torch.float64).repeat_interleave(64).view(1, 36, 1, 8, 8).expand(2, -1, -1, -1, -1)
     seen = []
-    run.discriminators.forward = lambda points, train: seen.append(points) or (points.flatten(2).sum(-1, keepdim=True), None)
+    run.discriminators.ensemble.forward = lambda points, train: seen.append(points) or (points.flatten(2).sum(-1, keepdim=True), None)
     run.random = lambda *key: torch.Generator().manual_seed(len(seen))
     for _ in range(30):
         run._slope_penalty(torch.zeros(2, 16, 1, 8, 8, dtype=torch.float64), fake)
@@ -126,5 +128,5 @@ def test_the_slope_penalty_sees_every_generator_at_full_coupling():
 def test_every_role_has_the_engine_it_was_given():
     options, data = pieces()
     run = Trainer(options, data, engines={"generator": ("vmap", False), "discriminator": ("loop", False)})
-    assert run.generators.engine is ENGINES["vmap"] and run.discriminators.engine is ENGINES["loop"]
+    assert run.generators.ensemble.engine is ENGINES["vmap"] and run.discriminators.ensemble.engine is ENGINES["loop"]
     assert tuple(run.engines) == ROLES

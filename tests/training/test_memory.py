@@ -7,8 +7,8 @@ import torch
 
 from bayesgan.benchmarks.peak import iterations_peak
 from bayesgan.ensemble import ENGINES
+from bayesgan.options import load_data, resolve
 from bayesgan.training.memory import FIXED, nearest_fit, peak_bytes
-from bayesgan.options.options import load_data, resolve
 
 GENERATORS = {"image_size": 28, "gf_dim": 48, "df_dim": 48, "num_gen": 6, "gen_batch_size": 64}
 JUDGES = {"image_size": 28, "num_gen": 4, "num_disc": 4, "coupling": "full", "N": 50, "feature_matching": True}

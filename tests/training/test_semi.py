@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from bayesgan import load_posterior
-from bayesgan.data import labelled_rows
-from bayesgan.training.algorithm import Trainer, labelled_batches
 from bayesgan.commands.train import main
-from bayesgan.options.options import load_data, resolve
+from bayesgan.data import labelled_rows
+from bayesgan.options import load_data, resolve
 from bayesgan.options.recipes import RECIPES
 from bayesgan.store.run_folder import RunFolder
+from bayesgan.training.algorithm import Trainer
+from bayesgan.training.minibatches import labelled_batches
 from tests.commands.test_train import ROOT, TINY, outcome, read
 
 TINY = [*TINY, "--N", "20", "--num_disc", "1"]
@@ -34,11 +35,11 @@ def trainer(**changes):
 def test_the_discriminators_potential_is_the_sum_of_its_three_terms():
     """One plain step moves θ by -lr/N times the gradient of U on the sum scale, the label count and the prior included."""
     one, copy = trainer(label_count=300), trainer(label_count=300)
-    before = {n: p.detach().clone() for n, p in one.discriminators.parameters.items()}
+    before = {n: p.detach().clone() for n, p in one.discriminators.ensemble.parameters.items()}
     real, fakes = one.real_batches(), torch.zeros(2, 16, 1, 8, 8)
     labelled, labels = labelled_batches(one.options, one.data, one.labelled, 2, one.random("labelled"))
     one._move_discriminators(real, fakes)
-    logits, _ = copy.discriminators.forward(torch.cat([real, fakes, labelled], 1), train=False)
+    logits, _ = copy.discriminators.ensemble.forward(torch.cat([real, fakes, labelled], 1), train=False)
     classes = torch.cat([torch.zeros(*logits.shape[:2], 1), logits], -1).log_softmax(-1)  # class 0 is fake
     size, potential = len(one.data.train), 0
     for k in range(2):
@@ -46,10 +47,10 @@ def test_the_discriminators_potential_is_the_sum_of_its_three_terms():
         is_fake = classes[k, 16:32, 0].mean()
         is_right = torch.stack([row[1 + label] for row, label in zip(classes[k, 32:], labels[k])]).mean()
         potential = potential - size * (is_real + is_fake) - 300 * is_right
-    potential = potential - copy.priors["discriminator"].log_prob(copy.discriminators.parameters)
+    potential = potential - copy.discriminators.prior.log_prob(copy.discriminators.ensemble.parameters)
     potential.backward()
-    for name, p in one.discriminators.parameters.items():
-        expected = -one.options.lr / size * copy.discriminators.parameters[name].grad
+    for name, p in one.discriminators.ensemble.parameters.items():
+        expected = -one.options.lr / size * copy.discriminators.ensemble.parameters[name].grad
         assert (p.detach() - before[name] - expected).abs().max() < 1e-6, name
 
 
@@ -147,7 +148,7 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "step", dying)
     part = run(tmp_path / "part", *flags, code=130)
     monkeypatch.setattr(Trainer, "step", step)
-    monkeypatch.setattr("bayesgan.store.run_folder.train_supervised", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr("bayesgan.commands.evaluate.train_supervised", lambda *a: pytest.fail("trained again"))
     assert main(["--resume", str(part)], semi=True) == 0
     assert outcome(whole) == outcome(part)
     a, b = (read(folder, "results_10.json")["classification"] for folder in (whole, part))

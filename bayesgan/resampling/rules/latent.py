@@ -4,6 +4,7 @@ The target on the latent space is w(G_m(z)) N(z; 0, I): its image under the gene
 gives the local move; see mala.py, hmc.py and langevin.py.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -59,7 +60,7 @@ class Walk:
 
 
 @dataclass(frozen=True)
-class LatentRule:
+class LatentRule(ABC):
     """Alternates one global move (independence Metropolis-Hastings) with `local_steps` local ones until the budget is spent.
 
     Attributes:
@@ -76,9 +77,9 @@ class LatentRule:
         if not self.step > 0 or self.local_steps < 1:
             raise InputError(f"step must be positive and local_steps at least 1, got {self.step} and {self.local_steps}")
 
+    @abstractmethod
     def local(self, space: LatentSpace, walk: Walk, generator: torch.Generator) -> Tensor:
         """One local move of all chains, in place; returns which moved."""
-        raise NotImplementedError
 
     def run(self, space: LatentSpace, n: int, budget: int, generator: torch.Generator) -> tuple[Walk, Tensor, dict]:
         """n chains of `budget` evaluations besides that of their starts: their ends, which ever moved, and the acceptance of both kinds of moves."""

@@ -1,0 +1,45 @@
+"""The one parser of every command line: both spellings of a flag, and one line for every mistake."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from bayesgan.basics.devices import keep_freed_memory
+from bayesgan.basics.errors import InputError
+from bayesgan.commands.exit_codes import exit_code
+
+__all__ = ["Parser", "call"]
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes --a_flag and --a-flag alike and shows one of them; raises InputError for what it cannot understand."""
+
+    def __init__(self, **keywords):
+        super().__init__(allow_abbrev=False, **keywords)
+
+    def parse_known_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else args
+        spelling = {as_written(flag): flag for flag in self._option_string_actions}
+        return super().parse_known_args([respelled(word, spelling) for word in args], namespace)
+
+    def error(self, message: str):
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def as_written(flag: str) -> str:
+    """A flag with underscores for all dashes but those it begins with."""
+    return "--" + flag[2:].replace("-", "_")
+
+
+def respelled(word: str, spelling: dict[str, str]) -> str:
+    """A word of the command line, if it is a flag in the other spelling in the parser's own."""
+    if not word.startswith("--"):
+        return word
+    flag, equals, value = word.partition("=")
+    return spelling.get(as_written(flag), flag) + equals + value
+
+
+def call(command: Callable[[], int | None]) -> int:
+    """Runs a command line in a process that is its own; returns the exit code."""
+    keep_freed_memory()
+    return exit_code(command)

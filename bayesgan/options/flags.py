@@ -1,0 +1,145 @@
+"""A setting is a field of a dataclass: what --help, the checks and a resumed run need to know stands on that field."""
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Collection, Mapping
+
+from bayesgan.basics.errors import InputError
+
+__all__ = ["add_flags", "check_value", "check_values", "given_flags", "option", "shown"]
+
+
+def option(
+    default,
+    help: str,
+    *,
+    group: str = "options",
+    choices: Collection[str] | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    needs: tuple[str, Callable[[typing.Any], bool]] | None = None,
+    resumable: bool = False,
+    timing: bool = True,
+    semi: bool = False,
+):
+    """A dataclass field that is a flag.
+
+    Args:
+        help: Its documentation; the default and the range are added.
+        group: Heading in --help.
+        choices: Words it may be; a mapping also says what each means.
+        least, most: Its range, both included.
+        above: In place of `least`: the range begins just above it.
+        needs: Where it has a meaning, in words, and the test for it on the whole dataclass.
+        resumable: A resumed run may change it: how far and where it goes, not what it samples.
+        timing: It changes the shapes or the arithmetic of an iteration, so that the engines must be tried anew.
+        semi: Only run_bgan_semi.py has it.
+    """
+    metadata = {
+        "help": help, "group": group, "choices": choices, "least": least, "most": most, "above": above,
+        "needs": needs, "resumable": resumable, "timing": timing, "semi": semi,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_value(field: dataclasses.Field, value) -> None:
+    """Raises InputError for a word that is no choice, or a number outside the range, NaN included."""
+    if value is None:
+        return
+    _, several = kind_of(field)
+    for one in value if several else [value]:
+        check_one(field, one)
+
+
+def check_one(field: dataclasses.Field, value) -> None:
+    """`check_value` of a field's one value, or of one among several."""
+    rules = field.metadata
+    if rules["choices"] is not None and value not in rules["choices"]:
+        raise InputError(f"--{field.name} must be one of: {', '.join(rules['choices'])}; got {value!r}")
+    if bounds(rules) and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise InputError(f"--{field.name} must be a number, got {value!r}")
+    if not in_range(rules, value):
+        raise InputError(f"--{field.name} must be in {bounds(rules)}, got {value}")
+
+
+def in_range(rules: Mapping, number) -> bool:
+    """Whether a number obeys least, above and most; true of what has no range."""
+    if rules["least"] is not None and not number >= rules["least"]:
+        return False
+    if rules["above"] is not None and not number > rules["above"]:
+        return False
+    return rules["most"] is None or number <= rules["most"]
+
+
+def bounds(rules: Mapping) -> str:
+    """The range as people write it, "" where there is none."""
+    low = rules["above"] if rules["least"] is None else rules["least"]
+    if low is None:
+        return ""
+    if rules["most"] is None:
+        return f"{low} or more" if rules["above"] is None else f"more than {low}"
+    return f"{low}..{rules['most']}" if rules["above"] is None else f"({low}, {rules['most']}]"
+
+
+def check_values(settings) -> None:
+    """`check_value` for every field of a dataclass instance."""
+    for field in dataclasses.fields(settings):
+        check_value(field, getattr(settings, field.name))
+
+
+def add_flags(parser: argparse.ArgumentParser, settings: type, semi: bool = False) -> None:
+    """One flag a field, under the field's group; absent flags stay absent, so that data sets can bring defaults."""
+    groups: dict[str, argparse._ActionsContainer] = {"options": parser}  # argparse's own heading
+    for field in dataclasses.fields(settings):
+        rules = field.metadata
+        if rules["semi"] and not semi:
+            continue
+        if rules["group"] not in groups:
+            groups[rules["group"]] = parser.add_argument_group(rules["group"])
+        add_flag(groups[rules["group"]], field)
+
+
+def add_flag(parser: argparse._ActionsContainer, field: dataclasses.Field) -> None:
+    kind, several = kind_of(field)
+    keywords = {"dest": field.name, "default": argparse.SUPPRESS, "help": shown(field).replace("%", "%%")}
+    if kind is bool:  # a data set's or recipe's default can be switched off with --no-...
+        switch = "store_true" if field.name.startswith("no_") else argparse.BooleanOptionalAction
+        parser.add_argument(f"--{field.name}", action=switch, **keywords)
+        return
+    if several:
+        keywords["nargs"] = "+"
+    parser.add_argument(f"--{field.name}", type=kind, metavar=kind.__name__.upper(), **keywords)
+
+
+def kind_of(field: dataclasses.Field) -> tuple[type, bool]:
+    """The type of a value, None aside, and whether there are several: list[T] or tuple[T, ...]."""
+    kind = field.type
+    if isinstance(kind, types.UnionType):
+        kind = next(one for one in typing.get_args(kind) if one is not type(None))
+    several = typing.get_origin(kind) in (list, tuple)
+    return (typing.get_args(kind)[0] if several else kind), several
+
+
+def shown(field: dataclasses.Field) -> str:
+    """What --help says of a field."""
+    rules, text = field.metadata, field.metadata["help"]
+    if isinstance(rules["choices"], Mapping):
+        text += "; " + "; ".join(f"{word}: {meaning}" for word, meaning in rules["choices"].items())
+    elif rules["choices"] is not None:
+        text += f"; one of: {', '.join(rules['choices'])}"
+    notes = []
+    if field.default is not None and field.default is not False:
+        words = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        notes.append(f"default: {words}")
+    if bounds(rules):
+        notes.append(bounds(rules))
+    return f"{text} ({'; '.join(notes)})" if notes else text
+
+
+def given_flags(arguments: argparse.Namespace, settings: type) -> dict:
+    """Of parsed arguments those that are fields of `settings` and were really given."""
+    names = {field.name for field in dataclasses.fields(settings)}
+    return {name: value for name, value in vars(arguments).items() if name in names}

@@ -1,0 +1,80 @@
+"""The data set that options name, cut and labelled as they say, and checked to fit them."""
+
+import dataclasses
+
+from torch import Tensor
+
+from bayesgan.basics.errors import InputError
+from bayesgan.data import DATA_SETS, DataOptions, Dataset, choose_labels, with_labels
+from bayesgan.options.options import Options
+from bayesgan.resampling import LEAST
+
+__all__ = ["data_options", "load_data"]
+
+
+def data_options(options: Options) -> DataOptions:
+    """What of the options concerns loading."""
+    return DataOptions(**{field.name: getattr(options, field.name) for field in dataclasses.fields(DataOptions)})
+
+
+def load_data(options: Options, rows: Tensor | None = None) -> Dataset:
+    """The data set the options name, restricted to the classes asked for, its held-out part put aside, checked.
+
+    Of a semi-supervised run all training labels but N are replaced by -1 here, before anything else sees them.
+
+    Args:
+        rows: The labelled rows of a run that goes on; by default they are chosen by N and label_seed.
+
+    Raises:
+        ValueError: If the data cannot be read, or does not fit the options.
+    """
+    data = DATA_SETS[options.dataset].load(data_options(options))
+    if options.classes is not None:
+        data = data.only(options.classes)
+    data = data.hold_out(options.calibration_fraction)
+    if options.semi:
+        data = with_labels(data, choose_labels(data, options.N, options.label_seed) if rows is None else rows)
+    check_data(options, data)
+    return data
+
+
+def check_data(options: Options, data: Dataset) -> None:
+    """Raises InputError where options and data do not fit together."""
+    if data.is_images:
+        check_images(data)
+    else:
+        check_vectors(options, data)
+    if options.batch_size > len(data.train):
+        raise InputError(
+            f"--batch_size must be at most the {len(data.train)} training data, got {options.batch_size}"
+        )
+    if options.resample is not None and len(data.calibration) < 2 * LEAST:
+        raise InputError(
+            f"--resample calibrates on at least {2 * LEAST} held-out data, {data.name} leaves {len(data.calibration)} "
+            f"of --calibration_fraction {options.calibration_fraction}; raise it or leave --resample out"
+        )
+    if options.semi and (options.label_batch_size or 1) > options.N:
+        raise InputError(
+            f"--label_batch_size must be at most the {options.N} labels, got {options.label_batch_size}"
+        )
+
+
+def check_images(data: Dataset) -> None:
+    """Raises InputError for pictures that are not square, or of a size no network is made for."""
+    rules = {field.name: field.metadata for field in dataclasses.fields(Options)}["image_size"]
+    height, width = data.shape[1:]
+    if height != width or not rules["least"] <= height <= rules["most"]:
+        raise InputError(
+            f"images must be square, {rules['least']}..{rules['most']} pixels a side, {data.name} has "
+            f"{width}x{height}; scale them with --image_size"
+        )
+
+
+def check_vectors(options: Options, data: Dataset) -> None:
+    """Raises InputError for options that need images."""
+    if options.network == "dcgan":
+        raise InputError(f"--network dcgan needs images, {data.name} holds vectors; use --network mlp")
+    if options.shift:
+        raise InputError(f"--shift moves images, {data.name} holds vectors; leave it out")
+    if options.image_size is not None:
+        raise InputError(f"--image_size scales images, {data.name} holds vectors; leave it out")

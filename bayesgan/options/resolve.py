@@ -1,0 +1,145 @@
+"""From what a user gave to complete options: whose value wins, what is worked out from the rest, what is refused.
+
+Precedence, the later wins: defaults < data set < its semi-supervised defaults < recipe < given < --ml.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+from bayesgan.basics.errors import InputError
+from bayesgan.data import DATA_SETS
+from bayesgan.options.flags import check_value, check_values
+from bayesgan.options.options import Options
+from bayesgan.options.recipes import RECIPES
+
+__all__ = ["explain", "resolve"]
+
+ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0}
+OF_A_LENGTH = ("burn_in", "ramp", "n_save")  # a recipe's schedule belongs to its own train_iter
+LABELS = 100  # 128, the reference's default, is no multiple of 10 classes
+
+
+class Layer(NamedTuple):
+    """Values from one source."""
+
+    source: str
+    values: dict
+
+
+def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
+    """Options from what a user gave, in the precedence that stands at the top of this file.
+
+    Args:
+        given: Field name -> value, only what was really given; None is a value too: it keeps a data set's default away.
+        semi: For run_bgan_semi.py.
+
+    Returns:
+        The options with every None that depends on another option filled in, and lines to tell the user.
+
+    Raises:
+        ValueError: Naming the flag, its rule, its value and the remedy.
+    """
+    values = {name: value for layer in layers(given, semi) for name, value in layer.values.items()}
+    options = Options(**values)
+    check_values(options)
+    return with_schedule(options), notes(given, options)
+
+
+def layers(given: dict, semi: bool) -> list[Layer]:
+    """Every source of values, the weakest first; those of the data set and the recipe may be empty."""
+    check_given(given)
+    recipe = dict(RECIPES[given["recipe"]]) if given.get("recipe") else {}
+    if "train_iter" in given:
+        recipe = {name: value for name, value in recipe.items() if name not in OF_A_LENGTH}
+    name = given.get("dataset", recipe.get("dataset", Options.dataset))
+    source = DATA_SETS[name]
+    found = [Layer(f"data set {name}", source.defaults)]
+    if semi:
+        found.append(Layer("run_bgan_semi.py", {"N": LABELS}))
+        found.append(Layer(f"data set {name} with labels", source.semi))
+    found += [Layer(f"recipe {given.get('recipe')}", recipe), Layer("given", given)]
+    merged = {name: value for layer in found for name, value in layer.values.items()}
+    if semi and "label_batch_size" not in given and (merged.get("label_batch_size") or 0) > merged["N"]:
+        found.append(Layer("at most N", {"label_batch_size": merged["N"]}))
+    if merged.get("wasserstein"):
+        found.append(Layer("--wasserstein", {"objective": "wasserstein"}))
+    if merged.get("gpu_id") is not None:
+        found.append(Layer("--gpu_id", {"device": "cuda"}))
+    if merged.get("ml"):
+        found.append(Layer("--ml", ML_OVERRIDES))
+    return found
+
+
+def check_given(given: dict) -> None:
+    """Raises InputError for unknown names, values that a field cannot have, and flags that contradict each other."""
+    fields = {field.name: field for field in dataclasses.fields(Options)}
+    for name, value in given.items():
+        if name not in fields:
+            raise InputError(f"there is no option {name!r}; see run_bgan_semi.py --help for all")
+        check_value(fields[name], value)
+    if given.get("wasserstein") and given.get("objective", "wasserstein") != "wasserstein":
+        raise InputError(f"--wasserstein is --objective wasserstein, got --objective {given['objective']}; give one")
+    if given.get("gpu_id") is not None and given.get("device") == "cpu":
+        raise InputError(f"--gpu_id {given['gpu_id']} asks for a GPU and --device cpu for none; give one of them")
+
+
+def with_schedule(options: Options) -> Options:
+    """The options with burn_in, ramp and thin worked out where they were left open.
+
+    Raises:
+        ValueError: If no iteration would sample.
+    """
+    burn_in = max(1, options.train_iter // 2) if options.burn_in is None else options.burn_in
+    ramp = max(0, options.train_iter - burn_in) // 10 if options.ramp is None else options.ramp
+    if options.temperature > 0 and burn_in + ramp >= options.train_iter:
+        raise InputError(
+            f"--burn_in and --ramp must end before --train_iter {options.train_iter}, got {burn_in} + {ramp}: "
+            "no iteration would sample; raise --train_iter, or set --temperature 0"
+        )
+    if options.temperature > 0 and options.optimizer == "adam" and burn_in == 0:
+        raise InputError(
+            "--burn_in must be at least 1 with --optimizer adam, got 0: its preconditioner adapts in burn-in"
+        )
+    thin = options.thin or max(1, (options.train_iter - burn_in - ramp) // options.keep)
+    return dataclasses.replace(options, burn_in=burn_in, ramp=ramp, thin=thin)
+
+
+def notes(given: dict, options: Options) -> list[str]:
+    """What a user is told: what a recipe stands for, what --ml overrides, which flags change nothing here."""
+    lines = []
+    if options.recipe:
+        flags = [as_flag(name, value) for name, value in RECIPES[options.recipe].items()
+                 if name not in given and getattr(options, name) == value]
+        lines.append(f"--recipe {options.recipe} stands for {' '.join(flags)}")
+    if options.ml:
+        overridden = [name for name, value in given.items()
+                      if name == "prior_std" or value != ML_OVERRIDES.get(name, value)]
+        lines.append("--ml trains one generator and one discriminator at temperature 0 without a prior"
+                     + "".join(f"; --{name} {given[name]} overridden" for name in overridden))
+    if options.feature_matching and "objective" in given:
+        lines.append(f"--feature_matching: --objective {given['objective']} applies to the discriminators alone")
+    for field in dataclasses.fields(Options):
+        if field.name in given and field.metadata["needs"] is not None:
+            where, applies = field.metadata["needs"]
+            if not applies(options):
+                lines.append(f"--{field.name} changes nothing here: it is for {where}")
+    return lines
+
+
+def explain(options: Options, given: dict, semi: bool) -> list[str]:
+    """One line for each value that is not the flag's default, with the source that it comes from."""
+    sources = {name: layer.source for layer in layers(given, semi) for name in layer.values}
+    lines = []
+    for field in dataclasses.fields(Options):
+        value = getattr(options, field.name)
+        if value != field.default:
+            lines.append(f"  {as_flag(field.name, value)}   ({sources.get(field.name, 'from the other flags')})")
+    return lines
+
+
+def as_flag(name: str, value) -> str:
+    """A value as a user would type it."""
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    words = " ".join(map(str, value)) if isinstance(value, list) else value
+    return f"--{name} {words}"

@@ -1,0 +1,69 @@
+"""Proposals drawn in chunks: scored once, then kept, or drawn again from the same random numbers."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from bayesgan.basics.randomness import keyed_generator
+from bayesgan.resampling.proposals import CallableProposal, Codes, LatentProposal
+
+__all__ = ["Pool", "chunks"]
+
+KEPT = 2**28  # bytes of proposals held at once; beyond it they are drawn again
+
+
+def chunks(
+    proposal: CallableProposal | LatentProposal, total: int, chunk: int, seed: int, role: str
+) -> Iterator[tuple[Codes, int]]:
+    """(codes, first position) of `total` proposals, `chunk` at a time; the same at every call."""
+    for first in range(0, total, chunk):
+        yield proposal.draw(min(chunk, total - first), keyed_generator(seed, role, first)), first
+
+
+class Pool:
+    """`total` independent proposals, of which a rule picks.
+
+    Args:
+        log_ratio: Data (n, ...) -> (n,).
+
+    Attributes:
+        log_w: (total,) float64, on the CPU.
+        members: (total,) int64, which generator made each; None where there is one.
+    """
+
+    def __init__(
+        self, proposal: CallableProposal | LatentProposal, log_ratio: Callable[[Tensor], Tensor], total: int,
+        chunk: int, seed: int,
+    ):
+        self.proposal, self.total, self.chunk, self.seed = proposal, total, chunk, seed
+        self._data: list[Tensor] | None = []
+        log_w, members = [], []
+        for codes, _ in self._chunks():
+            data = proposal.decode(codes)
+            log_w.append(log_ratio(data).double().cpu())
+            if codes.members is not None:
+                members.append(codes.members.cpu())
+            if data[0].numel() * data.element_size() * total > KEPT:
+                self._data = None
+            if self._data is not None:
+                self._data.append(data)
+        self.log_w = torch.cat(log_w)
+        self.members = torch.cat(members) if members else None
+
+    def take(self, picked: Tensor) -> Tensor:
+        """The data at positions (n,), in their order."""
+        if self._data is not None:
+            data = torch.cat(self._data)
+            return data[picked.to(data.device)]
+        order = picked.argsort()
+        ranked, parts = picked[order], []
+        for codes, first in self._chunks():
+            here = ranked[(ranked >= first) & (ranked < first + self.chunk)] - first
+            if len(here):
+                parts.append(self.proposal.decode(codes.rows(here.to(codes.values.device))))
+        data = torch.cat(parts)  # (n, ...), by position
+        return data[order.argsort().to(data.device)]
+
+    def _chunks(self) -> Iterator[tuple[Codes, int]]:
+        return chunks(self.proposal, self.total, self.chunk, self.seed, "proposals")

@@ -1,0 +1,65 @@
+"""What config.json says of a run: its options, its data, and what it was made by and on."""
+
+import dataclasses
+import hashlib
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import sklearn
+import torch
+import torchvision
+
+from bayesgan.data import Dataset, labelled_rows
+from bayesgan.options import Options
+
+__all__ = ["as_json", "describe_data", "git_commit", "new_config", "started"]
+
+FORMAT = 1
+
+
+def new_config(options: Options, data: Dataset, command: list[str], engines: dict | None, device: str) -> dict:
+    """Of a run that begins: `engines` and `device` are what it computes with and on."""
+    return {
+        "format": FORMAT,
+        "options": as_json(options),
+        "data": describe_data(options, data),
+        "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__,
+                     "numpy": np.__version__, "scikit-learn": sklearn.__version__},
+        "git_commit": git_commit(),
+        "commands": [started(command)],
+        "engines": engines,
+        "device": device,
+    }
+
+
+def describe_data(options: Options, data: Dataset) -> dict:
+    """What tells one data set from another, checksum of the training data included, and of the labels that are read."""
+    digest = hashlib.sha256(data.train.cpu().numpy().tobytes())
+    if options.semi:
+        digest.update(data.train_labels[labelled_rows(data)].cpu().numpy().tobytes())
+    return {
+        "shape": list(data.shape), "network": options.network_name(data.shape), "classes": list(data.classes),
+        "train": len(data.train), "test": len(data.test), "calibration": len(data.calibration),
+        "checksum": digest.hexdigest()[:16],
+    }
+
+
+def as_json(options: Options) -> dict:
+    """The options with paths as text."""
+    return {name: str(v) if isinstance(v, Path) else v for name, v in dataclasses.asdict(options).items()}
+
+
+def started(command: list[str]) -> dict:
+    """A command line and the time it was given, UTC."""
+    return {"command": command, "started": datetime.now(timezone.utc).isoformat(timespec="seconds")}
+
+
+def git_commit() -> str | None:
+    """Commit of the code that runs, None outside a checkout."""
+    try:
+        answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:
+        return None
+    return answer.stdout.strip() or None
