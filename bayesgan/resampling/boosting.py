@@ -45,8 +45,8 @@ def boosted_score(
         ValueError: If there is less than one generated datum for each real one, tree or pair of leaves.
     """
     if generated_per_real < 1 or iterations < 1 or leaves < 2:
-        raise InputError(f"boosting needs generated_per_real >= 1, iterations >= 1 and leaves >= 2, got {generated_per_real}, "
-                         f"{iterations} and {leaves}")
+        raise InputError("boosting needs generated_per_real >= 1, iterations >= 1 and leaves >= 2, got "
+                         f"{generated_per_real}, {iterations} and {leaves}")
     chunks = [features(part).cpu() for part in real.split(4096)]
     for chunk in range(generated_per_real * len(chunks)):
         fake = generate(len(chunks[chunk % len(chunks)]), keyed_generator(seed, "boosting", chunk))
@@ -54,12 +54,15 @@ def boosted_score(
     table = torch.cat(chunks).numpy()
     labels = np.arange(len(table)) < len(real)
     # scikit-learn's bins are cut at quantiles of 200,000 random rows: its own seed fixes them
-    model = HistGradientBoostingClassifier(max_iter=iterations, max_leaf_nodes=leaves, learning_rate=0.1, random_state=seed,
-                                           early_stopping=False, min_samples_leaf=50, l2_regularization=1.0)
+    model = HistGradientBoostingClassifier(
+        max_iter=iterations, max_leaf_nodes=leaves, learning_rate=0.1, random_state=seed, early_stopping=False,
+        min_samples_leaf=50, l2_regularization=1.0,
+    )
     model.fit(table, labels)
     balance = np.log(generated_per_real)
 
     def score(data: Tensor) -> Tensor:
-        return torch.from_numpy(model.decision_function(features(data).detach().cpu().numpy()) + balance).to(data.device)
+        odds = model.decision_function(features(data).detach().cpu().numpy())
+        return torch.from_numpy(odds + balance).to(data.device)
 
     return score

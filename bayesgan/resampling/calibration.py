@@ -28,7 +28,7 @@ SCORES = ("logit", "probability", "least_squares", "wasserstein")
 def log_odds(scores: Tensor, kind: str) -> Tensor:
     """Scores of one kind as something monotone in the log odds, float64 and finite.
 
-    Probabilities become logits, clipped to [1/(2n), 1 - 1/(2n)] with n = 10,000; the others are taken as they are, since a
+    Probabilities become logits, clipped to [1/(2n), 1 - 1/(2n)] with n = 10,000. The others are taken as they are: a
     calibration fits their scale.
     """
     if kind not in SCORES:
@@ -53,8 +53,8 @@ def fit(name: str, real: Tensor, fake: Tensor, kind: str = "logit") -> Calibrate
         ValueError: If there are fewer than 20 of either, they are all equal, or `kind` cannot stay uncalibrated.
     """
     if min(len(real), len(fake)) < LEAST:
-        raise InputError(f"calibration needs at least {LEAST} real and generated data, got {len(real)} and {len(fake)}; "
-                         "hold out more")
+        raise InputError(f"calibration needs at least {LEAST} real and generated data, got {len(real)} and "
+                         f"{len(fake)}; hold out more")
     scores = torch.cat([real, fake])
     if (scores == scores[0]).all():
         raise InputError(f"the discriminator is constant: all {len(scores)} scores are {scores[0].flatten()[0]:g}; "
@@ -70,7 +70,8 @@ def fit(name: str, real: Tensor, fake: Tensor, kind: str = "logit") -> Calibrate
 def logistic(features: Tensor, labels: Tensor) -> tuple[Tensor, float]:
     """Weights (F,) and intercept of a logistic regression on features (n, F), standardised for the fit alone."""
     mean, spread = features.mean(0), features.std(0).clamp_min(1e-12)
-    model = LogisticRegression(C=WEAK, max_iter=1000).fit(((features - mean) / spread).cpu().numpy(), labels.cpu().numpy())
+    standardised = (features - mean) / spread
+    model = LogisticRegression(C=WEAK, max_iter=1000).fit(standardised.cpu().numpy(), labels.cpu().numpy())
     weights = torch.from_numpy(model.coef_[0]).to(features) / spread
     return weights, float(model.intercept_[0]) - float((weights * mean).sum())
 
@@ -99,7 +100,9 @@ def isotonic(scores: Tensor, labels: Tensor) -> Calibrated:
 @CALIBRATIONS.register("beta")
 def beta(scores: Tensor, labels: Tensor) -> Calibrated:
     """a log s - b log(1-s) + c with a, b >= 0 and s the sigmoid of the mean score (Kull et al. 2017)."""
-    features = lambda values: torch.stack([-softplus(-values), softplus(values)], 1)  # noqa: E731 log s, -log(1-s)
+    def features(values: Tensor) -> Tensor:
+        return torch.stack([-softplus(-values), softplus(values)], 1)  # log s, -log(1-s)
+
     columns = features(scores.mean(1))
     weights, intercept = logistic(columns, labels)
     if (weights < 0).any():  # the paper's rule: drop the one with the wrong sign and fit the other

@@ -8,6 +8,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from torch import Tensor
 
 from bayesgan.evaluation.classification import reliability
+from bayesgan.resampling.ratio import HeldOut
 
 __all__ = ["Calibration", "Diagnostics", "calibration_figures", "nearest_distance"]
 
@@ -20,9 +21,10 @@ class Calibration:
         brier: Mean squared error of the probability of real.
         log_loss: In nats.
         ece: Expected calibration error over 15 bins of confidence.
-        z: sum(y - p) over its standard deviation, N(0, 1) if calibrated. The numbers of real and generated data are fixed
-            here, so its variance is n_real Var(p|real) + n_generated Var(p|generated), times 1 + n_test / n_cal after a
-            fit on n_cal others. (The sum of p(1-p) that Turner et al. 2019 divide by holds where labels are drawn too.)
+        z: sum(y - p) over its standard deviation, N(0, 1) if calibrated. The numbers of real and generated data are
+            fixed here, so its variance is n_real Var(p|real) + n_generated Var(p|generated), times 1 + n_test / n_cal
+            after a fit on n_cal others. (Turner et al. 2019 divide by the sum of p(1-p), which holds where labels are
+            drawn too.)
     """
 
     brier: float
@@ -96,11 +98,21 @@ class Diagnostics:
         both = torch.cat([real, fake]).cpu()
         labels = np.r_[np.ones(len(real)), np.zeros(len(fake))]
         self.acceptance_by_auc = 2 * (1 - float(roc_auc_score(labels, both.numpy())))
-        ranked = fake.sort().values  # E min(1, w'/w) over all pairs, by ranks: the share above, and the mean of the rest
+        # E min(1, w'/w) over all pairs, by ranks: the share above, and the mean of the rest
+        ranked = fake.sort().values
         below = torch.searchsorted(ranked, real)
         mass = torch.cat([ranked.new_full((1,), -torch.inf), ranked.logcumsumexp(0)])[below]
         self.acceptance = float(((len(fake) - below) + (mass - real).exp()).mean() / len(fake))
         self.bound = float((1 - self.budget * (-real).exp()).clamp_min(0).mean())
+
+    def of_ratio(self, held: HeldOut) -> None:
+        """Fills in what a calibrated ratio says of data it was not fitted to."""
+        labels = torch.cat([torch.ones(len(held.real)), torch.zeros(len(held.fake))])
+        scores = torch.cat([held.real, held.fake])  # (n, K)
+        self.held_out(held.real_log_w, held.fake_log_w)
+        self.before = calibration_figures(scores.mean(1), labels)
+        self.after = calibration_figures(torch.cat([held.real_log_w, held.fake_log_w]), labels, held.fitted_on)
+        self.z_members = [calibration_figures(column, labels).z for column in scores.unbind(1)]
 
     def of_pool(self, log_w: Tensor) -> None:
         """Fills in what the log ratios (P,) of the pool tell."""
@@ -108,7 +120,8 @@ class Diagnostics:
         self.mean_weight = float((log_w.logsumexp(0) - count).exp())
         self.ess_share = float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0) - count).exp())
         if (log_w == log_w[0]).all():
-            self.warnings.append("all proposals have the same ratio: the discriminator is constant and nothing is corrected")
+            self.warnings.append("all proposals have the same ratio: the discriminator is constant and nothing is "
+                                 "corrected")
 
     def conclude(self) -> None:
         """Adds warnings for whatever is out of order."""
@@ -121,12 +134,13 @@ class Diagnostics:
         if self.after is not None and abs(self.after.z) > 4:
             say(f"calibration z is {self.after.z:.1f}: the ratio is off in the mean; calibrate on more data")
         if self.acceptance is not None and abs(self.acceptance - self.acceptance_by_auc) > 0.1:
-            say(f"acceptance {self.acceptance:.2f} and 2(1-AUC) {self.acceptance_by_auc:.2f} differ: the ratio is not calibrated")
+            say(f"acceptance {self.acceptance:.2f} and 2(1-AUC) {self.acceptance_by_auc:.2f} differ: the ratio is not "
+                "calibrated")
         if self.acceptance_by_auc is not None and self.acceptance_by_auc > 1.02:
             say("the discriminator ranks generated data above real data; it is worse than none")
         if self.ess_share is not None and self.ess_share * self.budget < 1:
-            say(f"the pool is worth {self.ess_share * self.budget:.2f} independent draws an output; raise the budget to "
-                f"{int(1 / self.ess_share) + 1}")
+            worth, needed = self.ess_share * self.budget, int(1 / self.ess_share) + 1
+            say(f"the pool is worth {worth:.2f} independent draws an output; raise the budget to {needed}")
         if self.never_moved is not None and self.never_moved > 0.05:
             say(f"{self.never_moved:.0%} of the chains never moved; raise the budget")
         if self.duplicates > 0.01:
@@ -139,7 +153,6 @@ class Diagnostics:
             say(f"local moves are accepted {self.moves['local_acceptance']:.0%} of the time; lower the step")
 
     def __str__(self) -> str:
-        show = lambda value: "-" if value is None else f"{value:.4g}"  # noqa: E731
         lines = [
             f"{self.method}, {self.n} outputs, budget {self.budget}",
             f"mean weight {show(self.mean_weight)} (1 if true)   ESS of the pool {show(self.ess_share)} of its size   "
@@ -148,9 +161,9 @@ class Diagnostics:
             f"{show(self.never_moved)}   duplicates {show(self.duplicates)}",
         ]
         if self.after is not None:
-            lines.append("calibration, before -> after: " + "   ".join(
-                f"{name} {getattr(self.before, name):.4f} -> {getattr(self.after, name):.4f}"
-                for name in ("brier", "log_loss", "ece", "z")))
+            before, after = asdict(self.before), asdict(self.after)
+            changes = [f"{name} {value:.4f} -> {after[name]:.4f}" for name, value in before.items()]
+            lines.append("calibration, before -> after: " + "   ".join(changes))
         if self.moves:
             lines.append("   ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in self.moves.items()))
         if self.nearest is not None:
@@ -159,9 +172,13 @@ class Diagnostics:
         return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
 
 
+def show(value: float | None) -> str:
+    """A figure, or a dash where it does not apply."""
+    return "-" if value is None else f"{value:.4g}"
+
+
 @torch.no_grad()
 def nearest_distance(data: Tensor, training: Tensor, chunk: int = 256) -> float:
     """Median Euclidean distance of each datum (n, ...) to its nearest of (m, ...)."""
-    points = training.flatten(1).float()
-    return torch.cat([torch.cdist(part, points).min(1).values for part in data.flatten(1).float().split(chunk)]
-                     ).median().item()
+    points, parts = training.flatten(1).float(), data.flatten(1).float().split(chunk)
+    return torch.cat([torch.cdist(part, points).min(1).values for part in parts]).median().item()

@@ -19,13 +19,13 @@ def ratio_figure(scores: dict[str, tuple[Tensor, Tensor]]) -> Figure:
     figure = Figure(figsize=(4 * (1 + len(scores)), 3.6), dpi=100)
     panels = figure.subplots(1, 1 + len(scores))
     panels[0].plot([0, 1], [0, 1], c="0.7", lw=1)
-    for panel, (name, (real, fake)) in zip(panels[1:], scores.items()):
+    for panel, (name, (real, fake)) in zip(panels[1:], scores.items(), strict=True):
         p = torch.sigmoid(torch.cat([real, fake])).double().numpy()
         y = np.r_[np.ones(len(real)), np.zeros(len(fake))]
         cells = np.minimum((p * BINS).astype(int), BINS - 1)
         filled = np.flatnonzero(np.bincount(cells, minlength=BINS))
-        panels[0].plot([p[cells == cell].mean() for cell in filled], [y[cells == cell].mean() for cell in filled], "o-", ms=3,
-                       label=name)
+        believed, share = ([values[cells == cell].mean() for cell in filled] for values in (p, y))
+        panels[0].plot(believed, share, "o-", ms=3, label=name)
         edges = np.quantile(torch.cat([real, fake]).double().numpy(), [0.001, 0.999])
         for part, label in ((real, "real"), (fake, "generated")):
             panel.hist(part.double().numpy(), np.linspace(*edges, 40), density=True, alpha=0.5, label=label)

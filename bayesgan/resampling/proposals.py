@@ -57,8 +57,8 @@ class LatentProposal:
     def __init__(self, decoder: Callable[[int, Tensor], Tensor], size: int, weights: Tensor,
                  device: torch.device | str = "cpu"):
         if not (weights > 0).all():
-            raise InputError(f"the weight of every generator must be positive, got {weights.tolist()}; leave a generator out "
-                             "by not giving it")
+            raise InputError(f"the weight of every generator must be positive, got {weights.tolist()}; leave a "
+                             "generator out by not giving it")
         self.decoder, self.size, self.device = decoder, size, torch.device(device)
         self.weights = (weights / weights.sum()).double()
 

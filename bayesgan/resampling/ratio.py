@@ -77,16 +77,19 @@ class DensityRatio:
             chunk: Data scored at a time.
 
         Raises:
-            ValueError: If `real` is too small or overlaps `training`, or scores are constant, NaN or of another length.
+            ValueError: If `real` is too small or overlaps `training`, scores are constant, NaN or of another length,
+                or chunk is below 1.
         """
+        if chunk < 1:
+            raise InputError(f"chunk must be at least 1 datum, got {chunk}")
         if len(real) < 2 * LEAST:
             raise InputError(f"real must hold at least {2 * LEAST} data to calibrate and to check, got {len(real)}; "
                              "hold out more")
         if training is not None:
             shared = overlap(real, training)
             if shared:
-                raise InputError(f"{shared} of {len(real)} held-out data are in the training data too; a calibration on "
-                                 "data that the discriminator has seen is wrong, hold out others")
+                raise InputError(f"{shared} of {len(real)} held-out data are in the training data too; a calibration "
+                                 "on data that the discriminator has seen is wrong, hold out others")
         if not isinstance(proposal, LatentProposal):
             proposal = CallableProposal(proposal)
         order = torch.randperm(len(real), generator=keyed_generator(seed, "split"))

@@ -1,4 +1,4 @@
-"""Better samples from a trained generator: draw more than needed, keep those that a calibrated discriminator believes."""
+"""Better samples from a trained generator: draw more than needed, keep what a calibrated discriminator believes."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
-from bayesgan.resampling.diagnostics import Diagnostics, calibration_figures, nearest_distance
+from bayesgan.resampling.diagnostics import Diagnostics, nearest_distance
 from bayesgan.resampling.pool import Pool
 from bayesgan.resampling.proposals import CallableProposal, Codes, LatentProposal
 from bayesgan.resampling.ratio import DensityRatio, checked
@@ -33,7 +33,8 @@ class Resampler:
         method: A name in `RULES`: obrs, mh, drs, sir, isir, mala, hmc, langevin.
         budget: Proposals an output, K; for latent methods evaluations of generator and discriminator.
         chunk: Proposals drawn at a time.
-        training: (m, ...) the training data, for the distance of outputs to it; not needed otherwise.
+        training: (m, ...) the training data, for the distance of outputs to it; not needed otherwise. The distance of
+            held-out data, to compare with, takes a `DensityRatio`, which keeps its real data.
         settings: Fields of the method, such as start="real" for mh.
 
     Attributes:
@@ -96,6 +97,7 @@ class Resampler:
         Raises:
             ValueError: As both do.
         """
+        cls(generate, score, chunk=chunk, **options)  # refuses wrong options before a fit that may take long
         ratio = DensityRatio.fit(score, real, generate, kind=kind, calibration=calibration, seed=seed,
                                  training=training, chunk=chunk)
         return cls(generate, ratio, chunk=chunk, training=training, **options)
@@ -180,13 +182,7 @@ class Resampler:
     def _measure(self, data: Tensor) -> None:
         result, ratio = self.diagnostics, self.log_ratio
         if isinstance(ratio, DensityRatio):
-            held = ratio.held_out
-            labels = torch.cat([torch.ones(len(held.real)), torch.zeros(len(held.fake))])
-            scores = torch.cat([held.real, held.fake])
-            result.held_out(held.real_log_w, held.fake_log_w)
-            result.before = calibration_figures(scores.mean(1), labels)
-            result.after = calibration_figures(torch.cat([held.real_log_w, held.fake_log_w]), labels, held.fitted_on)
-            result.z_members = [calibration_figures(column, labels).z for column in scores.unbind(1)]
+            result.of_ratio(ratio.held_out)
         if self.training is not None:
             training = self.training.to(data.device)
             result.nearest = nearest_distance(data[:NEAREST], training)

@@ -27,7 +27,10 @@ def truth(x):
 def test_every_calibration_recovers_the_ratio_from_a_distorted_score(name):
     """Scores 3 l + 2 come back as l; isotonic up to its steps."""
     real, fake = gaussians(20_000)
-    distort = lambda x: 3 * (x - 0.5) + 2  # noqa: E731
+
+    def distort(x):
+        return 3 * (x - 0.5) + 2
+
     ratio = fit(name, distort(real), distort(fake))
     x = torch.linspace(-1.5, 2.5, 50, dtype=torch.float64)[:, None]
     tolerance = {"isotonic": 0.35, "beta": 0.25}.get(name, 0.1)
@@ -51,9 +54,9 @@ def test_every_calibration_is_finite_where_the_discriminator_is_sure(name):
 def test_unequal_numbers_are_accounted_for(name):
     """Three generated a real one: the odds of the classifier are off by log 3, the ratio is not."""
     real, fake = gaussians(10_000)[0], gaussians(30_000)[1]
-    ratio = fit(name, real - 0.5 - (math.log(3) if name == "none" else 0), fake - 0.5 - (math.log(3) if name == "none" else 0))
-    x = torch.tensor([[0.0], [0.5], [1.0]]).double()
     shift = math.log(3) if name == "none" else 0
+    ratio = fit(name, real - 0.5 - shift, fake - 0.5 - shift)
+    x = torch.tensor([[0.0], [0.5], [1.0]]).double()
     assert (ratio(x - 0.5 - shift) - truth(x)).abs().max() < (0.35 if name == "isotonic" else 0.15)
 
 
@@ -72,7 +75,8 @@ def test_a_vector_weighs_the_better_discriminator():
     useless = torch.randn(40_000, 1, dtype=torch.float64, generator=source(9))
     real, fake = torch.cat([real, useless[:20_000]], 1), torch.cat([fake, useless[20_000:]], 1)
     labels = torch.cat([torch.ones(20_000), torch.zeros(20_000)])
-    loss = {n: calibration_figures(fit(n, real, fake)(torch.cat([real, fake])), labels).log_loss for n in ("platt", "vector")}
+    both = torch.cat([real, fake])
+    loss = {n: calibration_figures(fit(n, real, fake)(both), labels).log_loss for n in ("platt", "vector")}
     assert loss["vector"] < loss["platt"] - 0.02
 
 
@@ -81,7 +85,8 @@ def test_a_vector_weighs_the_better_discriminator():
     (lambda r, f: fit("platt", r * 0 + 2, f * 0 + 2), "the discriminator is constant: all 80 scores are 2"),
     (lambda r, f: fit("none", r, f, "wasserstein"), "which wasserstein scores are not"),
     (lambda r, f: fit("splines", r, f), "unknown calibration 'splines'"),
-    (lambda r, f: log_odds(r, "probability"), "probabilities must lie in"), (lambda r, f: log_odds(r, "odds"), "kind must be one of"),
+    (lambda r, f: log_odds(r, "probability"), "probabilities must lie in"),
+    (lambda r, f: log_odds(r, "odds"), "kind must be one of"),
 ])
 def test_bad_input(call, words):
     with pytest.raises(ValueError, match=words):
@@ -126,14 +131,16 @@ def test_acceptance_is_twice_one_minus_auc_and_the_mean_weight_is_one():
 
 
 def test_warnings_say_what_is_wrong():
-    result = Diagnostics(100, 10, "mh", mean_weight=1.9, ess_share=0.001, acceptance=0.2, acceptance_by_auc=1.1, bound=0.3,
-                         before=Calibration(0.2, 0.6, 0.1, 9.0), after=Calibration(0.2, 0.6, 0.1, 9.0), never_moved=0.4, duplicates=0.2, nearest=0.1, nearest_real=1.0,
-                         moves={"local_acceptance": 0.01})
+    result = Diagnostics(
+        100, 10, "mh", mean_weight=1.9, ess_share=0.001, acceptance=0.2, acceptance_by_auc=1.1, bound=0.3,
+        before=Calibration(0.2, 0.6, 0.1, 9.0), after=Calibration(0.2, 0.6, 0.1, 9.0), never_moved=0.4, duplicates=0.2,
+        nearest=0.1, nearest_real=1.0, moves={"local_acceptance": 0.01},
+    )
     result.conclude()
     text = str(result)
-    for words in ("mean weight is 1.90", "calibration z is 9.0", "differ: the ratio is not calibrated", "worse than none",
-                  "raise the budget to 1001", "40% of the chains never moved", "20% of the outputs repeat",
-                  "the generator copies", "lower the step"):
+    for words in ("mean weight is 1.90", "calibration z is 9.0", "differ: the ratio is not calibrated",
+                  "worse than none", "raise the budget to 1001", "40% of the chains never moved",
+                  "20% of the outputs repeat", "the generator copies", "lower the step"):
         assert words in text
     assert "no rule can come nearer" not in text  # moves in the latent space are not one of K
     pool = Diagnostics(100, 10, "mh", bound=0.3)

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from bayesgan import Resampler, load_posterior
-from bayesgan.experiments.mixture1d import generate, log_ratio
 from bayesgan.commands.resample import method_settings, posterior_resampler, resample_run
-from bayesgan.resampling import RULES, LatentProposal, refit
-from bayesgan.resampling.rules.latent import LatentRule
 from bayesgan.commands.train import main
+from bayesgan.experiments.mixture1d import generate, log_ratio
+from bayesgan.resampling import RULES, DensityRatio, LatentProposal, ratio_figure, refit
+from bayesgan.resampling.rules.latent import LatentRule
 from bayesgan.store.run_folder import RunFolder
 from tests.commands.test_train import ROOT, TINY
 
@@ -44,7 +44,8 @@ def test_every_kind_of_score_corrects_anybodys_generator(kind):
 
 
 def test_mh_can_start_from_held_out_scores():
-    plain = Resampler.calibrated(generate, SCORES["logit"], real(2000), method="mh", budget=20, start="real", stuck="restart")
+    plain = Resampler.calibrated(generate, SCORES["logit"], real(2000), method="mh", budget=20, start="real",
+                                 stuck="restart")
     drawn = plain.sample(500)
     assert plain.diagnostics.never_moved is not None
     assert not np.isin(drawn.numpy(), real(2000).numpy()).any()  # nothing real is ever output
@@ -53,7 +54,8 @@ def test_mh_can_start_from_held_out_scores():
 
 
 def test_training_data_alone_gives_a_distance():
-    resampler = Resampler(generate, lambda x: log_ratio(x)[:, None], budget=5, training=real(500))  # (n, 1), as critics return
+    # (n, 1), as critics return
+    resampler = Resampler(generate, lambda x: log_ratio(x)[:, None], budget=5, training=real(500))
     resampler.sample(20)
     assert resampler.diagnostics.nearest > 0 and "held-out data -" in str(resampler.diagnostics)
 
@@ -63,6 +65,21 @@ def test_another_method_shares_the_calibration():
     other = one.with_method("mh", 20, start="real", stuck="restart")
     other.sample(50)
     assert other.diagnostics.method == "mh" and other.diagnostics.budget == 20 and other.diagnostics.after is not None
+
+
+def test_one_ratio_serves_many_resamplers():
+    """A ratio fitted once gives what `calibrated` gives, bit for bit, under every rule, with its figures and plot."""
+    held_out, training = real(2000), real(500, seed=1)
+    ratio = DensityRatio.fit(SCORES["logit"], held_out, generate, seed=3)
+    assert ratio(held_out.float()).dtype == torch.float64 and ratio(held_out).shape == (2000,)
+    for settings in ({"method": "obrs"}, {"method": "mh", "start": "real", "stuck": "restart"}):
+        one = Resampler(generate, ratio, budget=10, training=training, **settings)
+        other = Resampler.calibrated(generate, SCORES["logit"], held_out, seed=3, budget=10, training=training,
+                                     **settings)
+        assert torch.equal(one.sample(50), other.sample(50))
+        assert one.diagnostics == other.diagnostics and one.diagnostics.nearest_real > 0
+    assert ratio.held_out.fitted_on == 2000 and len(ratio.held_out.real_log_w) == 1000
+    assert len(ratio_figure(ratio.held_out_scores()).axes) == 3
 
 
 def test_weights_choose_generators():
@@ -83,12 +100,16 @@ def test_weights_choose_generators():
     (lambda: Resampler(generate, lambda x: log_ratio(x)[:-1]).sample(5), "500 data were scored with"),
     (lambda: Resampler(generate, lambda x: log_ratio(x) * torch.nan).sample(5), "500 of 500 scores are NaN"),
     (lambda: Resampler.calibrated(generate, log_ratio, real(39)), "must hold at least 40 data"),
-    (lambda: Resampler.calibrated(generate, log_ratio, real(50), training=real(50).flip(0)), "50 of 50 held-out data are in the training"),
+    (lambda: Resampler.calibrated(generate, log_ratio, real(50), training=real(50).flip(0)),
+     "50 of 50 held-out data are in the training"),
     (lambda: Resampler.calibrated(generate, lambda x: torch.zeros(len(x)), real(50)), "discriminator is constant"),
-    (lambda: Resampler(generate, log_ratio, chunk=0), "chunk must be at least 1"),
+    (lambda: Resampler(generate, log_ratio, chunk=0), "chunk must be at least 1 proposal"),
+    (lambda: DensityRatio.fit(log_ratio, real(50), generate, chunk=0), "chunk must be at least 1 datum"),
+    (lambda: Resampler.calibrated(generate, lambda x: 1 / 0, real(50), method="bets"), "unknown method 'bets'"),
     (lambda: Resampler(generate, lambda x: log_ratio(x)[:, None].expand(-1, 2)).sample(5), "one number a datum"),
     (lambda: Resampler(generate, log_ratio).with_method("mh", 0), "budget must be at least 1"),
-    (lambda: Resampler.calibrated(generate, log_ratio, real(50), training=real(50).float()), "must be data of one kind"),
+    (lambda: Resampler.calibrated(generate, log_ratio, real(50), training=real(50).float()),
+     "must be data of one kind"),
     (lambda: Resampler(generate, log_ratio).held_out_scores(), "not calibrated here"),
 ])
 def test_bad_input(call, words):
@@ -138,11 +159,13 @@ def test_the_ratio_is_the_calibrated_mean_of_all_discriminators(run):
 
 
 def test_refit_and_weights_of_a_run(run):
-    plain, refitted = posterior_resampler(run, seed=1), posterior_resampler(run, seed=1, refit="network", refit_steps=30)
+    plain = posterior_resampler(run, seed=1)
+    refitted = posterior_resampler(run, seed=1, refit="network", refit_steps=30)
     x = torch.randn(20, 2)
     assert not torch.equal(plain.log_ratio(x), refitted.log_ratio(x))
     boosted = posterior_resampler(run, seed=1, refit="boosting", refit_steps=20)
-    assert boosted.sample(30).shape == (30, 2) and boosted.diagnostics.after.log_loss < 0.2  # 10 iterations: easily told
+    assert boosted.sample(30).shape == (30, 2)
+    assert boosted.diagnostics.after.log_loss < 0.2  # 10 iterations: easily told
     with pytest.raises(ValueError, match="refit_steps must be at least 1 and needs refit"):
         posterior_resampler(run, refit_steps=5)
     with pytest.raises(ValueError, match="refit must be one of"):
@@ -160,19 +183,24 @@ def test_refit_and_weights_of_a_run(run):
 
 
 def test_command_line(run, tmp_path):
-    call = lambda *a: subprocess.run([sys.executable, "-m", "bayesgan", "resample", *map(str, a)], cwd=ROOT,  # noqa: E731
-                                     capture_output=True, text=True)
+    def call(*arguments):
+        line = [sys.executable, "-m", "bayesgan", "resample", *map(str, arguments)]
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+
     result = call(run, "--n", 20, "--method", "mh", "--budget", 8, "--start", "real", "--stuck", "restart")
     assert result.returncode == 0, result.stderr
     place = run / "resampled" / "mh_8_0"
-    assert {p.name for p in place.iterdir()} == {"samples.npz", "before.png", "after.png", "diagnostics.json", "ratio.png"}
+    files = {"samples.npz", "before.png", "after.png", "diagnostics.json", "ratio.png"}
+    assert {p.name for p in place.iterdir()} == files
     assert np.load(place / "samples.npz")["x"].shape == (20, 2)
     content = json.loads((place / "diagnostics.json").read_text())
     assert content["method"] == "mh" and content["nearest_real"] > 0 and "acceptance" in result.stdout
-    for arguments, words in (([run, "--method", "bets"], "unknown method 'bets'"), ([run, "--budget", 0], "budget must be at least 1"),
-                             ([tmp_path], "is not a run folder"), ([run, "--calibration", "x"], "unknown calibration"),
-                             ([run, "--n", 0], "n must be at least 1"), ([run, "--device", "gpu"], "--device must be one of"),
-                              ([run, "--start", "real"], "method obrs has no setting 'start'")):
+    for arguments, words in (
+        ([run, "--method", "bets"], "unknown method 'bets'"), ([run, "--budget", 0], "budget must be at least 1"),
+        ([tmp_path], "is not a run folder"), ([run, "--calibration", "x"], "unknown calibration"),
+        ([run, "--n", 0], "n must be at least 1"), ([run, "--device", "gpu"], "--device must be one of"),
+        ([run, "--start", "real"], "method obrs has no setting 'start'"),
+    ):
         wrong = call(*arguments)
         assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and words in wrong.stderr, wrong.stderr
 

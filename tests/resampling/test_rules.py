@@ -1,13 +1,15 @@
 """Selection rules against laws that are known, and the contract every registered rule keeps."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data.bundled import GRID_SCALE, gaussian_grid
 from bayesgan.evaluation.clusters import grid_coverage
 from bayesgan.experiments.mixture1d import generate, generated_density, log_ratio, real_density
-from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling import RULES, LatentProposal, Resampler, budgeted_rejection, metropolis_hastings
 from bayesgan.resampling.rules.latent import LatentRule
 from bayesgan.resampling.rules.mh import last_states
@@ -33,7 +35,8 @@ def test_the_scan_equals_the_loop():
     expected = metropolis_hastings_loop(log_w, challenges)
     assert torch.equal(last_states(log_w.numpy(), challenges.numpy().copy()), expected)
     picked = metropolis_hastings(log_w, source(1))  # draws of its own: the same law
-    assert torch.equal(picked, metropolis_hastings(log_w, source(1))) and not torch.equal(picked, metropolis_hastings(log_w, source(2)))
+    assert torch.equal(picked, metropolis_hastings(log_w, source(1)))
+    assert not torch.equal(picked, metropolis_hastings(log_w, source(2)))
     shares = [part.bincount(minlength=13).double() / 1e4 for part in (picked, expected)]
     assert ((shares[0] - shares[1]).abs() < 5 * (2 * shares[1] / 1e4).sqrt() + 1e-3).all()
 
@@ -55,7 +58,9 @@ def rejection_law(k):
 
 # total variation from the data, and mass at x > 2.5, after K proposals of the 1-D example with its exact ratio
 @pytest.mark.parametrize("k, chain, rejection, chain_mass, rejection_mass", [
-    (10, .190, .183, .066, .075), (100, .118, .106, .141, .158), (640, .057, .044, .201, .215), (10_000, .0073, .0033, .244, .248)])
+    (10, .190, .183, .066, .075), (100, .118, .106, .141, .158), (640, .057, .044, .201, .215),
+    (10_000, .0073, .0033, .244, .248),
+])
 def test_laws_of_the_one_dimensional_example(k, chain, rejection, chain_mass, rejection_mass):
     """The exact law of the chain on a fine grid, and of optimal rejection, against published figures."""
     law = independence_chain_law(Q, W, k - 1)  # the start is the first of the k
@@ -153,10 +158,13 @@ def test_a_perfect_ratio_on_the_grid():
         chosen = modes[torch.multinomial(weights, n, replacement=True, generator=generator)]
         return (chosen + 0.08 * torch.randn(n, 2, dtype=torch.float64, generator=generator)) / GRID_SCALE
 
-    ratio = lambda x: log_density(x, 0.05, torch.ones(25).double() / 25) - log_density(x, 0.08, weights)  # noqa: E731
+    def ratio(x):
+        return log_density(x, 0.05, torch.ones(25).double() / 25) - log_density(x, 0.08, weights)
+
     for method in ("mh", "obrs"):
         figures = grid_coverage(Resampler(draw, ratio, method, 100).sample(10_000))
-        assert figures.divergence <= 0.0006 and figures.high_quality >= 0.999 and figures.mode_std == pytest.approx(0.05, abs=1e-3)
+        assert figures.divergence <= 0.0006 and figures.high_quality >= 0.999
+        assert figures.mode_std == pytest.approx(0.05, abs=1e-3)
 
 
 # a plane of two generators, one of which is wrong; the ratio corrects both towards N(0, I)
@@ -174,9 +182,10 @@ def latent_problem():
 
 @pytest.mark.parametrize("method", [name for name in RULES if name not in POOL_RULES])
 def test_latent_moves_keep_the_target(method):
-    """mala and hmc: mean 0 and variance 1 within |z| < 5, local moves accepted; langevin moves without ever refusing."""
+    """mala and hmc: mean 0 and variance 1 within |z| < 5, local moves accepted; langevin never refuses."""
     proposal, ratio = latent_problem()
-    resampler = Resampler(proposal, ratio, method, 60, **({"step": 0.5} if method != "langevin" else {}))
+    settings = {"step": 0.5} if method != "langevin" else {}
+    resampler = Resampler(proposal, ratio, method, 60, **settings)
     drawn = resampler.sample(4000)
     if method == "langevin":
         assert resampler.diagnostics.moves == {"local_acceptance": 1.0}
@@ -185,17 +194,25 @@ def test_latent_moves_keep_the_target(method):
         assert resampler.diagnostics.moves["local_acceptance"] > 0.5
         raw = proposal.decode(proposal.draw(4000, source()))
         assert raw.mean(0)[0] > 0.4  # what it was corrected from
-    assert torch.equal(drawn, Resampler(proposal, ratio, method, 60, **({"step": 0.5} if method != "langevin" else {})).sample(4000))
+    assert torch.equal(drawn, Resampler(proposal, ratio, method, 60, **settings).sample(4000))
 
 
 @pytest.mark.parametrize("method, step", [("mala", 1.2), ("hmc", 1.1)])
 def test_local_moves_need_their_acceptance_step(method, step):
-    """w = exp(2 x), target N(2, 1), almost only local moves with a large step: unadjusted, the variance would be 1.4 to 1.6."""
+    """w = exp(2 x), target N(2, 1), almost only local moves with a large step.
+
+    Unadjusted, the variance would be 1.4 to 1.6.
+    """
     proposal = LatentProposal(lambda member, z: z, 1, torch.ones(1))
     resampler = Resampler(proposal, lambda x: 2 * x[:, 0].double(), method, 150, step=step, local_steps=1000)
     drawn = resampler.sample(4000)
     assert 0.3 < resampler.diagnostics.moves["local_acceptance"] < 0.95
     assert abs(drawn.mean() - 2) < 5 / 4000**0.5 and abs(drawn.var() - 1) < 5 * (2 / 4000) ** 0.5
+
+
+def test_a_latent_rule_without_a_local_move_is_no_rule():
+    with pytest.raises(TypeError, match="abstract"):
+        LatentRule()
 
 
 def test_latent_moves_need_a_gradient():
@@ -226,17 +243,34 @@ def test_start_real_never_outputs_the_real():
 
 @pytest.mark.parametrize("make, words", [
     (lambda: RULES["mh"](start="real"), "would output real data"), (lambda: RULES["mh"](start="x"), "start must be"),
-    (lambda: RULES["mh"](stuck="restart"), "is for start real"), (lambda: RULES["drs"](percentile=100), "percentile must be"),
+    (lambda: RULES["mh"](stuck="restart"), "is for start real"),
+    (lambda: RULES["drs"](percentile=100), "percentile must be"),
     (lambda: RULES["isir"](candidates=0), "candidates must be"), (lambda: RULES["mala"](step=0), "step must be"),
     (lambda: RULES["hmc"](leapfrogs=0), "leapfrogs must be"),
-    (lambda: budgeted_rejection(torch.tensor([0.0, -torch.inf, -torch.inf]), 2), "only 1 of 3 proposals have a positive ratio"), (lambda: RULES["best"], "unknown method 'best'"),
-    (lambda: metropolis_hastings(torch.zeros(3, 1)), "log_w must be"), (lambda: metropolis_hastings(torch.full((1, 2), torch.nan)), "NaN"),
-    (lambda: budgeted_rejection(torch.zeros(3), 4), "n must be in 1..3"), (lambda: budgeted_rejection(torch.zeros(3), 0), "n must be"),
-    (lambda: RULES["drs"](percentile=0.0).select(torch.linspace(-20, 0, 100).double(), 50, source()), "raise the budget to about"),
+    (lambda: budgeted_rejection(torch.tensor([0.0, -torch.inf, -torch.inf]), 2),
+     "only 1 of 3 proposals have a positive ratio"),
+    (lambda: RULES["best"], "unknown method 'best'"),
+    (lambda: metropolis_hastings(torch.zeros(3, 1)), "log_w must be"),
+    (lambda: metropolis_hastings(torch.full((1, 2), torch.nan)), "NaN"),
+    (lambda: budgeted_rejection(torch.zeros(3), 4), "n must be in 1..3"),
+    (lambda: budgeted_rejection(torch.zeros(3), 0), "n must be"),
+    (lambda: budgeted_rejection(torch.tensor([0.0, torch.nan]), 1), "log_w holds NaN"),
+    (lambda: RULES["drs"](percentile=0.0).select(torch.linspace(-20, 0, 100).double(), 50, source()),
+     "raise the budget to about"),
 ])
 def test_bad_input(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_rejection_tells_the_budget_that_would_do():
+    """Of P proposals it accepts a; n outputs then take n P / a proposals, which is a budget of P / a whatever n is."""
+    log_w = torch.linspace(-20, 0, 100, dtype=torch.float64)
+    with pytest.raises(ValueError) as raised:
+        RULES["drs"](percentile=0.0).select(log_w, 50, source())
+    accepted, proposals, wanted, budget = map(int, re.findall(r"\d+", str(raised.value)))
+    assert (proposals, wanted) == (100, 50) and 0 < accepted < 50
+    assert (budget - 1) * accepted <= proposals < budget * accepted
 
 
 def test_keyed_proposals_are_redrawn_alike(monkeypatch):
@@ -245,4 +279,5 @@ def test_keyed_proposals_are_redrawn_alike(monkeypatch):
     monkeypatch.setattr("bayesgan.resampling.pool.KEPT", 0)
     assert torch.equal(kept, Resampler(generate, log_ratio, "obrs", 50, chunk=700).sample(300, seed=4))
     other = Resampler(generate, log_ratio, "obrs", 50, chunk=700).sample(300, seed=5)
-    assert not torch.equal(kept, other) and keyed_generator(1).initial_seed() != keyed_generator(2).initial_seed()
+    assert not torch.equal(kept, other)
+    assert not torch.equal(keyed_generator(1).get_state(), keyed_generator(2).get_state())

@@ -45,7 +45,7 @@ class DiscriminatorRejection:
         uniform = torch.rand(len(log_w), generator=generator, device=log_w.device, dtype=torch.float64)
         accepted = (uniform < torch.sigmoid(odds - gamma)).nonzero()[:, 0]
         if len(accepted) < n:
-            needed = len(log_w) // max(1, len(accepted)) + 1  # proposals an accepted one
-            raise InputError(f"rejection accepted {len(accepted)} of {len(log_w)} proposals where {n} are wanted; raise "
-                             f"the budget to about {needed}, or use method obrs")
+            needed = len(log_w) // max(1, len(accepted)) + 1  # proposals for each accepted one
+            raise InputError(f"rejection accepted {len(accepted)} of {len(log_w)} proposals where {n} are wanted; "
+                             f"raise the budget to about {needed}, or use method obrs")
         return Selection(accepted[:n])

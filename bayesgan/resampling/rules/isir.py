@@ -1,4 +1,7 @@
-"""Iterated sampling importance resampling (Andrieu, Doucet & Holenstein 2010): a chain whose step is SIR with its own state."""
+"""Iterated sampling importance resampling (Andrieu, Doucet & Holenstein 2010).
+
+A chain whose step is SIR (sir.py) with its own state among the candidates.
+"""
 
 from dataclasses import dataclass
 
@@ -37,6 +40,7 @@ class IteratedImportanceResampling:
         column = torch.zeros(n, dtype=torch.int64, device=log_w.device)
         size = min(self.candidates, chains.shape[1] - 1)
         for first in range(1, chains.shape[1], size or 1):
-            options = torch.cat([column[:, None], torch.arange(first, first + size, device=log_w.device).expand(n, -1)], 1)
+            fresh = torch.arange(first, first + size, device=log_w.device).expand(n, -1)
+            options = torch.cat([column[:, None], fresh], 1)  # (n, 1 + size)
             column = options.gather(1, categorical(chains.gather(1, options), generator)[:, None])[:, 0]
         return Selection(torch.arange(n, device=log_w.device) * chains.shape[1] + column, column > 0)

@@ -15,7 +15,10 @@ __all__ = ["Langevin"]
 @RULES.register("langevin")
 @dataclass(frozen=True)
 class Langevin(LatentRule):
-    """z' = z + step²/2 · gradient + step · N(0, I), always taken: biased by the step size, and never to another member."""
+    """z' = z + step²/2 · gradient + step · N(0, I), always taken.
+
+    Biased by the step size, and never to another member.
+    """
 
     global_moves = False
 

@@ -1,7 +1,7 @@
 """Chains on (member, z) that alternate fresh proposals with local moves (Samsonov et al. 2022, Ex2MCMC).
 
-The target on the latent space is w(G_m(z)) N(z; 0, I): its image under the generators is q·w = p where q covers p. A rule
-gives the local move; see mala.py, hmc.py and langevin.py.
+The target on the latent space is w(G_m(z)) N(z; 0, I): its image under the generators is q·w = p where q covers p. A
+rule gives the local move; see mala.py, hmc.py and langevin.py.
 """
 
 from abc import ABC, abstractmethod
@@ -29,8 +29,8 @@ class LatentSpace:
         z = codes.values.detach().requires_grad_()
         log_w = self.log_ratio(self.proposal.decode(Codes(z, codes.members))).double()
         if not log_w.requires_grad:
-            raise InputError("the log ratio has no gradient, as isotonic calibration and boosting have none; latent moves need "
-                             "calibration platt, beta or vector, and refit network")
+            raise InputError("the log ratio has no gradient, as isotonic calibration and boosting have none; latent "
+                             "moves need calibration platt, beta or vector, and refit network")
         value = log_w - (z.double() ** 2).sum(1) / 2
         (gradient,) = torch.autograd.grad(value.sum(), z)
         return value.detach(), gradient, log_w.detach()
@@ -61,7 +61,7 @@ class Walk:
 
 @dataclass(frozen=True)
 class LatentRule(ABC):
-    """Alternates one global move (independence Metropolis-Hastings) with `local_steps` local ones until the budget is spent.
+    """One global move (independence Metropolis-Hastings), `local_steps` local ones, and again until the budget ends.
 
     Attributes:
         step: Size of a local step in z, whose prior has unit variance.
@@ -75,14 +75,19 @@ class LatentRule(ABC):
 
     def __post_init__(self):
         if not self.step > 0 or self.local_steps < 1:
-            raise InputError(f"step must be positive and local_steps at least 1, got {self.step} and {self.local_steps}")
+            raise InputError(f"step must be positive and local_steps at least 1, got {self.step} and "
+                             f"{self.local_steps}")
 
     @abstractmethod
     def local(self, space: LatentSpace, walk: Walk, generator: torch.Generator) -> Tensor:
         """One local move of all chains, in place; returns which moved."""
 
     def run(self, space: LatentSpace, n: int, budget: int, generator: torch.Generator) -> tuple[Walk, Tensor, dict]:
-        """n chains of `budget` evaluations besides that of their starts: their ends, which ever moved, and the acceptance of both kinds of moves."""
+        """n chains of `budget` evaluations besides that of their starts.
+
+        Returns:
+            Their ends, which ever moved (n,), and the acceptance of both kinds of moves.
+        """
         walk = Walk.at(space, space.proposal.draw(n, generator))
         moved = torch.zeros(n, dtype=torch.bool, device=walk.value.device)
         accepted = {"global": [], "local": []}

@@ -19,7 +19,8 @@ class MALA(LatentRule):
 
     def local(self, space: LatentSpace, walk: Walk, generator: torch.Generator) -> Tensor:
         z, half = walk.codes.values, self.step**2 / 2
-        proposal = Walk.at(space, Codes(z + half * walk.gradient + self.step * noise_like(z, generator), walk.codes.members))
+        moved = z + half * walk.gradient + self.step * noise_like(z, generator)
+        proposal = Walk.at(space, Codes(moved, walk.codes.members))
         there = ((proposal.codes.values - z - half * walk.gradient).double() ** 2).sum(1)
         back = ((z - proposal.codes.values - half * proposal.gradient).double() ** 2).sum(1)
         return walk.accept(proposal, proposal.value - walk.value + (there - back) / (2 * self.step**2), generator)

@@ -72,7 +72,8 @@ class MetropolisHastings:
         if (self.start, self.stuck) == ("real", "keep"):
             raise InputError("stuck keep with start real would output real data; use stuck restart or raise")
         if (self.start, self.stuck) == ("generator", "restart"):
-            raise InputError("stuck restart is for start real; a chain started by the generator keeps its start, or raises")
+            raise InputError("stuck restart is for start real; a chain started by the generator keeps its start, or "
+                             "raises")
 
     @property
     def wants_real(self) -> bool:

@@ -14,7 +14,8 @@ __all__ = ["BudgetedRejection", "acceptance_probabilities", "budgeted_rejection"
 def acceptance_probabilities(log_w: Tensor, n: int) -> Tensor:
     """min(s w_i, 1) with the s that makes them add up to n: (P,) float64.
 
-    Exact: with the m largest at 1, s = (n - m) / sum of the others; the right m is the least for which no other exceeds 1.
+    Exact: with the m largest at 1, s = (n - m) / sum of the others; the right m is the least for which no other exceeds
+    1.
     """
     order = log_w.argsort(descending=True)
     ranked = log_w[order].double()
@@ -47,9 +48,12 @@ def budgeted_rejection(log_w: Tensor, n: int, generator: torch.Generator | None 
     """
     if log_w.dim() != 1 or not 1 <= n <= len(log_w):
         raise InputError(f"n must be in 1..{len(log_w)}, the size of the pool, got {n}; the pool is budget times n")
-    if log_w.isnan().any() or (possible := int((log_w > -torch.inf).sum())) < n:
-        raise InputError("log_w holds NaN; see the discriminator" if log_w.isnan().any() else
-                         f"only {possible} of {len(log_w)} proposals have a positive ratio where {n} are wanted; raise the budget")
+    if log_w.isnan().any():
+        raise InputError("log_w holds NaN; see the discriminator")
+    possible = int((log_w > -torch.inf).sum())
+    if possible < n:
+        raise InputError(f"only {possible} of {len(log_w)} proposals have a positive ratio where {n} are wanted; raise "
+                         "the budget")
     total = acceptance_probabilities(log_w, n).cumsum(0)
     total = total * (n / total[-1])
     start = torch.rand(1, generator=generator, device=log_w.device, dtype=torch.float64)
