@@ -49,7 +49,7 @@ class Cells:
     def __init__(self, folder: Path):
         self.folder, self.version = folder, code_version()
         self.devices: list[str] = []
-        self._told: list[dict] = []  # versions that a line has been printed for
+        self._told: list[str] = []  # versions that a line has been printed for
 
     def cell(self, key: NamedTuple, settings: dict, compute: Callable[[], object]) -> object:
         """The result of a cell, computed on the CPU if it is not there yet.
@@ -77,9 +77,8 @@ class Cells:
         if made_with != wanted:
             print(f"{path} was made with another {changed(made_with, wanted)}: computed anew")
             return None
-        if version != self.version and version not in self._told:
-            self._told.append(version)
-            print(f"{path} was made by version {in_words(version)}, kept; this is {in_words(self.version)}")
+        if version != self.version:
+            self.tell_version(path, in_words(version))
         self.note_device(device)
         return result
 
@@ -96,6 +95,12 @@ class Cells:
         write_atomically(path, lambda file: file.write_text(json.dumps(content)))
         self.note_device(device)
         return content["result"]
+
+    def tell_version(self, path: Path, version: str) -> None:
+        """Says that something was made by another version of the code and is used all the same; each version once."""
+        if version not in self._told:
+            self._told.append(version)
+            print(f"{path} was made by version {version}, kept; this is {in_words(self.version)}")
 
     def note_device(self, device: str) -> None:
         """Remembers what a figure came from."""

@@ -47,6 +47,9 @@ def run_cells(
     runs = trained_all({path: wanted[key] for path, key in missing.items()}, semi, jobs)
     for number, (path, run) in enumerate(runs, 1):
         key, folder = missing[path], RunFolder.open(run)
+        commit = folder.config.get("git_commit")
+        if commit is not None and commit != cells.version["version"]:
+            cells.tell_version(run, commit[:12])
         found[key] = cells.keep(key, whole[key], measure(key, folder), device_of(folder))
         print(f"{number}/{len(missing)}  {path}", flush=True)
     return found
