@@ -38,17 +38,17 @@ class Pool:
     ):
         self.proposal, self.total, self.chunk, self.seed = proposal, total, chunk, seed
         self._data: list[Tensor] | None = []
-        log_w, members = [], []
-        for codes, _ in self._chunks():
+        self.log_w = torch.empty(total, dtype=torch.float64)  # in one piece: small ones would lie in the way of images
+        members = []
+        for codes, first in self._chunks():
             data = proposal.decode(codes)
-            log_w.append(log_ratio(data).double().cpu())
+            self.log_w[first : first + len(data)] = log_ratio(data)
             if codes.members is not None:
                 members.append(codes.members.cpu())
             if data[0].numel() * data.element_size() * total > KEPT:
                 self._data = None
             if self._data is not None:
                 self._data.append(data)
-        self.log_w = torch.cat(log_w)
         self.members = torch.cat(members) if members else None
 
     def take(self, picked: Tensor) -> Tensor:
