@@ -148,7 +148,8 @@ def evaluate(run_folder: Path, device: torch.device | str = "cpu", data_path: Pa
     each = []
     for discriminators in posterior.each("discriminators"):
         each.append(questions.ask(discriminators))
-        answers["one discriminator"] = questions.ask(discriminators, discriminators.members - 1)  # the last draw's stays
+        # the last draw's stays
+        answers["one discriminator"] = questions.ask(discriminators, discriminators.members - 1)
     whole = questions.mean(each)
     count = whole["test"].classifiers
     if count > 1:

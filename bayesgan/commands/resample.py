@@ -218,7 +218,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data_path", type=Path, help="where the run's data is now, if it has moved")
     settings = parser.add_argument_group("settings of single methods")
     for name, (kind, methods) in method_settings().items():
-        settings.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=f"of {', '.join(sorted(methods))}")
+        help = f"of {', '.join(sorted(methods))}"
+        settings.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=help)
 
 
 def run(arguments: argparse.Namespace) -> None:

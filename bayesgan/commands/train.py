@@ -1,4 +1,4 @@
-"""The command lines run_bgan.py and run_bgan_semi.py: from arguments to a finished run, and every failure as one line."""
+"""The command lines run_bgan.py and run_bgan_semi.py: from arguments to a finished run, every failure as one line."""
 
 import argparse
 import dataclasses
@@ -21,6 +21,7 @@ from bayesgan.data import Dataset, to_float
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.options import Options, add_flags, explain, given_flags, load_data, resolve
 from bayesgan.store import RunFolder, load_posterior
+from bayesgan.store.config import FORMAT
 from bayesgan.training.algorithm import Engines, Trainer, default_engines
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.loop import SHOWN, Stopped, train
@@ -32,7 +33,7 @@ GIB = 2**30
 
 
 def main(arguments: list[str] | None = None, semi: bool = False) -> int:
-    """Runs the command line; returns the exit code: 0 done, 2 bad input or no room, 3 diverged, 130 stopped by the user.
+    """Runs the command line; returns the exit code: 0 done, 2 bad input or no room, 3 diverged, 130 stopped.
 
     Args:
         arguments: Of the command line; default: the process's.
@@ -169,6 +170,9 @@ def resume(folder: RunFolder, trainer: Trainer) -> None:
     checkpoint = folder.load_checkpoint(trainer.load_state_dict, trainer.device)
     if trainer.iteration >= trainer.options.train_iter:
         raise InputError(f"{folder.path} has done its {trainer.iteration} iterations; add some with --train_iter")
+    if folder.config.get("format", 1) < FORMAT:
+        print("note: this run began with a version whose random streams had 32-bit seeds; from here on it draws other "
+              "numbers of the same law, so the bits differ from those it would have had")
     print(f"resuming {folder.path} at iteration {trainer.iteration}, from {checkpoint or 'the start'}")
 
 

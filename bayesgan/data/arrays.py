@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bayesgan.basics.errors import InputError
 from bayesgan.data.bundled import standardise
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split, to_float
-from bayesgan.basics.errors import InputError
 
 __all__ = []
 

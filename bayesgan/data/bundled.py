@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
 from bayesgan.basics.errors import InputError
+from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
 
 __all__ = ["GENERATED", "GRID_SCALE", "gaussian_grid", "standardise"]
 

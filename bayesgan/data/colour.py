@@ -9,8 +9,8 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 from torchvision.datasets.utils import download_and_extract_archive, download_url
 
-from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
 from bayesgan.basics.errors import InputError
+from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
 
 __all__ = []
 

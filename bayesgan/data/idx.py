@@ -11,8 +11,8 @@ import numpy as np
 import torch
 import torchvision
 
-from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
 from bayesgan.basics.errors import InputError
+from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
 
 __all__ = ["read_idx"]
 

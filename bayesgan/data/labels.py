@@ -5,9 +5,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bayesgan.data.dataset import Dataset
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
+from bayesgan.data.dataset import Dataset
 
 __all__ = ["UNKNOWN", "choose_labels", "labelled_rows", "with_labels"]
 

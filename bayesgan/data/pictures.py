@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
+from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
 
 __all__ = ["read_picture", "read_pictures"]
 

@@ -80,7 +80,7 @@ def bounds(rules: Mapping) -> str:
     if low is None:
         return ""
     if rules["most"] is None:
-        return f"{low} or more" if rules["above"] is None else f"more than {low}"
+        return f"{low}.." if rules["above"] is None else f"more than {low}"
     return f"{low}..{rules['most']}" if rules["above"] is None else f"({low}, {rules['most']}]"
 
 

@@ -5,9 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from bayesgan.basics.randomness import wide_generator
+
 __all__ = ["fill_normal"]
 
 BLOCK = 2**18  # numbers from one stream: half a millisecond's, so that what a stream costs to start does not count
+SEED = 16  # bytes that name a block's stream
 LARGE = 2**21  # torch's own threads keep the cores busy for some ms after an operation; less than this is not worth a fight
 
 
@@ -20,13 +23,13 @@ def fill_normal(values: torch.Tensor, generator: torch.Generator) -> torch.Tenso
     if values.device.type != "cpu" or values.numel() < LARGE:
         return values.normal_(generator=generator)
     blocks = values.split(BLOCK)
-    seeds = torch.randint(2**62, (len(blocks),), generator=generator).tolist()
+    seeds = torch.randint(256, (len(blocks), SEED), generator=generator, dtype=torch.uint8)
     list(threads(torch.get_num_threads()).map(fill_block, blocks, seeds))
     return values
 
 
-def fill_block(block: torch.Tensor, seed: int) -> None:
-    block.normal_(generator=torch.Generator().manual_seed(seed))
+def fill_block(block: torch.Tensor, seed: torch.Tensor) -> None:
+    block.normal_(generator=wide_generator(bytes(seed.tolist())))
 
 
 @functools.cache

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bayesgan.ensemble import Ensemble, SampleStore, fan_in_scales
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.randomness import keyed_generator
+from bayesgan.ensemble import Ensemble, SampleStore, fan_in_scales
 from bayesgan.sampler.batches import loader_batches, tensor_batches
 from bayesgan.sampler.diagnostics import Diagnostics, diagnose, kinetic_energy
 from bayesgan.sampler.priors import Normal, Prior

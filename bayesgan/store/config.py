@@ -14,9 +14,9 @@ import torchvision
 from bayesgan.data import Dataset, labelled_rows
 from bayesgan.options import Options
 
-__all__ = ["as_json", "describe_data", "git_commit", "new_config", "started"]
+__all__ = ["FORMAT", "as_json", "describe_data", "git_commit", "new_config", "started"]
 
-FORMAT = 1
+FORMAT = 2  # 1: random streams had seeds of 32 bits
 
 
 def new_config(options: Options, data: Dataset, command: list[str], engines: dict | None, device: str) -> dict:

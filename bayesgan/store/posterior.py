@@ -99,9 +99,15 @@ class Posterior:
         return self.predictive(x).probabilities
 
     def _stacked(self, group: str) -> Ensemble:
-        states = [draw.state() for draw in self.each(group)]
-        stacked = {name: torch.cat([state[name] for state in states]) for name in states[0]}
-        return self._folder.ensemble(group, stacked, self._device)
+        stacked = None
+        for number, one in enumerate(self.each(group)):  # one draw beside the stack, never two
+            if stacked is None:
+                stacked = self._folder.empty_ensemble(group, one.members * len(self.draws), self._device)
+            rows = slice(number * one.members, (number + 1) * one.members)
+            with torch.no_grad():
+                for name, tensor in stacked.state().items():
+                    tensor[rows] = one.state()[name]
+        return stacked
 
 
 def load_posterior(run_folder: Path | str, device: torch.device | str = "cpu") -> Posterior:

@@ -117,12 +117,15 @@ class RunFolder:
         Raises:
             ValueError: If the state belongs to other networks.
         """
-        data = self.config["data"]
-        networks = self.options().networks(tuple(data["shape"]), len(data["classes"]))
-        members = len(next(iter(state.values())))
-        ensemble = Ensemble(networks[GROUPS.index(group)], members, device=device)
+        ensemble = self.empty_ensemble(group, len(next(iter(state.values()))), device)
         ensemble.load_state(state)
         return ensemble
+
+    def empty_ensemble(self, group: str, members: int, device: torch.device | str = "cpu") -> Ensemble:
+        """The run's networks with weights that are still to be loaded."""
+        data = self.config["data"]
+        networks = self.options().networks(tuple(data["shape"]), len(data["classes"]))
+        return Ensemble(networks[GROUPS.index(group)], members, device=device)
 
     def load_data(self, data_path: Path | None = None, cache_path: Path | None = None) -> Dataset:
         """The run's data, with its own labelled rows, checked to be what it was trained on.

@@ -31,8 +31,8 @@ def peak_bytes(options: Options, data: Dataset, engines: Engines | None = None) 
     is measured there are fewer of these, and a collected draw, read and in use. G: what all generators keep of their
     fakes until their backward pass, and their largest single result, kept or not. D and J: the same of the
     discriminators while they train and while they judge the fakes. Twice, for the gradients passing through. E: what
-    one network makes of `CHUNK` data, and the test data as floats. R, after training, with --resample: all draws at
-    once, training data and proposals as floats, and what one network makes of them.
+    one network makes of `CHUNK` data, and the test data as floats. R, after training, with --resample: what training
+    held and the system has not got back, all draws at once, training data and proposals as floats, and E.
 
     Args:
         engines: That compute the ensembles; default: as a `Trainer` without any.
@@ -58,7 +58,7 @@ def peak_bytes(options: Options, data: Dataset, engines: Engines | None = None) 
     peak = 7 * weights + max(passing, of_chunk + 2 * datum * len(data.test))
     if options.resample is not None:
         floats = datum * (RESAMPLED + 2 * len(data.train) + 4 * len(data.calibration))
-        peak = max(peak, (collected(options) + 2) * weights + floats + of_chunk)
+        peak = max(peak, (collected(options) + 7) * weights + floats + of_chunk)
     return FIXED + data.train.nbytes + peak
 
 

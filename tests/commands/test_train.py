@@ -68,7 +68,7 @@ def test_the_posterior_samples(tmp_path):
     assert torch.equal(images, load_posterior(folder).sample(50, seed=1))
     assert not torch.equal(images, posterior.sample(50, seed=2))
     assert posterior.generators.members == 4 and posterior.discriminators.members == 2  # 2 draws
-    stored = posterior._store.load(posterior.draws[1])["generators"]["project.weight"]
+    stored = RunFolder.open(folder).store.load(posterior.draws[1])["generators"]["project.weight"]
     assert torch.equal(posterior.generators.state()["project.weight"][2:], stored)
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         posterior.sample(0)

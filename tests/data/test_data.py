@@ -19,7 +19,7 @@ from bayesgan.data import DATA_SETS, DataOptions, to_bytes, to_float
 from bayesgan.data.bundled import gaussian_grid
 from bayesgan.data.idx import PARTS, read_idx
 from bayesgan.data.pictures import SHAPES
-from tests.paths import needs_real_data, REAL_DATA
+from tests.paths import REAL_DATA, needs_real_data
 
 RANDOM = np.random.default_rng(0)
 

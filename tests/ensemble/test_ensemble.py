@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.ensemble import ENGINES, Ensemble
 from bayesgan.networks import NETWORKS, NetworkSizes
-from bayesgan.basics.randomness import keyed_generator
 
 SIZES = NetworkSizes((1, 12, 12), latent=6, generator_width=8, discriminator_width=8, layers=2)
 

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import Predictive, classification_figures, predictive_entropy, reliability
 from bayesgan.networks import NETWORKS, NetworkSizes
-from bayesgan.basics.randomness import keyed_generator
 
 PROBABILITIES = torch.tensor([[0.8, 0.2], [0.6, 0.4], [0.1, 0.9], [0.45, 0.55]], dtype=torch.float64)
 LABELS = torch.tensor([0, 1, 1, 1])

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.ensemble import ENGINES, Ensemble
 from bayesgan.networks import NETWORKS, NetworkSizes
 from bayesgan.networks.stochastic import Dropout, Noise
-from bayesgan.basics.randomness import keyed_generator
 
 SIZES = NetworkSizes((1, 8, 8), latent=3, generator_width=4, discriminator_width=8, layers=2, noise=0.3, dropout=0.5)
 

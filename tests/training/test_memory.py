@@ -1,6 +1,8 @@
 """The bound on memory holds in a process of its own, and what is suggested does fit."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -32,3 +34,30 @@ def test_what_is_suggested_fits():
         limit = FIXED + int(share * (peak_bytes(options, data) - FIXED))
         assert peak_bytes(dataclasses.replace(options, **nearest_fit(options, data, limit)), data) <= limit
     assert nearest_fit(options, data, FIXED) is None
+
+
+WHOLE = """
+import sys
+from bayesgan.basics.memory import proc_bytes
+from bayesgan.commands import train
+from bayesgan.options import Options
+
+bound, highest = [], lambda: proc_bytes("/proc/self/status", "VmHWM")
+peak_bytes = train.peak_bytes
+train.peak_bytes = lambda *arguments: bound.append((peak_bytes(*arguments), highest())) or bound[0][0]
+assert train.main(sys.argv[1:], semi="--N" in sys.argv) == 0
+print("MEASURED", bound[0][0], highest() - bound[0][1])
+"""
+MANY = ["--num_gen", "10", "--num_mcmc", "2", "--image_size", "28", "--df_dim", "32", "--gen_batch_size", "8", "--train_iter", "40",
+        "--burn_in", "8", "--thin", "3", "--keep", "10", "--n_save", "40"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak as Linux gives it")
+@pytest.mark.parametrize("extra", [[], ["--N", "50"], ["--resample", "obrs"]])
+def test_the_bound_holds_for_the_whole_command(extra, tmp_path):
+    """Pictures, evaluation, the summary and resampling included: draws are held one at a time, or are in the bound."""
+    command = [sys.executable, "-c", WHOLE, *MANY, *extra, "--engine", "loop", "--device", "cpu", "--out_dir", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    bound, peak = map(int, result.stdout.split("MEASURED")[1].split())
+    assert peak <= bound

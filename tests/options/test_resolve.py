@@ -1,0 +1,69 @@
+"""Whose value wins, what is refused, and that a flag's rules all stand on its field."""
+
+import dataclasses
+
+import pytest
+
+from bayesgan.commands.train import parser
+from bayesgan.data import DATA_SETS
+from bayesgan.options import RECIPES, Options, explain, resolve
+
+
+def test_precedence_is_as_stated():
+    """Defaults < data set < its semi-supervised defaults < recipe < given < --ml, each over the one before."""
+    assert resolve({"dataset": "mnist"})[0].df_dim == Options.df_dim
+    source = DATA_SETS["digits"]
+    assert resolve({})[0].df_dim == source.defaults["df_dim"] != Options.df_dim
+    assert resolve({})[0].train_iter == source.defaults["train_iter"]
+    assert resolve({}, semi=True)[0].train_iter == source.semi["train_iter"] != source.defaults["train_iter"]
+    recipe = RECIPES["mnist-fast"]
+    assert resolve({"recipe": "mnist-fast", "dataset": "digits"}, semi=True)[0].lr == recipe["lr"]
+    given = {"recipe": "mnist-fast", "dataset": "digits", "lr": 0.007, "num_gen": 3}
+    assert resolve(given, semi=True)[0].lr == 0.007
+    assert resolve({**given, "ml": True}, semi=True)[0].num_gen == 1
+
+
+def test_every_value_that_is_no_default_is_explained_with_its_source():
+    given = {"recipe": "mnist-fast", "dataset": "digits", "z_dim": 5, "ml": True}
+    options, _ = resolve(given, semi=True)
+    lines = explain(options, given, semi=True)
+    named = {line.split()[0].removeprefix("--").removeprefix("no-") for line in lines}
+    assert named == {f.name for f in dataclasses.fields(Options) if getattr(options, f.name) != f.default}
+    text = "\n".join(lines)
+    for part in ("--z_dim 5   (given)", "--num_layers 3   (recipe mnist-fast)", "--temperature 0.0   (--ml)",
+                 "--gen_batch_size 32   (data set digits)", "--N 100   (run_bgan_semi.py)"):
+        assert part in text
+
+
+@pytest.mark.parametrize("given, words", [
+    ({"foo": 1}, "there is no option 'foo'"), ({"num_gen": "3"}, "--num_gen must be a number, got '3'"),
+    ({"num_gen": True}, "--num_gen must be a number"), ({"friction": 0.0}, "--friction must be in (0, 1]"),
+    ({"lr": float("nan")}, "--lr must be in"), ({"coupling": "half"}, "--coupling must be one of: mixture, full"),
+])
+def test_bad_values_are_one_line(given, words):
+    with pytest.raises(ValueError) as caught:
+        resolve(given)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("semi", [False, True])
+def test_help_shows_one_spelling_and_both_are_taken(semi):
+    text = parser(semi).format_help()
+    assert "--num_gen" in text and "--num-gen" not in text
+    for group in ("where and what:", "networks:", "posterior:", "schedule:", "running:"):
+        assert group in text
+    for spelling in ("--num-gen", "--num_gen"):
+        assert parser(semi).parse_args([spelling, "3"]).num_gen == 3
+        assert parser(semi).parse_args([f"{spelling}=4"]).num_gen == 4
+    assert parser(semi).parse_args(["--no-feature-matching"]).feature_matching is False
+
+
+def test_every_number_has_a_range_and_every_word_its_choices():
+    """A new flag cannot forget its rules."""
+    free = {"out_dir", "data_path", "cache_path", "classes"}
+    for field in dataclasses.fields(Options):
+        rules, kind = field.metadata, str(field.type)
+        if field.name in free or "bool" in kind:
+            continue
+        ranged = rules["most"] is not None and (rules["least"] is not None or rules["above"] is not None)
+        assert ranged or rules["choices"] is not None, field.name
