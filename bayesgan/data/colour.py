@@ -1,6 +1,7 @@
 """SVHN and CIFAR-10 from the files their authors publish, in plain formats: nothing is unpickled."""
 
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def svhn(options: DataOptions) -> Dataset:
     for part, checksum in SVHN_MD5.items():
         path = root / f"{part}_32x32.mat"
         if not path.is_file():
-            fetch("svhn", root, lambda: download_url(f"{SVHN_URL}/{path.name}", root, md5=checksum))
+            fetch("svhn", root, partial(download_url, f"{SVHN_URL}/{path.name}", root, md5=checksum))
         try:
             content = loadmat(path, variable_names=("X", "y"))
             images, labels = content["X"], content["y"].astype(np.int64).ravel() % 10  # the digit 0 is stored as 10

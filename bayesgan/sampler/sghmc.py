@@ -134,13 +134,13 @@ class SGHMC(torch.optim.Optimizer):
     ):
         if preconditioner == "rmsprop":
             preconditioner = RMSprop()
-        elif isinstance(preconditioner, str):
+        elif not (preconditioner is None or isinstance(preconditioner, (RMSprop, list, tuple))):
             raise InputError(f"unknown preconditioner {preconditioner!r}; choose rmsprop, None or a list of tensors")
         if scheme not in SCHEMES:
             raise InputError(f"unknown scheme {scheme!r}; choose one of: {', '.join(SCHEMES)}")
         if not gradient_scale > 0:
             raise InputError(f"num_data must be positive, got {gradient_scale}; it is the size of the data set")
-        fixed = preconditioner if isinstance(preconditioner, list) else None
+        fixed = list(preconditioner) if isinstance(preconditioner, (list, tuple)) else None
         self.rule = None if fixed else preconditioner
         self.scheme, self.check_gradients = scheme, check_gradients
         self.frozen = False

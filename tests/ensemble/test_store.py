@@ -56,4 +56,4 @@ def test_damage_is_named(tmp_path):
         store.load(store.draws[0])
     (tmp_path / "index.json").write_text(json.dumps([])[:1])
     with pytest.raises(ValueError, match="not an index of draws"):
-        store.draws
+        len(store.draws)

@@ -387,3 +387,18 @@ def test_bad_data():
 def test_fan_in_prior_is_the_default():
     scales = classifier().prior.scales
     assert scales["2.weight"] == pytest.approx(math.sqrt(2 / 8)) and scales["0.bias"] == 1
+
+
+def test_a_submodule_named_generator_is_a_module_like_any_other():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.generator = nn.Linear(2, 1)
+
+        def forward(self, x):
+            return self.generator(x)
+
+    x = torch.randn(20, 2)
+    sampler = PosteriorSampler(Model(), mean_loss=lambda out, y: ((out - y) ** 2).mean() / 2, num_data=20, chains=2,
+                               burn_in=2, thin=1)
+    assert sampler.run((x, x[:, :1]), 3, progress=False).predict(x).shape == (20, 1)

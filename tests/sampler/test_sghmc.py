@@ -151,7 +151,7 @@ def test_blocks_of_noise_have_streams_of_their_own_whatever_the_cores(monkeypatc
     source.seed()
     start = source.get_state()
     for count in (1, 4):
-        monkeypatch.setattr("torch.get_num_threads", lambda: count)
+        monkeypatch.setattr("torch.get_num_threads", lambda count=count: count)
         source.set_state(start)
         draws.append([fill_normal(torch.empty(100_500, dtype=torch.float64), source) for _ in range(2)])
     assert all(torch.equal(a, b) for a, b in zip(*draws))
@@ -319,3 +319,16 @@ def test_halving_eta_halves_the_symplectic_bias():
     # each mean of some 53 variances has an error of at most sqrt(2/65536/53 · 3), correlation included: .0014
     assert abs(bias[0.2] / bias[0.1] - 2.06) < 5 * 0.0014 / bias[0.1] * 2
     assert stationary_moments(0.3, 0.02, 1.0, scheme="baoa").var_theta == 1
+
+
+def test_a_preconditioner_may_be_a_list_or_a_tuple_and_nothing_else():
+    moved = []
+    for kind in (list, tuple):
+        weight = torch.ones(3, requires_grad=True)
+        chain = SGHMC([weight], 0.1, temperature=0.0, preconditioner=kind([torch.full((3,), 2.0)]))
+        weight.sum().backward()
+        chain.step()
+        moved.append(weight.detach().clone())
+    assert torch.equal(*moved) and torch.allclose(moved[0], torch.full((3,), 0.8))
+    with pytest.raises(ValueError, match="unknown preconditioner"):
+        SGHMC([torch.ones(3, requires_grad=True)], 0.1, preconditioner=torch.ones(3))
