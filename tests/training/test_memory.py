@@ -48,8 +48,8 @@ train.peak_bytes = lambda *arguments: bound.append((peak_bytes(*arguments), high
 assert train.main(sys.argv[1:], semi="--N" in sys.argv) == 0
 print("MEASURED", bound[0][0], highest() - bound[0][1])
 """
-MANY = ["--num_gen", "10", "--num_mcmc", "2", "--image_size", "28", "--df_dim", "32", "--gen_batch_size", "8", "--train_iter", "40",
-        "--burn_in", "8", "--thin", "3", "--keep", "10", "--n_save", "40"]
+MANY = ["--num_gen", "10", "--num_mcmc", "2", "--image_size", "28", "--df_dim", "32", "--gen_batch_size", "8", "--train_iter", "22",
+        "--burn_in", "4", "--ramp", "1", "--thin", "1", "--keep", "10", "--n_save", "22"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak as Linux gives it")
