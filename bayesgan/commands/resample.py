@@ -93,6 +93,7 @@ def posterior_resampler(
         return torch.cat([single_scores(discriminators, part) for part in batch.split(CHUNK)])
 
     proposal = LatentProposal(decode, options.z_dim, shares, device)
+    Resampler(proposal, score, method, budget, **settings)  # refuses wrong options before a fit that may take long
     if refit != "none":
         score = refitted(refit, refit_steps, discriminators, score, proposal, data, seed)
     kind = "logit" if refit != "none" else KINDS[options.objective]

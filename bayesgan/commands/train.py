@@ -68,7 +68,7 @@ def run(arguments: list[str], semi: bool) -> int:
             print(note)
     with memory_explained(options, data, device, engines):
         if parsed.dry_run:
-            return dry_run(options, data, device, engines, folder, explain(options, given, semi))
+            return dry_run(options, data, device, engines, folder, explain(options, given, semi, folder is not None))
         return whole_run(options, data, device, engines, folder, arguments)
 
 

@@ -1,4 +1,7 @@
-"""How all members of an ensemble are computed: one after the other, or as one batched program. Same numbers."""
+"""How all members of an ensemble are computed: one after the other, or as one batched program.
+
+Same numbers; of layers that are random while training, with several members, the same law.
+"""
 
 from collections.abc import Callable
 

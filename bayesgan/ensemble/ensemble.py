@@ -78,7 +78,7 @@ class Ensemble:
             train: Normalise with the batch's statistics and update the running ones; otherwise use the running
                 ones, so that an output depends on its own input alone. Scores are always taken that way.
             freeze: Do not build gradients for the weights (for gradients with respect to the inputs).
-            noise: What networks that are random while training draw from; theirs is a module attribute `generator`.
+            noise: What networks that are random while training draw from; see `Stochastic`.
 
         Returns:
             What the network returns, each tensor with a leading members axis.

@@ -126,14 +126,22 @@ def notes(given: dict, options: Options) -> list[str]:
     return lines
 
 
-def explain(options: Options, given: dict, semi: bool) -> list[str]:
-    """One line for each value that is not the flag's default, with the source that it comes from."""
-    sources = {name: layer.source for layer in layers(given, semi) for name in layer.values}
+def explain(options: Options, given: dict, semi: bool, resumed: bool = False) -> list[str]:
+    """One line for each value that is not the flag's default, with the source that it comes from.
+
+    Args:
+        resumed: The run's own options stand where none is given now.
+    """
+    if resumed:
+        sources, rest = dict.fromkeys(given, "given"), "the run's config.json"
+    else:
+        sources = {name: layer.source for layer in layers(given, semi) for name in layer.values}
+        rest = "from the other flags"
     lines = []
     for field in dataclasses.fields(Options):
         value = getattr(options, field.name)
         if value != field.default:
-            lines.append(f"  {as_flag(field.name, value)}   ({sources.get(field.name, 'from the other flags')})")
+            lines.append(f"  {as_flag(field.name, value)}   ({sources.get(field.name, rest)})")
     return lines
 
 

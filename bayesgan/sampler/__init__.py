@@ -4,7 +4,7 @@ from bayesgan.sampler.diagnostics import Diagnostics, diagnose, trace_plot
 from bayesgan.sampler.moments import StationaryMoments, stationary_moments
 from bayesgan.sampler.posterior_sampler import Draw, PosteriorSampler
 from bayesgan.sampler.preconditioners import RMSprop
-from bayesgan.sampler.priors import PRIORS, Laplace, Normal, StudentT
+from bayesgan.sampler.priors import Laplace, Normal, StudentT
 from bayesgan.sampler.schedules import Cyclical, exponential_then_constant, polynomial, ramp
 from bayesgan.sampler.sghmc import SGHMC, sghmc_step
 
@@ -17,7 +17,6 @@ __all__ = [
     "SGHMC",
     "sghmc_step",
     "RMSprop",
-    "PRIORS",
     "Laplace",
     "Normal",
     "StudentT",

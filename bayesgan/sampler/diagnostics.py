@@ -12,7 +12,7 @@ from torch import Tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.sampler.sghmc import SGHMC
 
-__all__ = ["Convergence", "Diagnostics", "KineticTemperature", "diagnose", "kinetic_energy", "trace_plot"]
+__all__ = ["Convergence", "Diagnostics", "KineticTemperature", "diagnose", "kinetic_temperature", "trace_plot"]
 
 LARGEST_RHAT = 1.05  # Vehtari et al. 2021 ask for 1.01 on parameters; predictions of networks rarely get there
 SMALLEST_ESS = 100.0  # in all chains together: a standard error of a tenth of a standard deviation
@@ -70,7 +70,7 @@ class Diagnostics:
 
 
 @torch.no_grad()
-def kinetic_energy(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+def kinetic_temperature(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
     """Kinetic temperature of each chain and parameter just before a step, bias of the scheme divided out.
 
     With momentum v, gradient g of U and preconditioner C, averaged over a tensor's weights:
@@ -115,7 +115,7 @@ def diagnose(
 
     Args:
         quantities: Name -> (chains, draws, ...).
-        kinetic: Parameter name -> (chains, draws) as `kinetic_energy` gives them.
+        kinetic: Parameter name -> (chains, draws) as `kinetic_temperature` gives them.
         sizes: Parameter name -> weights in one chain, the degrees of freedom of one kinetic temperature.
         temperature: What the kinetic temperatures should be.
         independence: Share of the draws whose momenta count as independent, in (0, 1].

@@ -14,7 +14,7 @@ from bayesgan.basics.files import write_atomically
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.ensemble import Ensemble, SampleStore, fan_in_scales
 from bayesgan.sampler.batches import loader_batches, tensor_batches
-from bayesgan.sampler.diagnostics import Diagnostics, diagnose, kinetic_energy
+from bayesgan.sampler.diagnostics import Diagnostics, diagnose, kinetic_temperature
 from bayesgan.sampler.priors import Normal, Prior
 from bayesgan.sampler.schedules import Cyclical
 from bayesgan.sampler.sghmc import SGHMC
@@ -34,7 +34,7 @@ class Draw:
         step: Steps taken when it was collected.
         weights: Name -> (chains, ...), weights and buffers, on the CPU.
         log_likelihood: (chains,), the minibatch estimate of log p(data | weights before the last step), on the sum scale.
-        kinetic: Parameter name -> (chains,), the kinetic temperature at this step (see `kinetic_energy`).
+        kinetic: Parameter name -> (chains,), the kinetic temperature at this step (see `kinetic_temperature`).
     """
 
     step: int
@@ -310,7 +310,7 @@ class PosteriorSampler:
             if parameter.grad is None:
                 raise InputError(f"parameter {name} is not used by the likelihood; leave it out of the model")
         self.prior.add_gradient(self.ensemble.parameters, 1 / self.num_data)
-        kinetic = kinetic_energy(self.chain, self.ensemble.parameters) if self._collects(self.step + 1) else {}
+        kinetic = kinetic_temperature(self.chain, self.ensemble.parameters) if self._collects(self.step + 1) else {}
         self.chain.step()
         self.step += 1
         return -self.num_data * mean.detach(), kinetic

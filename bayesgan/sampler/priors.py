@@ -8,11 +8,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bayesgan.basics.errors import InputError
-from bayesgan.basics.registry import Registry
 
-__all__ = ["PRIORS", "Laplace", "Normal", "Prior", "StudentT"]
-
-PRIORS: Registry[type["Prior"]] = Registry("prior")
+__all__ = ["Laplace", "Normal", "Prior", "StudentT"]
 
 
 class Prior:
@@ -53,7 +50,6 @@ class Prior:
         raise TypeError("Prior is the base of Normal, Laplace and StudentT; use one of them")
 
 
-@PRIORS.register("normal")
 class Normal(Prior):
     """N(0, scale²)."""
 
@@ -64,7 +60,6 @@ class Normal(Prior):
         gradient.add_(weight, alpha=factor / scale**2)
 
 
-@PRIORS.register("laplace")
 class Laplace(Prior):
     """Density exp(-|θ|/scale) / (2 scale); variance 2 scale²."""
 
@@ -75,7 +70,6 @@ class Laplace(Prior):
         gradient.add_(weight.sign(), alpha=factor / scale)
 
 
-@PRIORS.register("student_t")
 class StudentT(Prior):
     """Student's t with `degrees` degrees of freedom times scale: heavy tails, so that a few weights may be large."""
 

@@ -35,6 +35,13 @@ def test_every_value_that_is_no_default_is_explained_with_its_source():
         assert part in text
 
 
+def test_a_resumed_runs_values_come_from_the_run():
+    options, _ = resolve({"z_dim": 5, "n_save": 7})
+    lines = explain(options, {"n_save": 7}, semi=False, resumed=True)
+    assert "  --n_save 7   (given)" in lines and "  --z_dim 5   (the run's config.json)" in lines
+    assert not any("data set" in line for line in lines)
+
+
 @pytest.mark.parametrize("given, words", [
     ({"foo": 1}, "there is no option 'foo'"), ({"num_gen": "3"}, "--num_gen must be a number, got '3'"),
     ({"num_gen": True}, "--num_gen must be a number"), ({"friction": 0.0}, "--friction must be in (0, 1]"),

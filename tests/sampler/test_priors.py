@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bayesgan.sampler import PRIORS, Cyclical, Laplace, Normal, StudentT, exponential_then_constant, polynomial, ramp
+from bayesgan.sampler import Cyclical, Laplace, Normal, StudentT, exponential_then_constant, polynomial, ramp
 
 WEIGHTS = {"a": torch.tensor([[0.5, -2.0, 0.1]], dtype=torch.float64), "b": torch.tensor([3.0], dtype=torch.float64)}
 SCALES = {"a": 0.5, "b": 2.0}
@@ -24,10 +24,10 @@ def test_log_densities_are_summed_closed_forms():
     assert StudentT(3.0, SCALES, degrees=nu).log_prob(WEIGHTS).item() == pytest.approx(student, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", PRIORS)
+@pytest.mark.parametrize("kind", [Normal, Laplace, StudentT])
 @pytest.mark.parametrize("scales", [None, SCALES])
-def test_contract_gradients_are_added_and_scaled(name, scales):
-    prior = PRIORS[name](0.7, scales)
+def test_contract_gradients_are_added_and_scaled(kind, scales):
+    prior = kind(0.7, scales)
     weights = {n: w.clone().requires_grad_() for n, w in WEIGHTS.items()}
     (-prior.log_prob(weights)).backward()
     expected = {n: 10 + 0.25 * w.grad for n, w in weights.items()}
@@ -38,11 +38,11 @@ def test_contract_gradients_are_added_and_scaled(name, scales):
         assert (w.grad - expected[n]).abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("name", PRIORS)
-def test_bad_scales(name):
+@pytest.mark.parametrize("kind", [Normal, Laplace, StudentT])
+def test_bad_scales(kind):
     for scale in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="scale must be positive"):
-            PRIORS[name](scale)
+            kind(scale)
     with pytest.raises(ValueError, match="degrees must be positive"):
         StudentT(degrees=0.0)
 
