@@ -62,7 +62,9 @@ def independence_chain_law(q, w, steps):
     order = w.argsort()
     q, w = q[order], w[order]
     above = q.flip(0).cumsum(0).flip(0) - q  # mass of better proposals
-    accept = above + q + (torch.cat([torch.zeros(1).double(), (q * w).cumsum(0)[:-1]])) / w  # of leaving x, itself included
+    accept = (
+        above + q + (torch.cat([torch.zeros(1).double(), (q * w).cumsum(0)[:-1]])) / w
+    )  # of leaving x, itself included
     law = q.clone()
     for _ in range(steps):
         from_worse = law.cumsum(0)  # x no better than y: accepted for sure

@@ -9,8 +9,22 @@ import bayesgan
 
 HOUSE = Path(bayesgan.__file__).parent
 # a room may import the rooms before its own
-ORDER = ["basics", "data", "objectives", "ensemble", "networks", "sampler", "evaluation", "resampling", "options", "store",
-         "training", "commands", "benchmarks", "experiments"]
+ORDER = [
+    "basics",
+    "data",
+    "objectives",
+    "ensemble",
+    "networks",
+    "sampler",
+    "evaluation",
+    "resampling",
+    "options",
+    "store",
+    "training",
+    "commands",
+    "benchmarks",
+    "experiments",
+]
 
 
 def imported(file: Path) -> set[str]:

@@ -6,5 +6,20 @@ from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, to_bytes, to_
 from bayesgan.data.labels import choose_labels, labelled_rows, with_labels
 from bayesgan.data.shifts import shifted
 
-__all__ = ["DATA_SETS", "GENERATED", "DataOptions", "Dataset", "choose_labels", "labelled_rows", "shifted", "to_bytes", "to_float",
-           "with_labels", "arrays", "bundled", "colour", "idx", "pictures"]
+__all__ = [
+    "DATA_SETS",
+    "GENERATED",
+    "DataOptions",
+    "Dataset",
+    "choose_labels",
+    "labelled_rows",
+    "shifted",
+    "to_bytes",
+    "to_float",
+    "with_labels",
+    "arrays",
+    "bundled",
+    "colour",
+    "idx",
+    "pictures",
+]

@@ -47,7 +47,9 @@ def npz(options: DataOptions) -> Dataset:
         raise InputError(f"{path} is not a readable .npz of plain arrays ({reason}); object arrays are refused, "
                          "save numbers with np.savez(file, x=..., y=...)") from None
     if "x" not in arrays:
-        raise InputError(f"{path} has no array 'x', only {sorted(arrays)}; save with np.savez(file, x=images, y=labels)")
+        raise InputError(
+            f"{path} has no array 'x', only {sorted(arrays)}; save with np.savez(file, x=images, y=labels)"
+        )
     x, y = arrays["x"], arrays.get("y")
     if x.dtype.kind not in "uifb" or x.ndim < 2 or len(x) < 2 or x.size == 0:
         raise InputError(f"{path}: x must hold at least 2 rows of real numbers, got {x.dtype} of shape {x.shape}")
@@ -56,8 +58,10 @@ def npz(options: DataOptions) -> Dataset:
     labels = None
     if y is not None:
         if y.shape != (len(x),) or y.dtype.kind not in "ui" or y.min() < 0 or y.max() >= MOST_CLASSES:
-            raise InputError(f"{path}: y must be {len(x)} class numbers in 0..{MOST_CLASSES - 1}, got {y.dtype} of shape "
-                             f"{y.shape}; number the classes from 0")
+            raise InputError(
+                f"{path}: y must be {len(x)} class numbers in 0..{MOST_CLASSES - 1}, got {y.dtype} of shape "
+                f"{y.shape}; number the classes from 0"
+            )
         labels = torch.from_numpy(y.astype(np.int64))
     classes = () if labels is None else tuple(str(c) for c in range(int(labels.max()) + 1))
     data = standardise(x.astype(np.float64)) if x.ndim == 2 else images_tensor(as_bytes(x, path), options.image_size)

@@ -24,11 +24,31 @@ def digits(options: DataOptions) -> Dataset:
 # sized for two minutes on two CPU cores; at temperature 1 the posterior given 1,438 images is as blurred as it should
 # be, at 0.1 a newcomer sees digits
 DATA_SETS.register("digits")(
-    DataSource(digits, {"num_gen": 5, "num_mcmc": 2, "z_dim": 32, "df_dim": 32, "temperature": 0.1, "train_iter": 2000,
-                        "gen_batch_size": 32, "n_save": 500, "log_every": 100},
-               # what the ablation in the README found: feature matching for calibration, two discriminators, a cold posterior
-               semi={"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "feature_matching": True, "label_batch_size": 32, "lr": 0.001,
-                     "train_iter": 1000, "n_save": 250})
+    DataSource(
+        digits,
+        {
+            "num_gen": 5,
+            "num_mcmc": 2,
+            "z_dim": 32,
+            "df_dim": 32,
+            "temperature": 0.1,
+            "train_iter": 2000,
+            "gen_batch_size": 32,
+            "n_save": 500,
+            "log_every": 100,
+        },
+        # what the ablation in the README found: feature matching for calibration, two discriminators, a cold posterior
+        semi={
+            "num_gen": 2,
+            "num_mcmc": 1,
+            "num_disc": 2,
+            "feature_matching": True,
+            "label_batch_size": 32,
+            "lr": 0.001,
+            "train_iter": 1000,
+            "n_save": 250,
+        },
+    )
 )
 
 
@@ -55,8 +75,19 @@ def synthetic(options: DataOptions) -> Dataset:
 
 
 DATA_SETS.register("synthetic")(
-    DataSource(synthetic, {"num_gen": 10, "num_disc": 2, "z_dim": 10, "df_dim": 256, "num_layers": 2, "train_iter": 5000,
-                           "n_save": 1000, "log_every": 250})
+    DataSource(
+        synthetic,
+        {
+            "num_gen": 10,
+            "num_disc": 2,
+            "z_dim": 10,
+            "df_dim": 256,
+            "num_layers": 2,
+            "train_iter": 5000,
+            "n_save": 1000,
+            "log_every": 250,
+        },
+    )
 )
 
 
@@ -80,6 +111,19 @@ def gaussians25(options: DataOptions) -> Dataset:
 
 
 DATA_SETS.register("gaussians25")(
-    DataSource(gaussians25, {"num_gen": 10, "num_disc": 2, "z_dim": 2, "df_dim": 100, "num_layers": 4, "batch_size": 256,
-                             "gen_batch_size": 64, "train_iter": 10000, "n_save": 2000, "log_every": 500})
+    DataSource(
+        gaussians25,
+        {
+            "num_gen": 10,
+            "num_disc": 2,
+            "z_dim": 2,
+            "df_dim": 100,
+            "num_layers": 4,
+            "batch_size": 256,
+            "gen_batch_size": 64,
+            "train_iter": 10000,
+            "n_save": 2000,
+            "log_every": 500,
+        },
+    )
 )

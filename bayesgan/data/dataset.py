@@ -103,7 +103,9 @@ class DataSource(NamedTuple):
     load: Callable[[DataOptions], Dataset]
     defaults: dict = {}  # never changed
     semi: dict = {}  # in place of these for run_bgan_semi.py
-    foreign: Callable[[DataOptions], Dataset | None] = lambda options: None  # data of no class of it, if its files are there
+    foreign: Callable[[DataOptions], Dataset | None] = lambda options: (
+        None
+    )  # data of no class of it, if its files are there
 
 
 DATA_SETS: Registry[DataSource] = Registry("data set")

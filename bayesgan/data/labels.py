@@ -21,7 +21,9 @@ def choose_labels(data: Dataset, count: int, seed: int) -> Tensor:
         ValueError: If `data` has no labels or no labelled test part, or `count` cannot be balanced.
     """
     if data.train_labels is None:
-        raise InputError(f"--N {count} labels are asked for and {data.name} has none; use run_bgan.py, or data with labels")
+        raise InputError(
+            f"--N {count} labels are asked for and {data.name} has none; use run_bgan.py, or data with labels"
+        )
     if data.test_labels is None or len(data.test) == 0:
         raise InputError(f"{data.name} has no labelled test data to measure accuracy on; add some")
     classes = len(data.classes)
@@ -29,15 +31,19 @@ def choose_labels(data: Dataset, count: int, seed: int) -> Tensor:
         raise InputError(f"a classifier needs at least 2 classes, {data.name} has {classes}; name more with --classes")
     if count % classes:
         nearest = max(1, round(count / classes)) * classes
-        raise InputError(f"--N must be a multiple of the {classes} classes to be balanced, got {count}; the nearest is {nearest}")
+        raise InputError(
+            f"--N must be a multiple of the {classes} classes to be balanced, got {count}; the nearest is {nearest}"
+        )
     if count > len(data.train):
         raise InputError(f"--N must be at most the {len(data.train)} training data, got {count}")
     each = count // classes
     sizes = data.train_labels.bincount(minlength=classes)
     if (sizes < each).any():
         scarce = int(sizes.argmin())
-        raise InputError(f"class {data.classes[scarce]} has {int(sizes[scarce])} training data and --N {count} needs {each} "
-                         f"of each class; use at most --N {int(sizes[scarce]) * classes}")
+        raise InputError(
+            f"class {data.classes[scarce]} has {int(sizes[scarce])} training data and --N {count} needs {each} "
+            f"of each class; use at most --N {int(sizes[scarce]) * classes}"
+        )
     order = torch.randperm(len(data.train), generator=keyed_generator(seed, "labels"))
     rows = [order[data.train_labels[order] == label][:each] for label in range(classes)]
     return torch.cat(rows).sort().values

@@ -33,7 +33,14 @@ def read_picture(content: bytes, name: str, image_size: int | None) -> np.ndarra
             if image_size is not None and picture.size != (image_size, image_size):
                 picture = picture.resize((image_size, image_size), Image.Resampling.BOX)
             return np.asarray(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
+    except (
+        UnidentifiedImageError,
+        OSError,
+        SyntaxError,
+        ValueError,
+        zlib.error,
+        Image.DecompressionBombError,
+    ) as error:
         raise InputError(f"cannot read the picture {name} ({error}); repair or remove it") from None
 
 
@@ -104,7 +111,9 @@ def picture_source(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
             try:
                 return archive.read(name)
             except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-                raise InputError(f"{path} cannot be read at {name} ({error}); download it again, or unpack it") from None
+                raise InputError(
+                    f"{path} cannot be read at {name} ({error}); download it again, or unpack it"
+                ) from None
     elif path.exists():
         raise InputError(f"{path} is neither a folder of pictures nor a complete zip of them; download it again")
     else:

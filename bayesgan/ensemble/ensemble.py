@@ -117,4 +117,6 @@ class Ensemble:
     def forward_member(self, member: int, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """One member on inputs (B, ...), with its running statistics; gradients reach the inputs, not the weights."""
         self.network.eval()
-        return functional_call(self.network, {name: t[member] for name, t in self.state().items()}, inputs.to(self.dtype))
+        return functional_call(
+            self.network, {name: t[member] for name, t in self.state().items()}, inputs.to(self.dtype)
+        )

@@ -25,14 +25,23 @@ def convolution(
 
 
 def transposed_convolution(
-    maps: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, padding=0, output_padding=0, groups: int = 1, dilation=1
+    maps: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride=1,
+    padding=0,
+    output_padding=0,
+    groups: int = 1,
+    dilation=1,
 ) -> Tensor:
     """torch.conv_transpose2d: (B, C, h, w) * (C, O, k, k) -> (B, O, H, W); torch's own for grouped ones."""
     if groups > 1 or maps.dim() == 3:
         return torch.conv_transpose2d(maps, weight, bias, stride, padding, output_padding, groups, dilation)
     kernel, stride, padding, dilation = weight.shape[2:], _pair(stride), _pair(padding), _pair(dilation)
-    sides = [(size - 1) * s - 2 * p + d * (k - 1) + more + 1
-             for size, s, p, d, k, more in zip(maps.shape[2:], stride, padding, dilation, kernel, _pair(output_padding))]
+    sides = [
+        (size - 1) * s - 2 * p + d * (k - 1) + more + 1
+        for size, s, p, d, k, more in zip(maps.shape[2:], stride, padding, dilation, kernel, _pair(output_padding))
+    ]
     pixels = as_computed(maps).flatten(2).transpose(1, 2)  # (B, h w, C)
     patches = (pixels.flatten(0, 1) @ as_computed(weight.flatten(1))).unflatten(0, pixels.shape[:2])  # (B, h w, O k k)
     images = fold(patches.transpose(1, 2), sides, kernel, dilation, padding, stride)

@@ -24,5 +24,7 @@ class Stochastic(nn.Module):
         if not self.training or self.strength == 0:
             return values
         if self.generator is None:
-            raise InputError("a network with noise needs a torch.Generator to train; set `generator` on its noise layers")
+            raise InputError(
+                "a network with noise needs a torch.Generator to train; set `generator` on its noise layers"
+            )
         return self.disturb(values)

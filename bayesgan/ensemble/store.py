@@ -68,5 +68,7 @@ class SampleStore:
                     if group in (None, own):
                         groups.setdefault(own, {})[name] = file.get_tensor(key)
         except (OSError, SafetensorError) as error:
-            raise InputError(f"cannot read the draw {path} ({error}); the index names it, so restore the file") from None
+            raise InputError(
+                f"cannot read the draw {path} ({error}); the index names it, so restore the file"
+            ) from None
         return groups if group is None else groups[group]

@@ -8,7 +8,14 @@ from torch import Tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.ensemble import Ensemble
 
-__all__ = ["CHUNK", "ClassificationFigures", "Predictive", "classification_figures", "predictive_entropy", "reliability"]
+__all__ = [
+    "CHUNK",
+    "ClassificationFigures",
+    "Predictive",
+    "classification_figures",
+    "predictive_entropy",
+    "reliability",
+]
 
 BINS = 15  # Guo et al. 2017
 CHUNK = 256  # data that one network computes at a time, which bounds the memory of activations

@@ -20,7 +20,9 @@ CHUNK = 1000
 
 def fit(images: Tensor, labels: Tensor, classes: int, steps: int, seed: int, batch: int = 128) -> Ensemble:
     """One DCGAN discriminator as a classifier of images (n, C, H, W), uint8 or in [-1, 1]; Adam, step falling to 0."""
-    sizes = NetworkSizes(tuple(images.shape[1:]), latent=1, generator_width=1, discriminator_width=32, layers=3, outputs=classes)
+    sizes = NetworkSizes(
+        tuple(images.shape[1:]), latent=1, generator_width=1, discriminator_width=32, layers=3, outputs=classes
+    )
     network = NETWORKS["dcgan"][1]
     classifier = Ensemble(lambda: network(sizes), 1, lambda _: keyed_generator(seed, "judge"))
     adam = torch.optim.Adam(classifier.parameters.values(), lr=1e-3)
@@ -50,7 +52,9 @@ class Judge:
         accuracy: On the test images; a score means nothing without it.
     """
 
-    def __init__(self, train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, steps: int = 1500, seed: int = 0):
+    def __init__(
+        self, train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, steps: int = 1500, seed: int = 0
+    ):
         self.classes = int(labels.max()) + 1
         self.classifier = fit(train, labels, self.classes, steps, seed)
         logits, self._features = outputs(self.classifier, test)

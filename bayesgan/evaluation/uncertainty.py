@@ -22,8 +22,14 @@ def error_curve(results: list[dict]) -> Figure:
     results = sorted(results, key=lambda row: row["iteration"])
     figure = Figure(figsize=(6, 3.6), dpi=100)
     panel = figure.subplots()
-    for name, label in (("supervised", "supervised, same labels"), ("current", "current ensemble"), ("posterior", "average over draws")):
-        rows = [(row["iteration"], row["classification"][name]["errors"]) for row in results if row["classification"][name]]
+    for name, label in (
+        ("supervised", "supervised, same labels"),
+        ("current", "current ensemble"),
+        ("posterior", "average over draws"),
+    ):
+        rows = [
+            (row["iteration"], row["classification"][name]["errors"]) for row in results if row["classification"][name]
+        ]
         if rows:
             panel.plot(*zip(*rows), ".-", label=label)
     panel.set(xlabel="iteration", ylabel=f"errors of {results[0]['classification']['test_size']}", ylim=(0, None))

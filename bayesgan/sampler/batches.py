@@ -18,15 +18,19 @@ def tensor_batches(inputs: Tensor, targets: Tensor, size: int | None, num_data: 
                    ) -> Iterator[Batch]:
     """For each chain its own `size` rows of (N, ...) tensors, drawn with replacement; all rows if size is None."""
     if len(inputs) != len(targets) or len(inputs) != num_data:
-        raise InputError(f"inputs and targets must have num_data {num_data} rows, got {len(inputs)} and {len(targets)}; "
-                         "num_data is the size of the whole training set")
+        raise InputError(
+            f"inputs and targets must have num_data {num_data} rows, got {len(inputs)} and {len(targets)}; "
+            "num_data is the size of the whole training set"
+        )
     if size is not None and not 1 <= size <= num_data:
         raise InputError(f"batch_size must be in 1..num_data {num_data}, got {size}; None uses all rows")
     while True:
         if size is None:
             yield inputs.expand(chains, *inputs.shape), targets.expand(chains, *targets.shape)
         else:
-            rows = torch.randint(num_data, (chains, size), generator=random("rows", inputs.device), device=inputs.device)
+            rows = torch.randint(
+                num_data, (chains, size), generator=random("rows", inputs.device), device=inputs.device
+            )
             yield inputs[rows], targets[rows]
 
 

@@ -11,7 +11,9 @@ __all__ = ["fill_normal"]
 
 BLOCK = 2**18  # numbers from one stream: half a millisecond's, so that what a stream costs to start does not count
 SEED = 16  # bytes that name a block's stream
-LARGE = 2**21  # torch's own threads keep the cores busy for some ms after an operation; less than this is not worth a fight
+LARGE = (
+    2**21
+)  # torch's own threads keep the cores busy for some ms after an operation; less than this is not worth a fight
 
 
 def fill_normal(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

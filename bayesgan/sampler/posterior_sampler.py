@@ -116,7 +116,9 @@ class PosteriorSampler:
             if not parameter.is_floating_point():
                 raise InputError(f"parameter {name} is {parameter.dtype}; only real floating-point ones can be sampled")
             if not parameter.requires_grad:
-                raise InputError(f"parameter {name} does not require gradients; all are sampled: make constants buffers")
+                raise InputError(
+                    f"parameter {name} does not require gradients; all are sampled: make constants buffers"
+                )
         if not parameters:
             raise InputError("the model has no parameters; there is nothing to sample")
         if len(parameters) < len(list(model.named_parameters(remove_duplicate=False))):
@@ -124,8 +126,10 @@ class PosteriorSampler:
         if any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p for module in model.modules()):
             raise InputError("the model has dropout, whose noise is no part of the posterior; set p=0")
         if preconditioner == "rmsprop" and burn_in < LEAST_ADAPTATION:
-            raise InputError(f"burn_in must be at least {LEAST_ADAPTATION} with rmsprop, which adapts in its first half, got "
-                             f"{burn_in}; some hundred are usual")
+            raise InputError(
+                f"burn_in must be at least {LEAST_ADAPTATION} with rmsprop, which adapts in its first half, got "
+                f"{burn_in}; some hundred are usual"
+            )
         num_data, chains, burn_in, thin, seed = map(int, (num_data, chains, burn_in, thin, seed))
         friction, beta_hat = float(friction), float(beta_hat)
         lr, temperature = (value if callable(value) else float(value) for value in (lr, temperature))
@@ -193,7 +197,9 @@ class PosteriorSampler:
         else:
             batches = loader_batches(data, self.num_data, chains, self._random)
         if self.store is not None and self.store.draws and not self.draws:
-            raise InputError(f"{self.store.folder} holds the draws of another sampler; name a new folder, or load() first")
+            raise InputError(
+                f"{self.store.folder} holds the draws of another sampler; name a new folder, or load() first"
+            )
         collected = 0
         while collected < draws:
             log_likelihood, kinetic = self._advance(*(part.to(self.device) for part in next(batches)))
@@ -256,7 +262,10 @@ class PosteriorSampler:
     def save(self, path: Path | str) -> None:
         """Everything to go on from, draws included, in one file; the old file survives a failure."""
         content = {
-            "settings": self.settings, "step": self.step, "state": self.ensemble.state(), "chain": self.chain.state_dict(),
+            "settings": self.settings,
+            "step": self.step,
+            "state": self.ensemble.state(),
+            "chain": self.chain.state_dict(),
             "draws": [vars(draw) for draw in self.draws],
         }
         write_atomically(Path(path), lambda temporary: torch.save(content, temporary))
@@ -271,7 +280,9 @@ class PosteriorSampler:
             content = torch.load(path, map_location=self.device, weights_only=True)
             settings = content["settings"]
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise InputError(f"{path} is not a saved sampler ({str(error).splitlines()[0]}); save() writes one") from None
+            raise InputError(
+                f"{path} is not a saved sampler ({str(error).splitlines()[0]}); save() writes one"
+            ) from None
         if settings != self.settings:
             wrong = [f"{k} {settings.get(k)} (here {v})" for k, v in self.settings.items() if settings.get(k) != v]
             raise InputError(f"{path} was saved with {', '.join(wrong)}; construct the sampler with the same settings")

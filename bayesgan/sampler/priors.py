@@ -29,7 +29,8 @@ class Prior:
     def log_prob(self, weights: Mapping[str, Tensor]) -> Tensor:
         """log p(weights), a scalar, normalisation included."""
         return sum(
-            self._density(weight.new_tensor(self._scale(name))).log_prob(weight).sum() for name, weight in weights.items()
+            self._density(weight.new_tensor(self._scale(name))).log_prob(weight).sum()
+            for name, weight in weights.items()
         )
 
     @torch.no_grad()

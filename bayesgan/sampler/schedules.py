@@ -22,7 +22,9 @@ def polynomial(start: float, offset: float = 1.0, power: float = 0.55) -> Callab
     if not offset > 0:
         raise InputError(f"offset must be positive, got {offset}; it is the number of steps before the step size falls")
     if not 0.5 < power <= 1:
-        raise InputError(f"power must be in (0.5, 1], got {power}: outside, the sum of steps or of their squares is wrong")
+        raise InputError(
+            f"power must be in (0.5, 1], got {power}: outside, the sum of steps or of their squares is wrong"
+        )
     return lambda step: start * (1 + step / offset) ** -power
 
 
@@ -49,7 +51,9 @@ class Cyclical:
         if not 0 <= exploration < 1:
             raise InputError(f"exploration must be in [0, 1), got {exploration}; 0.8 is usual")
         if exploration * length > length - 1:
-            raise InputError(f"a cycle of {length} steps that explores {exploration:g} of them never samples; lengthen it")
+            raise InputError(
+                f"a cycle of {length} steps that explores {exploration:g} of them never samples; lengthen it"
+            )
         self.start, self.length, self.exploration = start, length, exploration
 
     def __call__(self, step: int) -> float:

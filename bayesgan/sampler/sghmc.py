@@ -177,7 +177,9 @@ class SGHMC(torch.optim.Optimizer):
         return cls(params, eta, 1 - momentum, gradient_scale=num_data, **options)
 
     @classmethod
-    def from_chen(cls, params: Iterable, eps: float, C: float, M: float = 1.0, B_hat: float = 0.0, **options) -> "SGHMC":
+    def from_chen(
+        cls, params: Iterable, eps: float, C: float, M: float = 1.0, B_hat: float = 0.0, **options
+    ) -> "SGHMC":
         """The parameters of Chen, Fox, Guestrin 2014, eq. 13: step eps, friction C, mass M, gradient-noise estimate B_hat.
 
         alpha = eps C / M, eta = eps² / M, beta_hat = eps B_hat / M (their eq. 15); the momentum here is eps/M times theirs.
@@ -224,8 +226,16 @@ class SGHMC(torch.optim.Optimizer):
                 if self.rule is not None and not self.frozen:
                     self.rule.update(state, parameter.grad)
                 noise = self._noise(parameter) if noisy else None
-                sghmc_step(parameter, state["momentum"], parameter.grad, noise, scheme=self.scheme,
-                           preconditioner=state.get("preconditioner"), root=self._root(parameter) if noisy else None, **values)
+                sghmc_step(
+                    parameter,
+                    state["momentum"],
+                    parameter.grad,
+                    noise,
+                    scheme=self.scheme,
+                    preconditioner=state.get("preconditioner"),
+                    root=self._root(parameter) if noisy else None,
+                    **values,
+                )
         self.steps += 1
         return loss
 
@@ -311,7 +321,9 @@ class SGHMC(torch.optim.Optimizer):
             return
         for parameter in self._all_parameters():
             if not parameter.grad.isfinite().all():
-                raise InputError(f"{self._name(parameter)} has a non-finite gradient at step {self.steps}; lower eta or clip the loss")
+                raise InputError(
+                    f"{self._name(parameter)} has a non-finite gradient at step {self.steps}; lower eta or clip the loss"
+                )
 
     def _fix_preconditioner(self, diagonals: list[torch.Tensor]) -> None:
         parameters = list(self._all_parameters())

@@ -201,29 +201,52 @@ def test_ml_says_what_it_overrides(tmp_path, capsys):
     assert load_posterior(folder).generators.members == 1
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--dataset", "mnits"], "--dataset must be one of: digits"), (["--network", "vit"], "--network must be one of"),
-    (["--coupling", "half"], "--coupling must be one of"), (["--objective", "x"], "--objective must be one of"),
-    (["--engine", "x"], "--engine must be one of"), (["--optimizer", "lion"], "--optimizer must be one of"),
-    (["--nonsense"], "unrecognized arguments: --nonsense"), (["--lr", "fast"], "invalid float value: 'fast'"),
-    (["--num_gen", "0"], "--num_gen must be in 1..1000, got 0"), (["--num_disc", "0"], "--num_disc must be"),
-    (["--num_mcmc", "-1"], "--num_mcmc must be"), (["--batch_size", "0"], "--batch_size must be in 1.."),
-    (["--batch_size", "5000"], "--batch_size must be at most the 1294 training data, got 5000"),
-    (["--image_size", "7"], "--image_size must be in 8..200"), (["--image_size", "201"], "--image_size must be in 8..200"),
-    (["--friction", "0"], "--friction must be in"), (["--temperature", "-1"], "--temperature must be in 0.."),
-    (["--temperature", "nan"], "--temperature must be"), (["--prior_std", "0"], "--prior_std must be in"),
-    (["--lr", "0"], "--lr must be in"), (["--burn_in", "11"], "--burn_in and --ramp must end before --train_iter 10"),
-    (["--gpu_id", "99"], "--gpu_id 99 asks for a GPU"), (["--classes", "10"], "classes of digits are 0..9"),
-    (["--N", "100"], "--N is the number of labels"), (["--dataset", "gaussians25", "--network", "dcgan"], "needs images"),
-    (["--dataset", "gaussians25", "--image_size", "16"], "--image_size scales images"),
-    (["--dataset", "gaussians25", "--shift", "1"], "--shift moves images"), (["--shift", "99"], "--shift must be in"),
-    (["--resample", "best"], "--resample must be one of"), (["--resample", "mh", "--calibration_fraction", "0.01"], "calibrates on at least 40 held-out data, digits leaves 14"),
-    (["--wasserstein", "--objective", "standard"], "--wasserstein is --objective wasserstein"),
-    (["--dataset", "image_folder", "--data_path", "nowhere"], "nowhere does not exist"),
-    (["--resume", "nowhere"], "nowhere is not a run folder"), (["--lr", "1e300"], "--lr must be in"),
-    (["--num_gen", "1000000000000"], "--num_gen must be in"), (["--pseudo_count", "1" + "0" * 400], "--pseudo_count must"),
-    (["--burn_in", "0"], "--burn_in must be at least 1 with --optimizer adam"), (["--ramp", "5"], "must end before"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--dataset", "mnits"], "--dataset must be one of: digits"),
+        (["--network", "vit"], "--network must be one of"),
+        (["--coupling", "half"], "--coupling must be one of"),
+        (["--objective", "x"], "--objective must be one of"),
+        (["--engine", "x"], "--engine must be one of"),
+        (["--optimizer", "lion"], "--optimizer must be one of"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--lr", "fast"], "invalid float value: 'fast'"),
+        (["--num_gen", "0"], "--num_gen must be in 1..1000, got 0"),
+        (["--num_disc", "0"], "--num_disc must be"),
+        (["--num_mcmc", "-1"], "--num_mcmc must be"),
+        (["--batch_size", "0"], "--batch_size must be in 1.."),
+        (["--batch_size", "5000"], "--batch_size must be at most the 1294 training data, got 5000"),
+        (["--image_size", "7"], "--image_size must be in 8..200"),
+        (["--image_size", "201"], "--image_size must be in 8..200"),
+        (["--friction", "0"], "--friction must be in"),
+        (["--temperature", "-1"], "--temperature must be in 0.."),
+        (["--temperature", "nan"], "--temperature must be"),
+        (["--prior_std", "0"], "--prior_std must be in"),
+        (["--lr", "0"], "--lr must be in"),
+        (["--burn_in", "11"], "--burn_in and --ramp must end before --train_iter 10"),
+        (["--gpu_id", "99"], "--gpu_id 99 asks for a GPU"),
+        (["--classes", "10"], "classes of digits are 0..9"),
+        (["--N", "100"], "--N is the number of labels"),
+        (["--dataset", "gaussians25", "--network", "dcgan"], "needs images"),
+        (["--dataset", "gaussians25", "--image_size", "16"], "--image_size scales images"),
+        (["--dataset", "gaussians25", "--shift", "1"], "--shift moves images"),
+        (["--shift", "99"], "--shift must be in"),
+        (["--resample", "best"], "--resample must be one of"),
+        (
+            ["--resample", "mh", "--calibration_fraction", "0.01"],
+            "calibrates on at least 40 held-out data, digits leaves 14",
+        ),
+        (["--wasserstein", "--objective", "standard"], "--wasserstein is --objective wasserstein"),
+        (["--dataset", "image_folder", "--data_path", "nowhere"], "nowhere does not exist"),
+        (["--resume", "nowhere"], "nowhere is not a run folder"),
+        (["--lr", "1e300"], "--lr must be in"),
+        (["--num_gen", "1000000000000"], "--num_gen must be in"),
+        (["--pseudo_count", "1" + "0" * 400], "--pseudo_count must"),
+        (["--burn_in", "0"], "--burn_in must be at least 1 with --optimizer adam"),
+        (["--ramp", "5"], "must end before"),
+    ],
+)
 def test_bad_input_is_one_line_and_exit_2(arguments, words, tmp_path, capsys):
     given = [*TINY[:-2], "--out_dir", str(tmp_path / "out"), *arguments]
     assert main(given) == 2
@@ -271,10 +294,25 @@ sys.exit(main(sys.argv[1:]))
 def test_out_of_memory_is_one_line_and_loses_nothing(tmp_path):
     """A process that really runs out."""
     whole = run(tmp_path)
-    large = ["--image_size", "64", "--batch_size", "64", "--gen_batch_size", "64", "--engine", "loop", "--device", "cpu"]
-    result = subprocess.run([sys.executable, "-c", LIMITED, *large, "--out_dir", str(tmp_path)], cwd=ROOT, text=True, capture_output=True)
+    large = [
+        "--image_size",
+        "64",
+        "--batch_size",
+        "64",
+        "--gen_batch_size",
+        "64",
+        "--engine",
+        "loop",
+        "--device",
+        "cpu",
+    ]
+    result = subprocess.run(
+        [sys.executable, "-c", LIMITED, *large, "--out_dir", str(tmp_path)], cwd=ROOT, text=True, capture_output=True
+    )
     assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
-    assert result.stderr.startswith("error: out of memory: 10 generators on minibatches of 64 and 2 discriminators on 64 need at most")
+    assert result.stderr.startswith(
+        "error: out of memory: 10 generators on minibatches of 64 and 2 discriminators on 64 need at most"
+    )
     assert "GiB could be had; --gen_batch_size " in result.stderr and "what was saved before is intact" in result.stderr
     assert len(load_posterior(whole).draws) == 2 and main(["--resume", str(whole), "--train_iter", "12"]) == 0
 
@@ -307,22 +345,66 @@ def test_options_survive_the_config_file(tmp_path):
 # what each flag's other value must change: the weights that come out, the files, or the text
 CHANGES = {
     "weights": {
-        "dataset": ["synthetic"], "image_size": [9], "classes": [3], "network": ["mlp"], "z_dim": [4], "gf_dim": [6],
-        "df_dim": [5], "num_layers": [1], "num_gen": [3], "num_disc": [2], "num_mcmc": [2], "prior_std": [0.2],
-        "temperature": [0.3], "friction": [0.9], "pseudo_count": [50], "coupling": ["full"],
-        "objective": ["least_squares"], "wasserstein": [], "feature_matching": [], "ml": [], "batch_size": [9],
-        "gen_batch_size": [5], "burn_in": [3], "ramp": [4], "lr": [0.002], "lr_decay": [0.5], "optimizer": ["sgd"],
-        "floor": [0.1], "random_seed": [5], "train_iter": [11], "noise": [0.2], "dropout": [0.5], "shift": [1], "normalise": ["weight"],
+        "dataset": ["synthetic"],
+        "image_size": [9],
+        "classes": [3],
+        "network": ["mlp"],
+        "z_dim": [4],
+        "gf_dim": [6],
+        "df_dim": [5],
+        "num_layers": [1],
+        "num_gen": [3],
+        "num_disc": [2],
+        "num_mcmc": [2],
+        "prior_std": [0.2],
+        "temperature": [0.3],
+        "friction": [0.9],
+        "pseudo_count": [50],
+        "coupling": ["full"],
+        "objective": ["least_squares"],
+        "wasserstein": [],
+        "feature_matching": [],
+        "ml": [],
+        "batch_size": [9],
+        "gen_batch_size": [5],
+        "burn_in": [3],
+        "ramp": [4],
+        "lr": [0.002],
+        "lr_decay": [0.5],
+        "optimizer": ["sgd"],
+        "floor": [0.1],
+        "random_seed": [5],
+        "train_iter": [11],
+        "noise": [0.2],
+        "dropout": [0.5],
+        "shift": [1],
+        "normalise": ["weight"],
         "calibration_fraction": [0.3],
     },
-    "files": {"thin": [1], "keep": [1], "n_save": [2], "save_samples": [], "save_weights": [],
-              "resample": ["obrs"]},
+    "files": {"thin": [1], "keep": [1], "n_save": [2], "save_samples": [], "save_weights": [], "resample": ["obrs"]},
     "text": {"log_every": [1]},
     # those of run_bgan_semi.py
-    "semi": {"N": [30], "label_seed": [1], "label_batch_size": [5], "label_count": [20], "recipe": ["mnist-fast"],
-             "no_supervised": []},
+    "semi": {
+        "N": [30],
+        "label_seed": [1],
+        "label_batch_size": [5],
+        "label_count": [20],
+        "recipe": ["mnist-fast"],
+        "no_supervised": [],
+    },
     # each has a test of its own below or above
-    "elsewhere": {"engine", "compile", "precision", "device", "gpu_id", "out_dir", "data_path", "cache_path", "x_dim", "cluster_dim"},
+    "elsewhere": {
+        "engine",
+        "compile",
+        "precision",
+        "device",
+        "gpu_id",
+        "out_dir",
+        "data_path",
+        "cache_path",
+        "x_dim",
+        "cluster_dim",
+    },
 }
 
 
@@ -339,7 +421,15 @@ def test_cache_path_is_where_conversions_go(tmp_path):
         (tmp_path / "source" / shape).mkdir(parents=True)
         for n in range(5):
             Image.fromarray(np.full((8, 8), 40 * n, np.uint8)).save(tmp_path / "source" / shape / f"{n}.png")
-    run(tmp_path / "out", "--dataset", "four_shapes", "--data_path", tmp_path / "source", "--cache_path", tmp_path / "cache")
+    run(
+        tmp_path / "out",
+        "--dataset",
+        "four_shapes",
+        "--data_path",
+        tmp_path / "source",
+        "--cache_path",
+        tmp_path / "cache",
+    )
     assert [p.name for p in (tmp_path / "cache").iterdir()] == ["four_shapes_full.npz"]
 
 

@@ -28,7 +28,9 @@ def write_idx(folder, sizes=(30, 10), pack=True):
     folder.mkdir(parents=True, exist_ok=True)
     for part, size in zip(PARTS, (sizes[0], sizes[0], sizes[1], sizes[1])):
         array = RANDOM.integers(0, 255, (size, 28, 28)) if "images" in part else np.arange(size) % 10
-        content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+        content = (
+            struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+        )
         if pack:
             (folder / f"{part}.gz").write_bytes(gzip.compress(content))
         else:
@@ -171,12 +173,18 @@ def test_a_damaged_or_stale_cache_is_made_again(tmp_path):
     assert len(load("four_shapes", tmp_path).train) + len(load("four_shapes", tmp_path).test) == 41
 
 
-@pytest.mark.parametrize("damage, words", [
-    (lambda f: (f / f"{PARTS[0]}.gz").write_bytes(b"\x1f\x8b junk"), "train-images.* cannot be unpacked"),
-    (lambda f: (f / f"{PARTS[2]}.gz").write_bytes(gzip.compress(b"\0\0\x08\x03" + bytes(20))), "t10k-images.*truncated"),
-    (lambda f: (f / f"{PARTS[1]}.gz").write_bytes(gzip.compress(b"P5 not idx")), "train-labels.*not an idx file"),
-    (lambda f: (f / f"{PARTS[3]}.gz").unlink(), "lacks t10k-labels-idx1-ubyte"),
-])
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (lambda f: (f / f"{PARTS[0]}.gz").write_bytes(b"\x1f\x8b junk"), "train-images.* cannot be unpacked"),
+        (
+            lambda f: (f / f"{PARTS[2]}.gz").write_bytes(gzip.compress(b"\0\0\x08\x03" + bytes(20))),
+            "t10k-images.*truncated",
+        ),
+        (lambda f: (f / f"{PARTS[1]}.gz").write_bytes(gzip.compress(b"P5 not idx")), "train-labels.*not an idx file"),
+        (lambda f: (f / f"{PARTS[3]}.gz").unlink(), "lacks t10k-labels-idx1-ubyte"),
+    ],
+)
 def test_damaged_idx_files_are_named(tmp_path, damage, words):
     write_idx(tmp_path)
     damage(tmp_path)
@@ -368,17 +376,27 @@ def test_npz_values_are_kept(tmp_path):
     assert load("npz", tmp_path).train[0].flatten().tolist() == [0] * 128 + [255] * 128
 
 
-@pytest.mark.parametrize("arrays, words", [
-    ({"x": np.array([{"a": 1}, None], dtype=object)}, "object arrays are refused"), ({"z": np.ones((3, 3))}, "no array 'x'"),
-    ({"x": np.ones((4, 8, 9))}, r"x must be .*got \(4, 8, 9\)"), ({"x": np.full((4, 8, 8), np.nan)}, "non-finite"),
-    ({"x": np.full((4, 8, 8), 3.0)}, r"must lie in \[0, 1\]"), ({"x": np.full((4, 8, 8), 300)}, "must lie in 0..255"),
-    ({"x": np.ones((4, 8, 8)), "y": np.ones(3, int)}, "y must be 4 class numbers"), ({"x": np.ones((1, 4))}, "at least 2"),
-    ({"x": np.array(3.0)}, "at least 2"), ({"x": np.ones((4, 0))}, "at least 2"), ({"x": np.ones((4, 0, 0))}, "at least 2"),
-    ({"x": np.array(["a", "b"])}, "x is not numbers"), ({"x": np.tri(4, 8, dtype=int)[None].repeat(2, 0)}, "must be"),
-    ({"x": np.tri(8, 8, dtype=int)[None].repeat(2, 0)}, "got only 0 and 1"),
-    ({"x": np.ones((4, 8, 8)), "y": np.array([0, 1, 2, 2**63 + 1], np.uint64)}, "y must be 4 class numbers"),
-    ({"x": np.array([[1.5e308, 0], [1.6e308, 1]])}, "overflows"),
-])
+@pytest.mark.parametrize(
+    "arrays, words",
+    [
+        ({"x": np.array([{"a": 1}, None], dtype=object)}, "object arrays are refused"),
+        ({"z": np.ones((3, 3))}, "no array 'x'"),
+        ({"x": np.ones((4, 8, 9))}, r"x must be .*got \(4, 8, 9\)"),
+        ({"x": np.full((4, 8, 8), np.nan)}, "non-finite"),
+        ({"x": np.full((4, 8, 8), 3.0)}, r"must lie in \[0, 1\]"),
+        ({"x": np.full((4, 8, 8), 300)}, "must lie in 0..255"),
+        ({"x": np.ones((4, 8, 8)), "y": np.ones(3, int)}, "y must be 4 class numbers"),
+        ({"x": np.ones((1, 4))}, "at least 2"),
+        ({"x": np.array(3.0)}, "at least 2"),
+        ({"x": np.ones((4, 0))}, "at least 2"),
+        ({"x": np.ones((4, 0, 0))}, "at least 2"),
+        ({"x": np.array(["a", "b"])}, "x is not numbers"),
+        ({"x": np.tri(4, 8, dtype=int)[None].repeat(2, 0)}, "must be"),
+        ({"x": np.tri(8, 8, dtype=int)[None].repeat(2, 0)}, "got only 0 and 1"),
+        ({"x": np.ones((4, 8, 8)), "y": np.array([0, 1, 2, 2**63 + 1], np.uint64)}, "y must be 4 class numbers"),
+        ({"x": np.array([[1.5e308, 0], [1.6e308, 1]])}, "overflows"),
+    ],
+)
 def test_bad_npz(tmp_path, arrays, words):
     np.savez(tmp_path / "mine.npz", **arrays)
     with pytest.raises(ValueError, match=words):

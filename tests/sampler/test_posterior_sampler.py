@@ -104,7 +104,14 @@ def classes():
 
 
 def classifier(model=None, **options):
-    settings = {"mean_loss": nn.functional.cross_entropy, "num_data": 50, "lr": 0.02, "chains": 3, "burn_in": 4, "thin": 2}
+    settings = {
+        "mean_loss": nn.functional.cross_entropy,
+        "num_data": 50,
+        "lr": 0.02,
+        "chains": 3,
+        "burn_in": 4,
+        "thin": 2,
+    }
     if options.get("preconditioner"):
         settings["burn_in"] = 20
     return PosteriorSampler(model or network(), **{**settings, **options})
@@ -140,7 +147,9 @@ def test_loading_something_else_is_refused(tmp_path):
     classifier().save(tmp_path / "sampler.pt")
     with pytest.raises(ValueError, match=r"saved with chains 3 \(here 2\), thin 2 \(here 5\)"):
         classifier(chains=2, thin=5).load(tmp_path / "sampler.pt")
-    with pytest.raises(ValueError, match=r"saved with lr 0.02 \(here 0.1\), prior Normal \(here Laplace\), prior's scales"):
+    with pytest.raises(
+        ValueError, match=r"saved with lr 0.02 \(here 0.1\), prior Normal \(here Laplace\), prior's scales"
+    ):
         classifier(lr=0.1, prior=Laplace(1.0)).load(tmp_path / "sampler.pt")
     (tmp_path / "junk.pt").write_bytes(b"junk")
     with pytest.raises(ValueError, match="junk.pt is not a saved sampler"):
@@ -179,7 +188,9 @@ def test_cyclical_steps_explore_cold_and_collect_late():
 def test_temperature_ramps_and_polynomial_steps_reach_the_chain():
     sampler = classifier(temperature=ramp(0.8, 2, 4), lr=polynomial(0.02, offset=10.0))
     group = sampler.chain.param_groups[0]
-    assert [sampler.chain.values(group, t)["temperature"] for t in (1, 2, 3, 5, 9)] == pytest.approx([0, 0.2, 0.4, 0.8, 0.8])
+    assert [sampler.chain.values(group, t)["temperature"] for t in (1, 2, 3, 5, 9)] == pytest.approx(
+        [0, 0.2, 0.4, 0.8, 0.8]
+    )
     assert sampler.chain.values(group, 10)["eta"] == pytest.approx(0.02 / 50 * 2**-0.55)
     adapting = classifier(preconditioner="rmsprop")
     assert [adapting._temperature(t) for t in (9, 10)] == [0, 1]
@@ -226,7 +237,9 @@ class Odd(nn.Module):
 
 def test_buffers_keep_their_type_and_scalars_are_sampled():
     sampler = classifier(model=Odd()).run(classes(), draws=5, progress=False)
-    assert sampler.ensemble.buffers["order"].dtype == torch.int64 and sampler.ensemble.buffers["mask"].dtype == torch.bool
+    assert (
+        sampler.ensemble.buffers["order"].dtype == torch.int64 and sampler.ensemble.buffers["mask"].dtype == torch.bool
+    )
     assert "scale" in sampler.diagnostics(classes()[0][:3]).temperatures
 
 
@@ -304,7 +317,9 @@ def test_diagnostics_of_a_good_and_of_a_stuck_sampler():
     assert set(good.quantities) == {"log-likelihood", "prediction", "weight"}
     assert good.quantities["prediction"].rhat.shape == (5, 1)
     stuck = make(chains=4, lr=1e-7, burn_in=0, thin=1).run((x, y), draws=30, progress=False).diagnostics(x[:5])
-    assert any("R-hat" in text and "prediction at index" in text and "lengthen burn_in" in text for text in stuck.warnings)
+    assert any(
+        "R-hat" in text and "prediction at index" in text and "lengthen burn_in" in text for text in stuck.warnings
+    )
 
 
 @pytest.mark.parametrize("scheme", ["symplectic", "baoa"])
@@ -337,29 +352,52 @@ def complex_model():
     return model
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"num_data": None}, "num_data must be the size"), ({"num_data": 0}, "num_data must be the size"),
-    ({"log_likelihood": sum_of_squares}, "and not both"), ({"mean_loss": None}, "give either"),
-    ({"chains": 0}, "chains must be at least 1"), ({"burn_in": -1}, "burn_in must be at least 0"),
-    ({"thin": 0}, "thin must be at least 1"), ({"preconditioner": "rmsprop", "burn_in": 1}, "burn_in must be at least 20"), ({"start": "zero"}, "start must be one of: prior, model"),
-    ({"engine": "fast"}, "unknown engine"), ({"friction": 2.0}, "alpha must be in"), ({"lr": -1.0}, "eta must be positive"),
-    ({"model": frozen()}, "0.weight does not require gradients"), ({"model": nn.ReLU()}, "no parameters"),
-    ({"model": complex_model()}, "weight is torch.complex64"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"num_data": None}, "num_data must be the size"),
+        ({"num_data": 0}, "num_data must be the size"),
+        ({"log_likelihood": sum_of_squares}, "and not both"),
+        ({"mean_loss": None}, "give either"),
+        ({"chains": 0}, "chains must be at least 1"),
+        ({"burn_in": -1}, "burn_in must be at least 0"),
+        ({"thin": 0}, "thin must be at least 1"),
+        ({"preconditioner": "rmsprop", "burn_in": 1}, "burn_in must be at least 20"),
+        ({"start": "zero"}, "start must be one of: prior, model"),
+        ({"engine": "fast"}, "unknown engine"),
+        ({"friction": 2.0}, "alpha must be in"),
+        ({"lr": -1.0}, "eta must be positive"),
+        ({"model": frozen()}, "0.weight does not require gradients"),
+        ({"model": nn.ReLU()}, "no parameters"),
+        ({"model": complex_model()}, "weight is torch.complex64"),
+    ],
+)
 def test_bad_settings(options, words):
     settings = {"model": network(), "mean_loss": nn.functional.cross_entropy, "num_data": 50}
     with pytest.raises(ValueError, match=words):
         PosteriorSampler(**{**settings, **options})
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"mean_loss": lambda o, t: nn.functional.cross_entropy(o, t, reduction="none")}, r"got \(50,\); end it with .mean"),
-    ({"mean_loss": lambda o, t: nn.functional.cross_entropy(o, t, reduction="sum")}, "mean_loss must return the mean .* sum"),
-    ({"mean_loss": None, "log_likelihood": lambda o, t: -nn.functional.cross_entropy(o, t)}, "returns a mean"),
-    ({"mean_loss": None, "log_likelihood": lambda o, t: -nn.functional.cross_entropy(o, t, reduction="none")}, "end it with .sum"),
-    ({"mean_loss": lambda o, t: 0.5}, "must return a scalar tensor, got float"),
-    ({"num_data": 40}, "must have num_data 40 rows, got 50"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (
+            {"mean_loss": lambda o, t: nn.functional.cross_entropy(o, t, reduction="none")},
+            r"got \(50,\); end it with .mean",
+        ),
+        (
+            {"mean_loss": lambda o, t: nn.functional.cross_entropy(o, t, reduction="sum")},
+            "mean_loss must return the mean .* sum",
+        ),
+        ({"mean_loss": None, "log_likelihood": lambda o, t: -nn.functional.cross_entropy(o, t)}, "returns a mean"),
+        (
+            {"mean_loss": None, "log_likelihood": lambda o, t: -nn.functional.cross_entropy(o, t, reduction="none")},
+            "end it with .sum",
+        ),
+        ({"mean_loss": lambda o, t: 0.5}, "must return a scalar tensor, got float"),
+        ({"num_data": 40}, "must have num_data 40 rows, got 50"),
+    ],
+)
 def test_likelihoods_of_the_wrong_kind(options, words):
     with pytest.raises(ValueError, match=words):
         classifier(**options).run(classes(), draws=1, progress=False)
@@ -367,9 +405,12 @@ def test_likelihoods_of_the_wrong_kind(options, words):
 
 def test_bad_data():
     x, y = classes()
-    for data, options, words in (((x, y[:-1]), {}, "got 50 and 49"), ((x, y), {"batch_size": 51}, "batch_size must be in"),
-                                 ([], {}, "loader has no batches"),
-                                 ([(x.repeat(2, 1), y.repeat(2))], {}, "num_data must be")):
+    for data, options, words in (
+        ((x, y[:-1]), {}, "got 50 and 49"),
+        ((x, y), {"batch_size": 51}, "batch_size must be in"),
+        ([], {}, "loader has no batches"),
+        ([(x.repeat(2, 1), y.repeat(2))], {}, "num_data must be"),
+    ):
         with pytest.raises(ValueError, match=words):
             classifier().run(data, draws=1, progress=False, **options)
     with pytest.raises(ValueError, match="draws must be at least 1"):

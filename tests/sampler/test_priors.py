@@ -58,10 +58,16 @@ def test_schedules():
     assert [cycle.samples(t) for t in (0, 5, 6, 9, 10, 16)] == [False, False, True, True, False, True]
 
 
-@pytest.mark.parametrize("make, words", [
-    (lambda: polynomial(1.0, offset=0.0), "offset must be positive"), (lambda: polynomial(1.0, power=0.5), "power must be"),
-    (lambda: Cyclical(1.0, 1), "length must be at least 2"), (lambda: Cyclical(1.0, 4), "never samples"), (lambda: Cyclical(1.0, 5, 1.0), "exploration must be"),
-])
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: polynomial(1.0, offset=0.0), "offset must be positive"),
+        (lambda: polynomial(1.0, power=0.5), "power must be"),
+        (lambda: Cyclical(1.0, 1), "length must be at least 2"),
+        (lambda: Cyclical(1.0, 4), "never samples"),
+        (lambda: Cyclical(1.0, 5, 1.0), "exploration must be"),
+    ],
+)
 def test_bad_schedules(make, words):
     with pytest.raises(ValueError, match=words):
         make()

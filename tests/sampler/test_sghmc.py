@@ -158,7 +158,10 @@ def test_blocks_of_noise_have_streams_of_their_own_whatever_the_cores(monkeypatc
     blocks = torch.cat([draw[:100_000] for draw in draws[0]]).view(200, 1000)  # of two steps
     correlation = torch.corrcoef(blocks) - torch.eye(200, dtype=torch.float64)
     assert (correlation.abs() * 1000**0.5).max() < LIMIT + 1  # 19,900 pairs
-    assert abs(blocks.mean()) * blocks.numel() ** 0.5 < LIMIT and abs(blocks.var() - 1) * (blocks.numel() / 2) ** 0.5 < LIMIT
+    assert (
+        abs(blocks.mean()) * blocks.numel() ** 0.5 < LIMIT
+        and abs(blocks.var() - 1) * (blocks.numel() / 2) ** 0.5 < LIMIT
+    )
 
 
 @pytest.mark.parametrize("preconditioner", [None, 3.0])

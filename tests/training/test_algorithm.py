@@ -11,8 +11,17 @@ from bayesgan.options import resolve
 from bayesgan.training.algorithm import Losses, Trainer
 from tests.oracles import pair_losses
 
-TINY = {"num_gen": 3, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "batch_size": 16, "gen_batch_size": 16, "train_iter": 12,
-        "num_layers": 2}
+TINY = {
+    "num_gen": 3,
+    "num_mcmc": 1,
+    "num_disc": 2,
+    "df_dim": 8,
+    "z_dim": 4,
+    "batch_size": 16,
+    "gen_batch_size": 16,
+    "train_iter": 12,
+    "num_layers": 2,
+}
 
 
 def trainer(**changes):
@@ -74,7 +83,9 @@ def test_mixture_minibatches_come_from_every_generator_in_equal_parts():
     mixed = trainer(num_gen=4, batch_size=32)
     fakes = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(4, 32, 1, 8, 8).contiguous()
     seen = []
-    mixed.discriminators.ensemble.forward = lambda x, train, noise=None: seen.append(x[:, 32:, 0, 0, 0]) or (torch.zeros(2, 64, 1), None)
+    mixed.discriminators.ensemble.forward = lambda x, train, noise=None: (
+        seen.append(x[:, 32:, 0, 0, 0]) or (torch.zeros(2, 64, 1), None)
+    )
     mixed.discriminators.move = lambda *arguments: None
     for iteration in range(200):
         mixed.iteration = iteration
@@ -93,7 +104,9 @@ def test_the_potentials_are_on_the_sum_scale_with_the_prior_added_once():
     copy = trainer(network="mlp", optimizer="sgd", prior_std=0.7)
     logits, _ = copy.discriminators.ensemble.forward(torch.cat([real, fakes[:2]], 1), train=False)
     size = len(one.data.train)
-    mean = torch.nn.functional.softplus(-logits[:, :16, 0]).mean(1) + torch.nn.functional.softplus(logits[:, 16:, 0]).mean(1)
+    mean = torch.nn.functional.softplus(-logits[:, :16, 0]).mean(1) + torch.nn.functional.softplus(
+        logits[:, 16:, 0]
+    ).mean(1)
     potential = size * mean.sum() - copy.discriminators.prior.log_prob(copy.discriminators.ensemble.parameters)
     potential.backward()
     for name, p in one.discriminators.ensemble.parameters.items():
@@ -114,7 +127,9 @@ def test_the_generators_potential_counts_pseudo_count_data_and_its_prior():
     (37 * mean.sum() - copy.generators.prior.log_prob(copy.generators.ensemble.parameters)).backward()
     for name, p in one.generators.ensemble.parameters.items():
         expected = -one.options.lr / 37 * copy.generators.ensemble.parameters[name].grad
-        assert (p.detach() - before[name] - expected).abs().max() < 1e-6 * max(1.0, expected.abs().max() / one.options.lr)
+        assert (p.detach() - before[name] - expected).abs().max() < 1e-6 * max(
+            1.0, expected.abs().max() / one.options.lr
+        )
 
 
 def test_the_step_size_falls_in_burn_in_and_stays_while_sampling():
@@ -160,7 +175,9 @@ def test_phases():
     assert frozen == [False] * 8 + [True] * 2
     kept = run.generators.sampler.state[run.generators.ensemble.parameters["project.weight"]]["preconditioner"].clone()
     run.step()
-    assert torch.equal(kept, run.generators.sampler.state[run.generators.ensemble.parameters["project.weight"]]["preconditioner"])
+    assert torch.equal(
+        kept, run.generators.sampler.state[run.generators.ensemble.parameters["project.weight"]]["preconditioner"]
+    )
 
 
 def test_restart_gives_the_same_bits(tmp_path):

@@ -32,7 +32,10 @@ def test_the_fastest_is_chosen_for_each_role_and_remembered(empty_cache, monkeyp
     monkeypatch.setattr("bayesgan.training.engine_choice.interleaved_seconds", lambda *a, **k: next(seconds))
     engines, lines = choose_engines(options, data, CPU)
     assert engines == {"generator": ("vmap", False), "discriminator": ("loop", False)}
-    assert lines[0] == "engine of the generators: vmap (loop 3000.0, vmap 2000.0, patches 4000.0 ms forward and backward of 2)"
+    assert (
+        lines[0]
+        == "engine of the generators: vmap (loop 3000.0, vmap 2000.0, patches 4000.0 ms forward and backward of 2)"
+    )
     again, lines = choose_engines(options, data, CPU)  # no third measurement
     assert again == engines and "as measured before" in lines[0]
     with pytest.raises(StopIteration):  # another shape is another question
@@ -41,11 +44,15 @@ def test_the_fastest_is_chosen_for_each_role_and_remembered(empty_cache, monkeyp
 
 def test_a_real_measurement_names_all(empty_cache):
     _, lines = choose_engines(*pieces(), CPU)
-    assert len(lines) == 2 and all(f"{name} " in line and " ms forward and backward of " in line for line in lines for name in ENGINES)
+    assert len(lines) == 2 and all(
+        f"{name} " in line and " ms forward and backward of " in line for line in lines for name in ENGINES
+    )
 
 
 def test_the_first_is_kept_unless_another_is_clearly_faster(empty_cache, monkeypatch):
-    monkeypatch.setattr("bayesgan.training.engine_choice.interleaved_seconds", lambda calls, **k: dict(zip(calls, (1.04, 1.0, 2.0))))
+    monkeypatch.setattr(
+        "bayesgan.training.engine_choice.interleaved_seconds", lambda calls, **k: dict(zip(calls, (1.04, 1.0, 2.0)))
+    )
     assert choose_engines(*pieces(), CPU)[0] == dict.fromkeys(ROLES, ("loop", False))
 
 
@@ -56,8 +63,13 @@ def test_where_two_members_fill_the_cores_two_are_tried(slow, members, empty_cac
     assert (trial.generators.ensemble.members, trial.discriminators.ensemble.members) == members
 
 
-@pytest.mark.parametrize("failure, words", [(RuntimeError("no such kernel\nsecond line"), "RuntimeError: no such kernel"),
-                                            (None, "ArithmeticError: its outputs differ")])
+@pytest.mark.parametrize(
+    "failure, words",
+    [
+        (RuntimeError("no such kernel\nsecond line"), "RuntimeError: no such kernel"),
+        (None, "ArithmeticError: its outputs differ"),
+    ],
+)
 def test_an_engine_that_fails_or_lies_is_left_out(failure, words, empty_cache, monkeypatch):
     def broken(network, weights, inputs):
         if failure is not None:
@@ -84,24 +96,34 @@ def test_a_compiler_that_fails_is_one_warning_and_the_run_goes_on(empty_cache, t
     monkeypatch.setattr(torch, "compile", compile)
     folder = run(tmp_path / "out", "--compile", "--engine", "loop")
     text = capsys.readouterr().out
-    assert text.count("warning: ") == 2 and "the generators cannot be computed with loop, compiled, left out: RuntimeError: no C++" in text
+    assert (
+        text.count("warning: ") == 2
+        and "the generators cannot be computed with loop, compiled, left out: RuntimeError: no C++" in text
+    )
     assert read(folder, "config.json")["engines"] == {"generator": ["loop", False], "discriminator": ["loop", False]}
 
 
 def test_compiled_networks_take_the_same_course(empty_cache, monkeypatch):
     """torch.compile with its tracing backend: what is compiled and measured is what the run then uses."""
     compile = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function, **options: compile(function, backend="aot_eager", dynamic=False))
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **options: compile(function, backend="aot_eager", dynamic=False)
+    )
     options, data = pieces(engine="vmap", compile=True)
     seconds = {("vmap", False): 2.0, ("vmap", True): 1.0}
-    monkeypatch.setattr("bayesgan.training.engine_choice.interleaved_seconds", lambda steps, **k: {name: seconds[name] for name in steps})
+    monkeypatch.setattr(
+        "bayesgan.training.engine_choice.interleaved_seconds",
+        lambda steps, **k: {name: seconds[name] for name in steps},
+    )
     from bayesgan.training.algorithm import Trainer
     engines, lines = choose_engines(options, data, CPU)
     assert engines == dict.fromkeys(ROLES, ("vmap", True)), lines
     ours, plain = Trainer(options, data, engines=engines), Trainer(options, data)
     for _ in range(3):
         a, b = ours.step(), plain.step()
-        assert (a.generators - b.generators).abs().max() < 1e-4 and (a.discriminators - b.discriminators).abs().max() < 1e-4
+        assert (a.generators - b.generators).abs().max() < 1e-4 and (
+            a.discriminators - b.discriminators
+        ).abs().max() < 1e-4
 
 
 def test_a_resumed_run_keeps_its_engines(empty_cache, tmp_path, monkeypatch):

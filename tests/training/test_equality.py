@@ -48,7 +48,9 @@ def test_lower_precisions_stay_near_the_double_loop(engine, precision, tolerance
     double = dataclasses.replace(options, precision="fp64")
     run = Trainer(options, data)
     assert run.generators.ensemble.compute is (torch.bfloat16 if precision == "bf16" else None)
-    assert all(p.dtype is torch.float32 for p in run.generators.ensemble.parameters.values())  # weights and state stay single
+    assert all(
+        p.dtype is torch.float32 for p in run.generators.ensemble.parameters.values()
+    )  # weights and state stay single
     assert_same_course(run, ObviousTrainer(Trainer(double, data)), 2, tolerance)
 
 
@@ -65,7 +67,9 @@ def test_mixture_losses_have_the_expectation_of_all_pairs(num_gen, num_disc):
     expected = full._move_discriminators(real, fakes.detach()), full._move_generators(real, fakes)
     draws = [[], []]
     for mixed.iteration in range(400):
-        for kept, value in zip(draws, (mixed._move_discriminators(real, fakes.detach()), mixed._move_generators(real, fakes))):
+        for kept, value in zip(
+            draws, (mixed._move_discriminators(real, fakes.detach()), mixed._move_generators(real, fakes))
+        ):
             kept.append(value)
     for kept, value in zip(map(torch.stack, draws), expected):
         error = kept.std(0) / len(kept) ** 0.5
@@ -82,8 +86,15 @@ class NoWaiting(TorchDispatchMode):
         return function(*arguments, **(keywords or {}))
 
 
-@pytest.mark.parametrize("semi, changes", [(False, {}), (False, {"coupling": "full"}), (False, {"wasserstein": True}),
-                                           (True, {"feature_matching": True, "noise": 0.3, "shift": 1, "dropout": 0.3})])
+@pytest.mark.parametrize(
+    "semi, changes",
+    [
+        (False, {}),
+        (False, {"coupling": "full"}),
+        (False, {"wasserstein": True}),
+        (True, {"feature_matching": True, "noise": 0.3, "shift": 1, "dropout": 0.3}),
+    ],
+)
 def test_an_iteration_never_waits_for_the_device(semi, changes, monkeypatch):
     run = Trainer(*pieces(semi, burn_in=2, ramp=1, **changes))
     run.step()
@@ -117,7 +128,9 @@ def test_the_slope_penalty_sees_every_generator_at_full_coupling():
     run = Trainer(*pieces(coupling="full", wasserstein=True, network="mlp", precision="fp64"))
     fake = torch.arange(36.0, dtype=torch.float64).repeat_interleave(64).view(1, 36, 1, 8, 8).expand(2, -1, -1, -1, -1)
     seen = []
-    run.discriminators.ensemble.forward = lambda points, train: seen.append(points) or (points.flatten(2).sum(-1, keepdim=True), None)
+    run.discriminators.ensemble.forward = lambda points, train: (
+        seen.append(points) or (points.flatten(2).sum(-1, keepdim=True), None)
+    )
     run.random = lambda *key: torch.Generator().manual_seed(len(seen))
     for _ in range(30):
         run._slope_penalty(torch.zeros(2, 16, 1, 8, 8, dtype=torch.float64), fake)

@@ -19,8 +19,16 @@ PENALTY = {"image_size": 28, "wasserstein": True, "gen_batch_size": 8, "num_disc
 NOISY = {"network": "noisy_mlp", "noise": 0.3, "df_dim": 400, "batch_size": 500, "gen_batch_size": 50, "num_disc": 6}
 
 
-@pytest.mark.parametrize("given, engine", [*((GENERATORS, name) for name in ENGINES), (JUDGES, "loop"), (WEIGHTS, "vmap"),
-                                            (PENALTY, "loop"), (NOISY, "loop")])
+@pytest.mark.parametrize(
+    "given, engine",
+    [
+        *((GENERATORS, name) for name in ENGINES),
+        (JUDGES, "loop"),
+        (WEIGHTS, "vmap"),
+        (PENALTY, "loop"),
+        (NOISY, "loop"),
+    ],
+)
 def test_the_peak_stays_under_the_bound_and_near_it(given, engine):
     options, _ = resolve({**given, "num_mcmc": 1, "engine": engine}, "N" in given)
     peak, bound = iterations_peak("full", options, torch.device("cpu")), peak_bytes(options, load_data(options))
@@ -48,15 +56,49 @@ train.peak_bytes = lambda *arguments: bound.append((peak_bytes(*arguments), high
 assert train.main(sys.argv[1:], semi="--N" in sys.argv) == 0
 print("MEASURED", bound[0][0], highest() - bound[0][1])
 """
-MANY = ["--num_gen", "10", "--num_mcmc", "2", "--image_size", "28", "--df_dim", "32", "--gen_batch_size", "8", "--train_iter", "22",
-        "--burn_in", "4", "--ramp", "1", "--thin", "1", "--keep", "10", "--n_save", "22"]
+MANY = [
+    "--num_gen",
+    "10",
+    "--num_mcmc",
+    "2",
+    "--image_size",
+    "28",
+    "--df_dim",
+    "32",
+    "--gen_batch_size",
+    "8",
+    "--train_iter",
+    "22",
+    "--burn_in",
+    "4",
+    "--ramp",
+    "1",
+    "--thin",
+    "1",
+    "--keep",
+    "10",
+    "--n_save",
+    "22",
+]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak as Linux gives it")
 @pytest.mark.parametrize("extra", [[], ["--N", "50"], ["--resample", "obrs"]])
 def test_the_bound_holds_for_the_whole_command(extra, tmp_path):
     """Pictures, evaluation, the summary and resampling included: draws are held one at a time, or are in the bound."""
-    command = [sys.executable, "-c", WHOLE, *MANY, *extra, "--engine", "loop", "--device", "cpu", "--out_dir", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-c",
+        WHOLE,
+        *MANY,
+        *extra,
+        "--engine",
+        "loop",
+        "--device",
+        "cpu",
+        "--out_dir",
+        str(tmp_path),
+    ]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     bound, peak = map(int, result.stdout.split("MEASURED")[1].split())

@@ -160,7 +160,9 @@ def test_evaluate_reads_a_finished_run(tmp_path):
     call = lambda *a: subprocess.run([sys.executable, "-m", "bayesgan", "evaluate", *map(str, a)], cwd=ROOT,  # noqa: E731
                                      capture_output=True, text=True)
     result = call(folder)
-    assert result.returncode == 0 and "posterior, 2 discriminators" in result.stdout and "supervised" not in result.stdout
+    assert (
+        result.returncode == 0 and "posterior, 2 discriminators" in result.stdout and "supervised" not in result.stdout
+    )
     assert main([*TINY[:-4], "--out_dir", str(tmp_path / "unsup")]) == 0
     wrong = call(next((tmp_path / "unsup").iterdir()))
     assert wrong.returncode == 2 and "unsupervised run and classifies nothing" in wrong.stderr
@@ -201,7 +203,9 @@ def test_every_recipe_resolves_and_says_its_flags(name):
     assert options.batch_size == 7  # a flag given wins
     for flag, value in RECIPES[name].items():
         if flag != "batch_size":
-            assert getattr(options, flag) == value and (f"--{flag}" if value is True else f"--{flag} {value}") in notes[0]
+            assert (
+                getattr(options, flag) == value and (f"--{flag}" if value is True else f"--{flag} {value}") in notes[0]
+            )
 
 
 @pytest.mark.parametrize("arguments, words", [
