@@ -1,4 +1,4 @@
-"""What every test shares: one thread a process, and a cache folder of the session's own, so that none writes into the user's."""
+"""What every test shares: one thread a process, and a cache folder of the session's own, not the user's."""
 
 import os
 

@@ -24,7 +24,8 @@ def make_engine(name: str, compiled: bool = False, device: torch.device | str = 
     """The engine of this name, through torch.compile if asked for; on a GPU that also replays it as CUDA graphs."""
     if not compiled:
         return ENGINES[name]
-    # torch counts both roles, training and scoring, and every shape against one limit, and past it silently stops compiling
+    # torch counts both roles, training and scoring, and every shape against one limit; past it, it silently stops
+    # compiling
     torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, 64)
     mode = "reduce-overhead" if torch.device(device).type == "cuda" else None
     return torch.compile(ENGINES[name], dynamic=False, mode=mode)

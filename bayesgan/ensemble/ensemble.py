@@ -26,7 +26,7 @@ class Ensemble:
             for weights that are loaded.
         dtype: Of weights, statistics and outputs.
         engine: Name in `ENGINES`.
-        compute: The type that matrix products and convolutions are autocast to, for example torch.bfloat16; None is dtype.
+        compute: The type matrix products and convolutions are autocast to, for example torch.bfloat16; None is dtype.
 
     Attributes:
         parameters: Name -> (members, ...) leaf tensor that requires gradients.
@@ -69,7 +69,13 @@ class Ensemble:
         }
 
     def forward(
-        self, inputs: Tensor, *, train: bool, freeze: bool = False, noise: torch.Generator | None = None
+        self,
+        inputs: Tensor,
+        *,
+        train: bool,
+        freeze: bool = False,
+        noise: torch.Generator | None = None,
+        state: dict[str, Tensor] | None = None,
     ) -> Tensor | tuple[Tensor, ...]:
         """All members on inputs of their own.
 
@@ -79,6 +85,7 @@ class Ensemble:
                 ones, so that an output depends on its own input alone. Scores are always taken that way.
             freeze: Do not build gradients for the weights (for gradients with respect to the inputs).
             noise: What networks that are random while training draw from; see `Stochastic`.
+            state: Weights and statistics to compute with, as `state()` gives them, instead of the ensemble's own.
 
         Returns:
             What the network returns, each tensor with a leading members axis.
@@ -88,9 +95,11 @@ class Ensemble:
         self.network.train(train)
         for module in self.noisy if train else ():
             module.generator = noise
-        weights = {name: p.detach() for name, p in self.parameters.items()} if freeze else self.parameters
+        if state is None:
+            weights = {name: p.detach() for name, p in self.parameters.items()} if freeze else self.parameters
+            state = {**weights, **self.buffers}
         with torch.autocast(self.device.type, self.compute, enabled=self.compute is not None):
-            outputs = self.engine(self.network, {**weights, **self.buffers}, inputs.to(self.dtype))
+            outputs = self.engine(self.network, state, inputs.to(self.dtype))
         if self.compute is None:
             return outputs
         return tuple(part.to(self.dtype) for part in outputs) if isinstance(outputs, tuple) else outputs.to(self.dtype)

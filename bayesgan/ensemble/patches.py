@@ -1,4 +1,4 @@
-"""Convolutions as one matrix product of image patches: under vmap a batched product over members instead of a grouped convolution."""
+"""Convolutions as one matrix product of image patches: under vmap a batched product, not a grouped convolution."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Scores of small images with classifiers trained here, never Inception: coverage, a class score, Frechet, two-sample."""
+"""Scores of small images with classifiers trained here, not Inception: coverage, class score, Frechet, two-sample."""
 
 import numpy as np
 import torch
@@ -65,8 +65,8 @@ class Judge:
 
         Returns:
             class_shares: Of the predicted classes; covered: how many have a quarter of an even share.
-            class_score: exp(mean KL(p(y|x), p(y))), 1 to the number of classes (Salimans et al. 2016's score, this classifier).
-            frechet: Distance of Gaussians fitted to the 512 features of images and of the test images (Heusel et al. 2017).
+            class_score: exp(mean KL(p(y|x), p(y))), 1 to the number of classes (Salimans et al. 2016, this classifier).
+            frechet: Distance of Gaussians fitted to 512 features of images and of the test images (Heusel et al. 2017).
         """
         logits, features = outputs(self.classifier, images)
         p = logits.softmax(1)
@@ -86,7 +86,7 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def two_sample_auc(real: Tensor, samples: Tensor, steps: int = 500, seed: int = 0) -> float:
-    """AUC of a fresh classifier of real against sampled images on halves it was not trained on; .5 is indistinguishable.
+    """AUC of a fresh classifier of real against sampled images on the halves not trained on; .5 is indistinguishable.
 
     The classifier two-sample test of Lopez-Paz & Oquab 2017, on as many real as sampled images.
     """

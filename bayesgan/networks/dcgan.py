@@ -32,9 +32,9 @@ def map_sizes(size: int, layers: int) -> list[int]:
 class Discriminator(nn.Module):
     """Strided convolutions (5x5, then 3x3), 512 features, then `outputs` logits.
 
-    Layer norm, unless another is asked for, on all but the first layer, where the reference has batch norm: log D(x) is the likelihood of one image
-    only if it depends on that image alone, and batches of real, fake and mixed images would otherwise be scored by
-    different functions.
+    Layer norm, unless another is asked for, on all but the first layer, where the reference has batch norm: log D(x)
+    is the likelihood of one image only if it depends on that image alone, and batches of real, fake and mixed images
+    would otherwise be scored by different functions.
 
     (B, C, H, W) in [-1, 1] -> logits (B, outputs), features (B, 512).
     """

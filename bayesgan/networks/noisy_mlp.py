@@ -1,4 +1,4 @@
-"""The fully connected pair of Salimans et al. 2016 for permutation-invariant MNIST: every layer regularised by noise."""
+"""The fully connected pair of Salimans et al. 2016 for permutation-invariant MNIST: noise in every layer."""
 
 import math
 from itertools import pairwise

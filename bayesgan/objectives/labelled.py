@@ -1,4 +1,4 @@
-"""The labelled term of the semi-supervised posterior (Saatchi & Wilson 2017, section 2.2): K classes and the fake class."""
+"""The labelled term of the semi-supervised posterior (Saatchi & Wilson 2017, section 2.2): K classes and the fake."""
 
 import torch
 from torch import Tensor

@@ -6,7 +6,8 @@ from bayesgan.sampler.posterior_sampler import Draw, PosteriorSampler
 from bayesgan.sampler.preconditioners import RMSprop
 from bayesgan.sampler.priors import Laplace, Normal, StudentT
 from bayesgan.sampler.schedules import Cyclical, exponential_then_constant, polynomial, ramp
-from bayesgan.sampler.sghmc import SGHMC, sghmc_step
+from bayesgan.sampler.sghmc import SGHMC
+from bayesgan.sampler.step import sghmc_step
 
 __all__ = [
     "PosteriorSampler",

@@ -1,14 +1,18 @@
 """Where the chains' minibatches come from: rows of tensors drawn with replacement, or a shuffling loader."""
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sized
 
 import torch
 from torch import Tensor
-from torch.utils.data import SequentialSampler
+from torch.utils.data import RandomSampler, SequentialSampler
 
 from bayesgan.basics.errors import InputError
 
 __all__ = ["loader_batches", "tensor_batches"]
+
+FIXED_ORDER = "the loader must shuffle, or a chain sees the same rows in every pass; pass shuffle=True"
+TOO_MANY_REPEATS = 20  # batches at the place they had in the first pass, before the order counts as fixed
 
 Batch = tuple[Tensor, Tensor]  # inputs and targets, each (chains, B, ...)
 Random = Callable[[str, torch.device | str], torch.Generator]  # role, device -> its stream at the present step
@@ -36,21 +40,38 @@ def tensor_batches(inputs: Tensor, targets: Tensor, size: int | None, num_data: 
 
 def loader_batches(loader: Iterable, num_data: int, chains: int, random: Random) -> Iterator[Batch]:
     """Each chain takes one of the next minibatches, at random; batches shorter than the first are left out."""
-    if isinstance(getattr(loader, "sampler", None), SequentialSampler):
-        raise InputError("the loader must shuffle, or a chain sees the same rows in every pass; pass shuffle=True")
-    size = None
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    sampler = getattr(loader if batch_sampler is None else batch_sampler, "sampler", None)
+    if isinstance(sampler, SequentialSampler):
+        raise InputError(FIXED_ORDER)
+    # a random sampler may go through more or fewer rows in a pass than there are; others name the rows they go through
+    sized = getattr(loader, "dataset", None) if sampler is None or isinstance(sampler, RandomSampler) else sampler
+    known = isinstance(sized, Sized)
+    if known and num_data != len(sized):
+        raise InputError(f"num_data must be the {len(sized)} rows of the loader's data, got {num_data}")
+    size, first, repeats = None, [], 0  # of the first pass: a sum of each batch; batches since then at the same place
     waiting: list[tuple[Tensor, Tensor]] = []
-    while True:
-        empty = True
-        for batch in loader:
+    for turn in itertools.count():
+        rows = place = 0
+        for place, batch in enumerate(loader, 1):
             if not (isinstance(batch, (tuple, list)) and len(batch) == 2 and all(map(torch.is_tensor, batch))):
-                raise InputError(f"batches must be pairs of tensors (inputs, targets), got {type(batch).__name__}; "
-                                 "wrap the loader")
+                raise InputError(
+                    f"batches must be pairs of tensors (inputs, targets), got {type(batch).__name__}; wrap the loader"
+                )
             inputs, targets = batch
-            empty, size = False, size or len(inputs)
-            if len(inputs) > num_data:
-                raise InputError(f"num_data must be at least the batch's {len(inputs)} rows, got {num_data}; it is the "
-                                 "size of the whole training set")
+            rows, size = rows + len(inputs), size or len(inputs)
+            if rows > num_data and not known:
+                raise InputError(
+                    f"num_data must be the rows of one pass through the loader, at least {rows}, got {num_data}"
+                )
+            if repeats is not None and len(inputs) < num_data:
+                total = inputs.double().sum().item()
+                if turn == 0:
+                    first.append(total)
+                else:
+                    repeats = repeats + 1 if place <= len(first) and first[place - 1] == total else None
+                if repeats == TOO_MANY_REPEATS:
+                    raise InputError(FIXED_ORDER)
             if len(inputs) != size:
                 continue
             waiting.append((inputs, targets))
@@ -58,5 +79,8 @@ def loader_batches(loader: Iterable, num_data: int, chains: int, random: Random)
                 order = torch.randperm(chains, generator=random("batches", "cpu"))
                 yield tuple(torch.stack(part) for part in zip(*(waiting[i] for i in order)))
                 waiting = []
-        if empty:
+        if not place:
             raise InputError("the loader has no batches; an iterator can be gone through only once: pass a DataLoader")
+        if rows <= num_data - size and not known:
+            raise InputError(f"num_data must be the {rows} rows of one pass through the loader, got {num_data}")
+

@@ -75,7 +75,8 @@ def kinetic_temperature(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str
 
     With momentum v, gradient g of U and preconditioner C, averaged over a tensor's weights:
 
-        symplectic:  (1 - alpha/2) E[v²/C] / eta - E[g·v] / 2        baoa:  E[v²/C] / eta
+        symplectic:  (1 - alpha/2) E[v²/C] / eta - E[g·v] / 2
+        baoa:        E[v²/C] / eta + beta_hat (4 - 3 alpha) / (4 - 2 alpha)
 
     On a quadratic potential both are T exactly, whatever eta and the curvature: v² alone reads
     T · 4/(4 - 2 alpha - eta k), and E[g·v] = 2 eta k T/(4 - 2 alpha - eta k) is what tells k. So this shows heat from
@@ -100,6 +101,8 @@ def kinetic_temperature(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str
         if chain.scheme == "symplectic":
             force = group["gradient_scale"] * parameter.grad.reshape(len(parameter), -1)
             value = (1 - group["alpha"] / 2) * value - (force * momentum).mean(1) / 2
+        else:
+            value = value + group["beta_hat"] * (4 - 3 * group["alpha"]) / (4 - 2 * group["alpha"])
         temperatures[name] = value.cpu()
     return temperatures
 
@@ -139,8 +142,9 @@ def diagnose(
         temperatures[name] = KineticTemperature(values.double().mean().item(), low, high)
         if temperature > 0 and not temperatures[name].as_expected:
             warnings.append(
-                f"kinetic temperature of {name} is {temperatures[name].estimate:.3g}, expected {low:.3g} to {high:.3g}: "
-                "gradient noise heats it, or the step is too large for a potential this uneven; lower lr or raise the batch size"
+                f"kinetic temperature of {name} is {temperatures[name].estimate:.3g}, expected {low:.3g} to "
+                f"{high:.3g}: gradient noise heats it, or the step is too large for a potential this uneven; lower lr "
+                "or raise the batch size"
             )
     return Diagnostics(convergence, temperatures, warnings, traces)
 

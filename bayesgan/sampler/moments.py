@@ -1,4 +1,4 @@
-"""Exact stationary second moments of the discrete chain on a quadratic potential: what the sampler is tested against."""
+"""Exact stationary second moments of the discrete chain on a quadratic potential, to test the sampler against."""
 
 from typing import NamedTuple
 

@@ -19,8 +19,9 @@ LARGE = (
 def fill_normal(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Fills a flat tensor in place with standard normal numbers, and returns it.
 
-    What is drawn depends on the generator's state alone. A CPU's generator can be drawn from by one thread at a time, and
-    the noise is most of an SGHMC step; so there blocks of a large tensor have streams of their own, seeded by `generator`.
+    What is drawn depends on the generator's state alone. A CPU's generator can be drawn from by one thread at a time,
+    and the noise is most of an SGHMC step; so there blocks of a large tensor have streams of their own, seeded by
+    `generator`.
     """
     if values.device.type != "cpu" or values.numel() < LARGE:
         return values.normal_(generator=generator)

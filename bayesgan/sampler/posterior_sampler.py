@@ -1,4 +1,4 @@
-"""Weight samples of any torch module: several SGHMC chains as stacked weights. See diagnostics.py for whether to trust them."""
+"""Weight samples of any torch module: several SGHMC chains as stacked weights. See diagnostics.py for trust in them."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
@@ -14,17 +14,13 @@ from bayesgan.basics.files import write_atomically
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.ensemble import Ensemble, SampleStore, fan_in_scales
 from bayesgan.sampler.batches import loader_batches, tensor_batches
+from bayesgan.sampler.checks import check_likelihood, check_model, check_same_outputs
 from bayesgan.sampler.diagnostics import Diagnostics, diagnose, kinetic_temperature
 from bayesgan.sampler.priors import Normal, Prior
-from bayesgan.sampler.schedules import Cyclical
+from bayesgan.sampler.settings import Settings
 from bayesgan.sampler.sghmc import SGHMC
 
 __all__ = ["Draw", "PosteriorSampler"]
-
-STARTS = ("prior", "model")
-LEAST_ADAPTATION = 20
-FINGERPRINT = (0, 1, 3, 10, 30, 100, 1000)  # steps at which two schedules are compared
-
 
 @dataclass(frozen=True)
 class Draw:
@@ -33,7 +29,8 @@ class Draw:
     Attributes:
         step: Steps taken when it was collected.
         weights: Name -> (chains, ...), weights and buffers, on the CPU.
-        log_likelihood: (chains,), the minibatch estimate of log p(data | weights before the last step), on the sum scale.
+        log_likelihood: (chains,), the minibatch estimate of log p(data | weights before the last step), on the sum
+            scale.
         kinetic: Parameter name -> (chains,), the kinetic temperature at this step (see `kinetic_temperature`).
     """
 
@@ -65,8 +62,8 @@ class PosteriorSampler:
         chains: How many, >= 1.
         burn_in: Steps before the first draw.
         thin: Steps between draws.
-        start: "prior" for independent draws of He's initialisation (biases 0, gains of norms as in the model), "model" for the
-            model's weights in every chain.
+        start: "prior" for independent draws of He's initialisation (biases 0, gains of norms as in the model), "model"
+            for the model's weights in every chain.
         predictive: outputs -> what `predict` averages, for example class probabilities; default the outputs.
         folder: Where draws are also stored as they come; None keeps them in memory alone.
         engine: "loop" or "vmap", see bayesgan.ensemble; "vmap" suits many chains of a small model, and also runs the
@@ -104,44 +101,24 @@ class PosteriorSampler:
     ):
         if (log_likelihood is None) == (mean_loss is None):
             raise InputError("give either log_likelihood (a sum over the batch) or mean_loss (a mean), and not both")
-        if num_data is None or num_data < 1:
-            raise InputError(f"num_data must be the size of the training set, got {num_data}; it scales the likelihood")
-        for name, value, least in (("chains", chains, 1), ("burn_in", burn_in, 0), ("thin", thin, 1)):
-            if value < least:
-                raise InputError(f"{name} must be at least {least}, got {value}")
-        if start not in STARTS:
-            raise InputError(f"start must be one of: {', '.join(STARTS)}; got {start!r}")
+        check_model(model)
+        self.settings = Settings(
+            num_data, lr, friction, temperature, beta_hat, scheme, preconditioner, chains, burn_in, thin, start, seed
+        )
         parameters = dict(model.named_parameters())
-        for name, parameter in parameters.items():
-            if not parameter.is_floating_point():
-                raise InputError(f"parameter {name} is {parameter.dtype}; only real floating-point ones can be sampled")
-            if not parameter.requires_grad:
-                raise InputError(
-                    f"parameter {name} does not require gradients; all are sampled: make constants buffers"
-                )
-        if not parameters:
-            raise InputError("the model has no parameters; there is nothing to sample")
-        if len(parameters) < len(list(model.named_parameters(remove_duplicate=False))):
-            raise InputError("the model uses one parameter under two names; tied weights cannot be sampled, untie them")
-        if any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p for module in model.modules()):
-            raise InputError("the model has dropout, whose noise is no part of the posterior; set p=0")
-        if preconditioner == "rmsprop" and burn_in < LEAST_ADAPTATION:
-            raise InputError(
-                f"burn_in must be at least {LEAST_ADAPTATION} with rmsprop, which adapts in its first half, got "
-                f"{burn_in}; some hundred are usual"
-            )
-        num_data, chains, burn_in, thin, seed = map(int, (num_data, chains, burn_in, thin, seed))
-        friction, beta_hat = float(friction), float(beta_hat)
-        lr, temperature = (value if callable(value) else float(value) for value in (lr, temperature))
         first = next(iter(parameters.values()))
         self.log_likelihood, self.mean_loss = log_likelihood, mean_loss
-        self.num_data, self.burn_in, self.thin, self.seed = num_data, burn_in, thin, seed
+        chains, seed = self.settings.chains, self.settings.seed
         self.engine = engine
         self.predictive = predictive or (lambda outputs: outputs)
         self.device = torch.device(device or first.device)
         self.ensemble = Ensemble(
-            lambda: copy.deepcopy(model).to("meta"), chains, lambda chain: keyed_generator(seed, "start", chain),
-            device=self.device, dtype=first.dtype, engine=engine,
+            lambda: copy.deepcopy(model).to("meta"),
+            chains,
+            lambda chain: keyed_generator(seed, "start", chain),
+            device=self.device,
+            dtype=first.dtype,
+            engine=engine,
         )
         with torch.no_grad():
             for name, tensor in self.ensemble.state().items():
@@ -150,25 +127,20 @@ class PosteriorSampler:
                 elif start == "model" or (parameters[name].dim() < 2 and not name.endswith("bias")):
                     tensor.copy_(parameters[name])
         self.prior = prior or Normal(1.0, fan_in_scales(model))
-        self.adaptation = burn_in // 2 if preconditioner == "rmsprop" else 0
-        self.cycle = lr if isinstance(lr, Cyclical) else None
-        self.temperature = temperature
         self.chain = SGHMC.from_sgd(
-            list(self.ensemble.parameters.items()), lr, 1 - friction, num_data,
-            temperature=self._temperature, beta_hat=beta_hat, scheme=scheme, preconditioner=preconditioner,
+            list(self.ensemble.parameters.items()),
+            self.settings.lr,
+            1 - self.settings.friction,
+            self.settings.num_data,
+            temperature=self.settings.temperature_at,
+            beta_hat=self.settings.beta_hat,
+            scheme=scheme,
+            preconditioner=preconditioner,
             generator=keyed_generator(seed, "noise", device=self.device),
         )
         self.step = 0
         self.draws: list[Draw] = []
         self.store = SampleStore(Path(folder)) if folder is not None else None
-        self.settings = {
-            "num_data": num_data, "friction": friction, "beta_hat": beta_hat, "scheme": scheme,
-            "preconditioner": preconditioner, "chains": chains, "burn_in": burn_in, "thin": thin, "seed": seed,
-            "start": start, "likelihood": "mean_loss" if log_likelihood is None else "log_likelihood",
-            **{name: [float(value(step)) for step in FINGERPRINT] if callable(value) else value
-               for name, value in (("lr", lr), ("temperature", temperature))},
-            "prior": type(self.prior).__name__, **{f"prior's {k}": v for k, v in vars(self.prior).items()},
-        }
 
     def run(self, data, draws: int, batch_size: int | None = None, progress: bool = True) -> "PosteriorSampler":
         """Collects `draws` more draws; see `sample` for the arguments. Returns itself."""
@@ -193,9 +165,9 @@ class PosteriorSampler:
         chains = self.ensemble.members
         if isinstance(data, tuple):
             inputs, targets = (tensor.to(self.device) for tensor in data)
-            batches = tensor_batches(inputs, targets, batch_size, self.num_data, chains, self._random)
+            batches = tensor_batches(inputs, targets, batch_size, self.settings.num_data, chains, self._random)
         else:
-            batches = loader_batches(data, self.num_data, chains, self._random)
+            batches = loader_batches(data, self.settings.num_data, chains, self._random)
         if self.store is not None and self.store.draws and not self.draws:
             raise InputError(
                 f"{self.store.folder} holds the draws of another sampler; name a new folder, or load() first"
@@ -203,11 +175,11 @@ class PosteriorSampler:
         collected = 0
         while collected < draws:
             log_likelihood, kinetic = self._advance(*(part.to(self.device) for part in next(batches)))
-            if self._collects(self.step):
+            if self.settings.collects(self.step):
                 draw = Draw(self.step, {n: t.cpu().clone() for n, t in self.ensemble.state().items()},
                             log_likelihood.cpu(), kinetic)
                 if self.store is not None:
-                    self.store.add({"chains": draw.weights}, self.step, self._temperature(self.step - 1))
+                    self.store.add({"chains": draw.weights}, self.step, self.settings.temperature_at(self.step - 1))
                 self.draws.append(draw)
                 collected += 1
                 yield draw
@@ -223,20 +195,18 @@ class PosteriorSampler:
         """
         if not self.draws:
             raise InputError("nothing was collected yet; call run first")
-        kept = {name: tensor.clone() for name, tensor in self.ensemble.state().items()}
         total, values = None, []
-        try:
-            for draw in self.draws:
-                self.ensemble.load_state({name: tensor.to(self.device) for name, tensor in draw.weights.items()})
-                parts = [self.predictive(self.ensemble.forward(self._for_all(part.to(self.device)), train=False))
-                         for part in inputs.split(chunk)]
-                value = torch.cat(parts, 1).cpu()  # (chains, n, ...)
-                if each:
-                    values.append(value)
-                else:
-                    total = value.mean(0) if total is None else total + value.mean(0)
-        finally:
-            self.ensemble.load_state(kept)
+        for draw in self.draws:
+            weights = {name: tensor.to(self.device) for name, tensor in draw.weights.items()}
+            parts = [
+                self.predictive(self.ensemble.forward(self._for_all(part.to(self.device)), train=False, state=weights))
+                for part in inputs.split(chunk)
+            ]
+            value = torch.cat(parts, 1).cpu()  # (chains, n, ...)
+            if each:
+                values.append(value)
+            else:
+                total = value.mean(0) if total is None else total + value.mean(0)
         return torch.stack(values) if each else total / len(self.draws)
 
     def diagnostics(self, inputs: Tensor | None = None, weights: Iterable[str] = ()) -> Diagnostics:
@@ -256,13 +226,15 @@ class PosteriorSampler:
             quantities[name] = torch.stack([draw.weights[name] for draw in self.draws], 1)
         sizes = {name: parameter[0].numel() for name, parameter in self.ensemble.parameters.items()}
         kinetic = {name: torch.stack([draw.kinetic[name] for draw in self.draws], 1) for name in sizes}
-        spacing = min(1.0, self.thin * self.settings["friction"])  # draws closer than 1/friction share their momentum
-        return diagnose(quantities, kinetic, sizes, self._temperature(self.draws[-1].step - 1), spacing)
+        spacing = min(
+            1.0, self.settings.thin * self.settings.friction
+        )  # draws closer than 1/friction share their momentum
+        return diagnose(quantities, kinetic, sizes, self.settings.temperature_at(self.draws[-1].step - 1), spacing)
 
     def save(self, path: Path | str) -> None:
         """Everything to go on from, draws included, in one file; the old file survives a failure."""
         content = {
-            "settings": self.settings,
+            "settings": self._fingerprint(),
             "step": self.step,
             "state": self.ensemble.state(),
             "chain": self.chain.state_dict(),
@@ -283,8 +255,9 @@ class PosteriorSampler:
             raise InputError(
                 f"{path} is not a saved sampler ({str(error).splitlines()[0]}); save() writes one"
             ) from None
-        if settings != self.settings:
-            wrong = [f"{k} {settings.get(k)} (here {v})" for k, v in self.settings.items() if settings.get(k) != v]
+        own = self._fingerprint()
+        if settings != own:
+            wrong = [f"{k} {settings.get(k)} (here {v})" for k, v in own.items() if settings.get(k) != v]
             raise InputError(f"{path} was saved with {', '.join(wrong)}; construct the sampler with the same settings")
         self.ensemble.load_state(content["state"])
         self.chain.load_state_dict(content["chain"])
@@ -292,27 +265,18 @@ class PosteriorSampler:
         self.draws = [Draw(**{k: _on_cpu(v) for k, v in draw.items()}) for draw in content["draws"]]
         return self
 
-    def _temperature(self, step: int) -> float:
-        """0 while the preconditioner adapts or a cycle explores, else the target's."""
-        if step < self.adaptation or (self.cycle is not None and not self.cycle.samples(step)):
-            return 0.0
-        return self.temperature(step) if callable(self.temperature) else self.temperature
-
-    def _collects(self, taken: int) -> bool:
-        """Whether the weights after this many steps are a draw."""
-        if taken <= self.burn_in or taken % self.thin:
-            return False
-        return self.cycle is None or self.cycle.samples(taken - 1)
-
     def _advance(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """One step of all chains on (chains, B, ...) data: estimated log-likelihoods (chains,), kinetic temperatures."""
-        if self.step == self.adaptation:
+        """One step of all chains on (chains, B, ...) data: log-likelihoods (chains,), kinetic temperatures."""
+        if self.step == self.settings.adaptation:
             self.chain.freeze_preconditioner()
+        if self.step == 0:
+            before = {name: tensor.clone() for name, tensor in self.ensemble.state().items()}
         outputs = self.ensemble.forward(inputs, train=True)
         if not torch.is_tensor(outputs):
             raise InputError(f"the model must return one tensor, got a {type(outputs).__name__}; wrap it")
         if self.step == 0:
-            self._check_likelihood(outputs[0].detach(), targets[0])
+            check_same_outputs(outputs.detach(), self.ensemble.forward(inputs, train=True, state=before))
+            check_likelihood(*self._likelihood(), outputs[0].detach(), targets[0])
         mean = (self._per_chain(self.mean_loss, outputs, targets) if self.mean_loss is not None
                 else -self._per_chain(self.log_likelihood, outputs, targets) / inputs.shape[1])
         self.chain.zero_grad()
@@ -320,30 +284,22 @@ class PosteriorSampler:
         for name, parameter in self.ensemble.parameters.items():
             if parameter.grad is None:
                 raise InputError(f"parameter {name} is not used by the likelihood; leave it out of the model")
-        self.prior.add_gradient(self.ensemble.parameters, 1 / self.num_data)
-        kinetic = kinetic_temperature(self.chain, self.ensemble.parameters) if self._collects(self.step + 1) else {}
+        self.prior.add_gradient(self.ensemble.parameters, 1 / self.settings.num_data)
+        kinetic = (
+            kinetic_temperature(self.chain, self.ensemble.parameters) if self.settings.collects(self.step + 1) else {}
+        )
         self.chain.step()
         self.step += 1
-        return -self.num_data * mean.detach(), kinetic
+        return -self.settings.num_data * mean.detach(), kinetic
 
-    def _check_likelihood(self, outputs: Tensor, targets: Tensor) -> None:
-        """A sum doubles when the batch is repeated, a mean stays: the mistake that is off by a factor of N."""
-        name, function = (("log_likelihood", self.log_likelihood) if self.mean_loss is None
-                          else ("mean_loss", self.mean_loss))
-        with torch.no_grad():
-            once, twice = function(outputs, targets), function(torch.cat([outputs] * 2), torch.cat([targets] * 2))
-        if not torch.is_tensor(once) or once.dim() != 0:
-            shape = tuple(once.shape) if torch.is_tensor(once) else type(once).__name__
-            remedy = "end it with .sum()" if self.mean_loss is None else "end it with .mean()"
-            raise InputError(f"{name} must return a scalar tensor, got {shape}; {remedy}")
-        is_mean = torch.isclose(twice, once, rtol=1e-3)
-        is_sum = torch.isclose(twice, 2 * once, rtol=1e-3)
-        if self.mean_loss is None and is_mean and not is_sum:
-            raise InputError("log_likelihood must return the sum over the batch and returns a mean; use "
-                             'reduction="sum", or pass minus it as mean_loss')
-        if self.mean_loss is not None and is_sum and not is_mean:
-            raise InputError("mean_loss must return the mean over the batch and returns a sum; use "
-                             'reduction="mean", or pass minus it as log_likelihood')
+    def _likelihood(self) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
+        """What the user gave, under its name."""
+        if self.mean_loss is not None:
+            return "mean_loss", self.mean_loss
+        return "log_likelihood", self.log_likelihood
+
+    def _fingerprint(self) -> dict:
+        return self.settings.fingerprint(self._likelihood()[0], self.prior)
 
     def _per_chain(self, function: Callable, outputs: Tensor, targets: Tensor) -> Tensor:
         """function's scalar of each chain, (chains,)."""
@@ -353,7 +309,7 @@ class PosteriorSampler:
 
     def _random(self, role: str, device: torch.device | str) -> torch.Generator:
         """The stream of a role at the present step."""
-        return keyed_generator(self.seed, role, self.step, device=device)
+        return keyed_generator(self.settings.seed, role, self.step, device=device)
 
     def _for_all(self, rows: Tensor) -> Tensor:
         return rows.expand(self.ensemble.members, *rows.shape)

@@ -37,24 +37,27 @@ class Cyclical:
     """Cosine step sizes with warm restarts (Zhang et al. 2020, eq. 1): explore while they are large, sample after.
 
     start/2 · (cos(pi · (step mod length)/length) + 1). In the first `exploration` of every cycle the temperature should
-    be 0 and nothing collected; the rest samples.
+    be 0; the rest samples, and of that the first `discard`, in which the chain warms up, is not collected.
 
     Args:
         start: Step size at each restart, > 0.
         length: Steps in a cycle, >= 2.
         exploration: Share of a cycle before sampling, in [0, 1).
+        discard: Share of the sampling part before collecting, in [0, 1).
     """
 
-    def __init__(self, start: float, length: int, exploration: float = 0.8):
+    def __init__(self, start: float, length: int, exploration: float = 0.8, discard: float = 0.5):
         if length < 2:
             raise InputError(f"length must be at least 2 steps, got {length}")
         if not 0 <= exploration < 1:
             raise InputError(f"exploration must be in [0, 1), got {exploration}; 0.8 is usual")
+        if not 0 <= discard < 1:
+            raise InputError(f"discard must be in [0, 1), got {discard}; 0.5 is usual")
         if exploration * length > length - 1:
             raise InputError(
                 f"a cycle of {length} steps that explores {exploration:g} of them never samples; lengthen it"
             )
-        self.start, self.length, self.exploration = start, length, exploration
+        self.start, self.length, self.exploration, self.discard = start, length, exploration, discard
 
     def __call__(self, step: int) -> float:
         """The step size."""
@@ -63,3 +66,8 @@ class Cyclical:
     def samples(self, step: int) -> bool:
         """Whether this step belongs to the sampling part of its cycle."""
         return step % self.length >= self.exploration * self.length
+
+    def collects(self, step: int) -> bool:
+        """Whether the weights after this step are warm enough for a draw; the last of a cycle always are."""
+        begin = (self.exploration + self.discard * (1 - self.exploration)) * self.length
+        return step % self.length >= min(begin, self.length - 1)

@@ -1,8 +1,4 @@
-"""Stochastic-gradient Hamiltonian Monte Carlo: one pure update, and the torch optimiser that applies it.
-
-Source: Chen, Fox, Guestrin 2014 (arXiv:1402.4102), eq. 15; Saatchi & Wilson 2017, Algorithm 1. Next: moments.py for
-the law this chain keeps, schedules.py for step sizes and temperatures that change.
-"""
+"""SGHMC as a torch optimiser. The update itself is in step.py, step sizes that change in schedules.py."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -12,83 +8,11 @@ import torch
 from bayesgan.basics.errors import InputError
 from bayesgan.sampler.noise import fill_normal
 from bayesgan.sampler.preconditioners import RMSprop
+from bayesgan.sampler.step import SCHEMES, noise_variance, sghmc_step
 
-__all__ = ["SGHMC", "sghmc_step", "SCHEMES"]
-
-# word: what it does
-SCHEMES = {
-    "symplectic": "gradient and friction, then position: Var θ is off by O(eta), stable while eta·k < 4 - 2 alpha",
-    "baoa": "gradient, half drift, friction, half drift: Var θ is exact on Gaussians for every stable eta",
-}
+__all__ = ["SGHMC"]
 
 Scheduled = float | Callable[[int], float]
-
-
-def sghmc_step(
-    position: torch.Tensor,
-    momentum: torch.Tensor,
-    gradient: torch.Tensor,
-    noise: torch.Tensor | None,
-    *,
-    eta: float,
-    alpha: float,
-    temperature: float = 1.0,
-    beta_hat: float = 0.0,
-    gradient_scale: float = 1.0,
-    preconditioner: torch.Tensor | None = None,
-    root: torch.Tensor | None = None,
-    scheme: str = "symplectic",
-) -> None:
-    """One update of `position` and `momentum`, in place; a function of its arguments alone.
-
-    With g = gradient_scale · gradient = ∇U(θ) on the sum scale and C the preconditioner (1 without one):
-
-        symplectic:  v ← (1-alpha) v - eta C g + sqrt(2 eta C (alpha T - beta_hat)) ξ;   θ ← θ + v
-        baoa:        v ← v - eta C g;   θ ← θ + v/2;
-                     v ← (1-alpha) v + sqrt(eta C (T (1-(1-alpha)²) - 2 (1-alpha)² beta_hat)) ξ;   θ ← θ + v/2
-
-    Args:
-        position: θ, any shape, overwritten.
-        momentum: v, the displacement of the last step, same shape, overwritten.
-        gradient: Of U, divided by gradient_scale, same shape.
-        noise: ξ, standard normal, same shape; None where the noise variance is 0.
-        preconditioner: C > 0, same shape, constant while samples are collected.
-        root: sqrt(C), where it is known already.
-
-    The chain's stationary density is exp(-U(θ)/T) up to the discretisation that `stationary_moments` states.
-    """
-    if root is None and noise is not None and preconditioner is not None:
-        root = preconditioner.sqrt()
-    deviation = math.sqrt(noise_variance(eta, alpha, temperature, beta_hat, scheme)) if noise is not None else 0.0
-    if scheme == "symplectic":
-        momentum.mul_(1 - alpha)
-        _kick(momentum, gradient, -eta * gradient_scale, preconditioner)
-        if noise is not None:
-            _kick(momentum, noise, deviation, root)
-        position.add_(momentum)
-    else:
-        _kick(momentum, gradient, -eta * gradient_scale, preconditioner)
-        position.add_(momentum, alpha=0.5)
-        momentum.mul_(1 - alpha)
-        if noise is not None:
-            _kick(momentum, noise, deviation, root)
-        position.add_(momentum, alpha=0.5)
-
-
-def _kick(momentum: torch.Tensor, force: torch.Tensor, factor: float, metric: torch.Tensor | None) -> None:
-    """momentum += factor · metric · force, in one pass."""
-    if metric is None:
-        momentum.add_(force, alpha=factor)
-    else:
-        momentum.addcmul_(force, metric, value=factor)
-
-
-def noise_variance(eta: float, alpha: float, temperature: float, beta_hat: float, scheme: str) -> float:
-    """Variance of the injected noise per step and weight, before the preconditioner."""
-    if scheme == "symplectic":
-        return 2 * eta * (alpha * temperature - beta_hat)
-    kept = (1 - alpha) ** 2  # of the gradient's noise, which enters before the friction
-    return eta * (temperature * (1 - kept) - 2 * kept * beta_hat)
 
 
 class SGHMC(torch.optim.Optimizer):
@@ -180,9 +104,10 @@ class SGHMC(torch.optim.Optimizer):
     def from_chen(
         cls, params: Iterable, eps: float, C: float, M: float = 1.0, B_hat: float = 0.0, **options
     ) -> "SGHMC":
-        """The parameters of Chen, Fox, Guestrin 2014, eq. 13: step eps, friction C, mass M, gradient-noise estimate B_hat.
+        """The parameters of Chen, Fox, Guestrin 2014, eq. 13: step eps, friction C, mass M, gradient noise B_hat.
 
-        alpha = eps C / M, eta = eps² / M, beta_hat = eps B_hat / M (their eq. 15); the momentum here is eps/M times theirs.
+        alpha = eps C / M, eta = eps² / M, beta_hat = eps B_hat / M (their eq. 15); the momentum here is eps/M
+        times theirs.
         """
         if not M > 0:
             raise InputError(f"M must be positive, got {M}; it is a mass")
@@ -217,6 +142,9 @@ class SGHMC(torch.optim.Optimizer):
                     f"temperature must be 0 while the preconditioner adapts, got {values['temperature']:g}; "
                     "call freeze_preconditioner() when burn-in ends"
                 )
+            rescale = 1.0
+            if callable(group["eta"]) and self.steps:
+                rescale = math.sqrt(values["eta"] / group["eta"](self.steps - 1))
             noisy = noise_variance(**{k: values[k] for k in ("eta", "alpha", "temperature", "beta_hat")},
                                    scheme=self.scheme) > 0
             for parameter in group["params"]:
@@ -234,13 +162,14 @@ class SGHMC(torch.optim.Optimizer):
                     scheme=self.scheme,
                     preconditioner=state.get("preconditioner"),
                     root=self._root(parameter) if noisy else None,
+                    rescale=rescale,
                     **values,
                 )
         self.steps += 1
         return loss
 
     def values(self, group: dict, step: int) -> dict:
-        """The numbers a parameter group runs with at a step, functions of the step evaluated; raises as the class says."""
+        """The numbers a parameter group runs with at a step, functions evaluated; raises as the class says."""
         values = {key: group[key] for key in ("eta", "alpha", "temperature", "beta_hat", "gradient_scale")}
         for key in ("eta", "temperature"):
             if callable(values[key]):
@@ -322,7 +251,8 @@ class SGHMC(torch.optim.Optimizer):
         for parameter in self._all_parameters():
             if not parameter.grad.isfinite().all():
                 raise InputError(
-                    f"{self._name(parameter)} has a non-finite gradient at step {self.steps}; lower eta or clip the loss"
+                    f"{self._name(parameter)} has a non-finite gradient at step {self.steps}; "
+                    "lower eta or clip the loss"
                 )
 
     def _fix_preconditioner(self, diagonals: list[torch.Tensor]) -> None:

@@ -33,7 +33,7 @@ def trainer(**changes):
 
 
 def test_the_discriminators_potential_is_the_sum_of_its_three_terms():
-    """One plain step moves θ by -lr/N times the gradient of U on the sum scale, the label count and the prior included."""
+    """One plain step moves θ by -lr/N times the gradient of U on the sum scale, label count and prior included."""
     one, copy = trainer(label_count=300), trainer(label_count=300)
     before = {n: p.detach().clone() for n, p in one.discriminators.ensemble.parameters.items()}
     real, fakes = one.real_batches(), torch.zeros(2, 16, 1, 8, 8)
@@ -135,7 +135,7 @@ def test_a_double_precision_run_is_evaluated_too(tmp_path):
 
 
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
-    """With noise and dropout, whose random numbers must be keyed by the step; and the supervised network is not retrained."""
+    """With noise and dropout, whose randomness is keyed by the step; the supervised network is not retrained."""
     flags = ["--noise", "0.3", "--dropout", "0.5"]
     whole = run(tmp_path / "whole", *flags)
     step = Trainer.step

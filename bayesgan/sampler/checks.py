@@ -1,0 +1,98 @@
+"""What cannot be sampled, found before the chain moves: models, likelihoods of the wrong scale or sign, randomness."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from bayesgan.basics.errors import InputError
+
+__all__ = ["check_likelihood", "check_model", "check_same_outputs"]
+
+
+def check_model(model: nn.Module) -> None:
+    """Raises ValueError for a model whose parameters are not all plain real tensors that the likelihood may move."""
+    parameters = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        if not parameter.is_floating_point():
+            raise InputError(f"parameter {name} is {parameter.dtype}; only real floating-point ones can be sampled")
+        if not parameter.requires_grad:
+            raise InputError(f"parameter {name} does not require gradients; all are sampled: make constants buffers")
+    if not parameters:
+        raise InputError("the model has no parameters; there is nothing to sample")
+    if len(parameters) < len(list(model.named_parameters(remove_duplicate=False))):
+        raise InputError("the model uses one parameter under two names; tied weights cannot be sampled, untie them")
+
+
+def check_same_outputs(once: Tensor, twice: Tensor) -> None:
+    """Raises ValueError if a model gave two answers in training mode to the same inputs: it has noise of its own."""
+    if not torch.allclose(once, twice, rtol=1e-3, atol=1e-5, equal_nan=True):
+        raise InputError(
+            "the model is random while it trains (dropout, also inside attention, or noise), which is no part of the "
+            "posterior; set its rate to 0"
+        )
+
+
+@torch.no_grad()
+def check_likelihood(name: str, function: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, targets: Tensor) -> None:
+    """Raises ValueError for a likelihood of the wrong kind, on one chain's (B, ...) outputs and targets.
+
+    A sum doubles when the batch is repeated and a mean stays: the mistake that is off by a factor of N. And a
+    likelihood falls when the outputs leave the targets: with the wrong sign the chain would flee from the data.
+
+    Args:
+        name: "log_likelihood" or "mean_loss".
+        function: What the user gave under that name.
+    """
+    summed = name == "log_likelihood"
+    once, twice = function(outputs, targets), function(torch.cat([outputs] * 2), torch.cat([targets] * 2))
+    if not torch.is_tensor(once) or once.dim() != 0:
+        shape = tuple(once.shape) if torch.is_tensor(once) else type(once).__name__
+        raise InputError(
+            f"{name} must return a scalar tensor, got {shape}; end it with {'.sum()' if summed else '.mean()'}"
+        )
+    is_mean = torch.isclose(twice, once, rtol=1e-3)
+    is_sum = torch.isclose(twice, 2 * once, rtol=1e-3)
+    if summed and is_mean and not is_sum:
+        raise InputError(
+            "log_likelihood must return the sum over the batch and returns a mean; use "
+            'reduction="sum", or pass minus it as mean_loss'
+        )
+    if not summed and is_sum and not is_mean:
+        raise InputError(
+            "mean_loss must return the mean over the batch and returns a sum; use "
+            'reduction="mean", or pass minus it as log_likelihood'
+        )
+    best, off = fits_and_misfits(outputs, targets)
+    if best is None:
+        return
+    values = torch.stack([function(at, targets) for at in (best, *off)]).double()
+    fall = values[0] - values[1:].mean() if summed else values[1:].mean() - values[0]
+    if values.isfinite().all() and fall < -1e-6 * (1 + values.abs().max()):
+        raise InputError(
+            f"{name} is better the further the outputs are from the targets ({values[0]:.4g} on them, "
+            f"{values[1:].mean():.4g} away): its sign is wrong; "
+            + ("return log p, which is minus the loss" if summed else "return the loss, which is minus log p")
+        )
+
+
+def fits_and_misfits(outputs: Tensor, targets: Tensor) -> tuple[Tensor | None, list[Tensor]]:
+    """Outputs that meet the targets and some about as far from them on every side; None where neither can be told.
+
+    For class numbers, log-probabilities, which both cross_entropy and nll_loss take: the true class or another one
+    is likely. For real targets of the outputs' shape: the targets themselves, and shifted up and down.
+    """
+    if not targets.is_floating_point() and outputs.dim() == targets.dim() + 1 == 2 and outputs.shape[1] > 1:
+        classes = outputs.shape[1]
+        if targets.min() < 0 or targets.max() >= classes:
+            return None, []
+        turned = [(targets.long() + shift) % classes for shift in range(classes)]
+        best, *off = (
+            (4 * nn.functional.one_hot(labels, classes).to(outputs)).log_softmax(1) for labels in turned
+        )
+        return best, off
+    if targets.is_floating_point() and targets.shape == outputs.shape:
+        best = targets.to(outputs)
+        spread = best.std() if best.numel() > 1 and best.std() > 0 else best.new_ones(())
+        return best, [best + spread, best - spread]
+    return None, []

@@ -1,0 +1,83 @@
+"""The settings of a PosteriorSampler: their rules, what they say of a step, and the fingerprint in its saved files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bayesgan.basics.errors import InputError
+from bayesgan.sampler.priors import Prior
+from bayesgan.sampler.schedules import Cyclical
+
+__all__ = ["Settings"]
+
+STARTS = ("prior", "model")
+LEAST_ADAPTATION = 20
+FINGERPRINT = (0, 1, 3, 10, 30, 100, 1000)  # steps at which two schedules are compared
+
+
+@dataclass
+class Settings:
+    """What `PosteriorSampler` documents, as plain numbers and functions of the step.
+
+    Raises:
+        ValueError: For values outside their ranges; those of the chain itself are checked by `SGHMC`.
+    """
+
+    num_data: int
+    lr: float | Callable[[int], float]
+    friction: float
+    temperature: float | Callable[[int], float]
+    beta_hat: float
+    scheme: str
+    preconditioner: str | None
+    chains: int
+    burn_in: int
+    thin: int
+    start: str
+    seed: int
+
+    def __post_init__(self):
+        if self.num_data is None or self.num_data < 1:
+            raise InputError(
+                f"num_data must be the size of the training set, got {self.num_data}; it scales the likelihood"
+            )
+        for name, least in (("chains", 1), ("burn_in", 0), ("thin", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.start not in STARTS:
+            raise InputError(f"start must be one of: {', '.join(STARTS)}; got {self.start!r}")
+        if self.preconditioner == "rmsprop" and self.burn_in < LEAST_ADAPTATION:
+            raise InputError(
+                f"burn_in must be at least {LEAST_ADAPTATION} with rmsprop, which adapts in its first half, got "
+                f"{self.burn_in}; some hundred are usual"
+            )
+        for name in ("num_data", "chains", "burn_in", "thin", "seed"):
+            setattr(self, name, int(getattr(self, name)))  # numpy's numbers could not be loaded from a saved file
+        for name in ("friction", "beta_hat", "lr", "temperature"):
+            value = getattr(self, name)
+            setattr(self, name, value if callable(value) else float(value))
+
+    @property
+    def adaptation(self) -> int:
+        """Steps in which the preconditioner adapts."""
+        return self.burn_in // 2 if self.preconditioner == "rmsprop" else 0
+
+    def temperature_at(self, step: int) -> float:
+        """0 while the preconditioner adapts or a cycle explores, else the target's."""
+        if step < self.adaptation or (isinstance(self.lr, Cyclical) and not self.lr.samples(step)):
+            return 0.0
+        return self.temperature(step) if callable(self.temperature) else self.temperature
+
+    def collects(self, taken: int) -> bool:
+        """Whether the weights after this many steps are a draw."""
+        if taken <= self.burn_in or taken % self.thin:
+            return False
+        return not isinstance(self.lr, Cyclical) or self.lr.collects(taken - 1)
+
+    def fingerprint(self, likelihood: str, prior: Prior) -> dict:
+        """Plain values that two samplers of one chain share; functions of the step are compared at some steps."""
+        values = {
+            name: [float(value(step)) for step in FINGERPRINT] if callable(value) else value
+            for name, value in vars(self).items()
+        }
+        of_prior = {f"prior's {name}": value for name, value in vars(prior).items()}
+        return {**values, "likelihood": likelihood, "prior": type(prior).__name__, **of_prior}
