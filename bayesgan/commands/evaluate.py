@@ -111,12 +111,12 @@ def errors_line(figures: dict) -> str:
 def table(rows: dict[str, dict]) -> str:
     """Lines for people: one classifier a row."""
     cases = list(next(iter(rows.values()))["entropy"])
-    title = "errors  accuracy    NLL   Brier    ECE   entropy (of it mutual information): " + ", ".join(cases)
+    title = "errors  accuracy    NLL   Brier    ECE (floor)     entropy (of it mutual information): " + ", ".join(cases)
     lines = [f"{'':34}{title}"]
     for name, row in rows.items():
         entropies = "   ".join(f"{row['entropy'][case]:.3f} ({row['mutual_information'][case]:.3f})" for case in cases)
         lines.append(f"{name:34}{row['errors']:6}    {row['accuracy']:.4f}  {row['nll']:.3f}   {row['brier']:.3f}  "
-                     f"{row['ece']:.3f}   {entropies}")
+                     f"{row['ece']:.4f} ({row['ece_floor']:.4f})   {entropies}")
     return "\n".join(lines)
 
 

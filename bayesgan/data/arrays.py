@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from bayesgan.basics.errors import InputError
-from bayesgan.data.bundled import standardise
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split, to_float
 
 __all__ = []
@@ -64,10 +63,14 @@ def npz(options: DataOptions) -> Dataset:
             )
         labels = torch.from_numpy(y.astype(np.int64))
     classes = () if labels is None else tuple(str(c) for c in range(int(labels.max()) + 1))
-    data = standardise(x.astype(np.float64)) if x.ndim == 2 else images_tensor(as_bytes(x, path), options.image_size)
-    if not to_float(data).isfinite().all():
+    if x.ndim == 2:
+        data = torch.from_numpy(x.astype(np.float64))
+    else:
+        data = images_tensor(as_bytes(x, path), options.image_size)
+    dataset = split(data, labels, 0.1, "npz", classes)
+    if not (to_float(dataset.train).isfinite().all() and to_float(dataset.test).isfinite().all()):
         raise InputError(f"{path}: x overflows when it is standardised; scale it down")
-    return split(data, labels, 0.1, "npz", classes)
+    return dataset
 
 
 def as_bytes(x: np.ndarray, path: Path) -> np.ndarray:

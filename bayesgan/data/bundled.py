@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from bayesgan.basics.errors import InputError
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
 
-__all__ = ["GENERATED", "GRID_SCALE", "gaussian_grid", "standardise"]
+__all__ = ["GENERATED", "GRID_SCALE", "gaussian_grid"]
 
 GENERATED = ("digits", "synthetic", "gaussians25")  # no file is read for these
 GRID_SCALE = 2**0.5  # sd of the 25 modes' centres; gaussians25 is the grid divided by it
@@ -52,12 +52,6 @@ DATA_SETS.register("digits")(
 )
 
 
-def standardise(data: np.ndarray) -> torch.Tensor:
-    """Zero mean and unit variance in each column, float32. Constant columns become zero."""
-    spread = data.std(0)
-    return torch.from_numpy(((data - data.mean(0)) / np.where(spread > 0, spread, 1)).astype(np.float32))
-
-
 def synthetic(options: DataOptions) -> Dataset:
     """Saatchi & Wilson 2017, section 4.1: 10 clusters x = A (z + mean), A ~ N(0, 25) D x d, 10,000 points."""
     dimension, inner, clusters, points = options.x_dim, options.cluster_dim, 10, 1000
@@ -70,7 +64,7 @@ def synthetic(options: DataOptions) -> Dataset:
         matrix = 5 * random.standard_normal((dimension, inner))
         rows.append((random.standard_normal((points, inner)) + mean) @ matrix.T)
     labels = torch.arange(clusters).repeat_interleave(points)
-    data = standardise(np.concatenate(rows))
+    data = torch.from_numpy(np.concatenate(rows))
     return split(data, labels, 0.2, "synthetic", tuple(str(c) for c in range(clusters)))
 
 

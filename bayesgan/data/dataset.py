@@ -136,11 +136,17 @@ def images_tensor(images: np.ndarray, image_size: int | None) -> Tensor:
 
 
 def split(data: Tensor, labels: Tensor | None, test_share: float, name: str, classes: tuple[str, ...]) -> Dataset:
-    """Cuts a test part off by a fixed shuffle: the same rows at every run and on every machine."""
+    """Cuts a test part off by a fixed shuffle, the same rows on every machine; vectors are standardised."""
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(data)))
     cut = len(data) - round(len(data) * test_share)
     train, test = order[:cut], order[cut:]
-    return Dataset(
-        name, data[train], data[test], None if labels is None else labels[train],
-        None if labels is None else labels[test], classes,
-    )
+    if data.dim() == 2:
+        data = standardise(data, data[train])
+    of_train, of_test = (None, None) if labels is None else (labels[train], labels[test])
+    return Dataset(name, data[train], data[test], of_train, of_test, classes)
+
+
+def standardise(data: Tensor, train: Tensor) -> Tensor:
+    """(n, D) float64 as float32 with zero mean and unit variance in each column of `train`; constants are centred."""
+    spread = train.std(0, correction=0)
+    return ((data - train.mean(0)) / torch.where(spread > 0, spread, 1)).float()

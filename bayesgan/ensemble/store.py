@@ -30,7 +30,7 @@ class SampleStore:
 
     @property
     def draws(self) -> list[dict]:
-        """One entry a draw, oldest first: {"step", "temperature", "file"}."""
+        """One entry a draw, oldest first: {"step", "temperature", "kinetic_temperature", "file"}."""
         index = self.folder / "index.json"
         if not index.exists():
             return []
@@ -39,8 +39,17 @@ class SampleStore:
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{index} is not an index of draws ({error}); restore it or run again") from None
 
-    def add(self, groups: dict[str, dict[str, Tensor]], step: int, temperature: float) -> None:
-        """Stores a draw: groups maps "generators" and the like to an ensemble's `state()`."""
+    def add(
+        self, groups: dict[str, dict[str, Tensor]], step: int, temperature: float, kinetic: dict | None = None
+    ) -> None:
+        """Stores a draw.
+
+        Args:
+            groups: "generators" and the like -> an ensemble's `state()`.
+            step: Steps taken when it was collected.
+            temperature: The nominal one.
+            kinetic: Group -> tensor -> the kinetic temperature, where it was measured.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"draw_{step:08d}.safetensors"
         tensors = {
@@ -49,7 +58,7 @@ class SampleStore:
         }
         write_atomically(self.folder / name, lambda path: save_file(tensors, path))
         draws = [draw for draw in self.draws if draw["step"] < step]  # a resumed run draws again what it lost
-        draws.append({"step": step, "temperature": temperature, "file": name})
+        draws.append({"step": step, "temperature": temperature, "kinetic_temperature": kinetic or {}, "file": name})
         kept = draws if self.keep is None else draws[-self.keep:]
         text = json.dumps({"format": 1, "draws": kept}, indent=1)
         write_atomically(self.folder / "index.json", lambda path: path.write_text(text))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.ensemble import Ensemble
 
 __all__ = [
@@ -70,12 +71,16 @@ class Predictive:
 
 @dataclass(frozen=True)
 class ClassificationFigures:
-    """accuracy in [0, 1]; nll in nats per datum; brier in [0, 2]; ece in [0, 1] over 15 equal bins of confidence."""
+    """accuracy in [0, 1]; nll in nats per datum; brier in [0, 2]; ece in [0, 1] over 15 equal bins of confidence.
+
+    ece_floor is the ECE that a perfectly calibrated classifier with these confidences has on so few data, on average.
+    """
 
     accuracy: float
     nll: float
     brier: float
     ece: float
+    ece_floor: float
 
     as_dict = asdict
 
@@ -93,13 +98,29 @@ def classification_figures(probabilities: Tensor, labels: Tensor) -> Classificat
         nll=-(probabilities[torch.arange(len(labels)), labels].clamp_min(1e-300)).log().mean().item(),
         brier=((probabilities - one_hot) ** 2).sum(1).mean().item(),
         ece=(share * (confidence - accuracy).abs()).sum().item(),
+        ece_floor=ece_floor(probabilities),
     )
+
+
+def ece_floor(probabilities: Tensor, rounds: int = 100) -> float:
+    """Mean ECE if every prediction of (n, Y) were right as often as it claims, by simulation."""
+    confidence = probabilities.double().max(1).values.cpu()
+    bins, source, total = bin_of(confidence), keyed_generator(0, "ece floor"), 0.0
+    for _ in range(rounds):
+        right = torch.bernoulli(confidence.clamp(0, 1), generator=source)
+        total += bins.bincount(confidence - right, minlength=BINS).abs().sum().item() / len(confidence)
+    return total / rounds
+
+
+def bin_of(confidence: Tensor) -> Tensor:
+    """The bin, 0..14, of each confidence."""
+    return (confidence * BINS).long().clamp_max(BINS - 1)
 
 
 def reliability(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean confidence, share of the data and accuracy in each of 15 equal bins of confidence; 0 in empty bins."""
     confidence, predicted = probabilities.double().max(1)
-    bins = (confidence * BINS).long().clamp_max(BINS - 1)
+    bins = bin_of(confidence)
     counts = bins.bincount(minlength=BINS).double()
     per_bin = lambda values: bins.bincount(values, minlength=BINS) / counts.clamp_min(1)  # noqa: E731
     return per_bin(confidence), counts / counts.sum(), per_bin((predicted == labels).double())

@@ -56,13 +56,21 @@ def cluster_shares(samples: Tensor, data: Tensor, labels: Tensor, clusters: int)
 
 
 def plane_divergence(samples: Tensor, data: Tensor, cells: int = 100) -> float:
-    """JSD in nats between kernel density estimates on the data's first two principal axes, on cells² points.
+    """JSD in nats, at most ln 2, of kernel density estimates on the data's first two principal axes.
 
-    Saatchi & Wilson 2017, section 4.1; here with as many real as generated points, chosen from the front.
+    On cells² points of the real points' box and a tenth around it, which samples therefore cannot stretch; what lies
+    outside is one more cell. Saatchi & Wilson 2017, section 4.1; here with as many real as generated points, chosen
+    from the front.
     """
     count = min(len(samples), len(data))
     axes = PCA(2).fit(data.cpu().numpy())
     real, fake = (axes.transform(points[:count].cpu().numpy()).T for points in (data, samples))
-    low, high = np.minimum(real.min(1), fake.min(1)), np.maximum(real.max(1), fake.max(1))
+    low, high = real.min(1), real.max(1)
+    low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)  # the tails of the estimate
     grid = np.stack(np.meshgrid(*(np.linspace(a, b, cells) for a, b in zip(low, high)))).reshape(2, -1)
-    return float(jensenshannon(gaussian_kde(real)(grid), gaussian_kde(fake)(grid)) ** 2)
+    area = np.prod((high - low) / (cells - 1))
+    masses = []
+    for points in (real, fake):
+        inside = gaussian_kde(points)(grid) * area
+        masses.append(np.append(inside, max(0.0, 1 - inside.sum())))
+    return float(jensenshannon(*masses) ** 2)

@@ -50,14 +50,26 @@ class Judge:
 
     Attributes:
         accuracy: On the test images; a score means nothing without it.
+
+    Args:
+        reference: Images that Frechet distances are taken to; they must not be among the images scored, and be as many,
+            since the distance falls with either.
     """
 
     def __init__(
-        self, train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, steps: int = 1500, seed: int = 0
+        self,
+        train: Tensor,
+        labels: Tensor,
+        test: Tensor,
+        test_labels: Tensor,
+        steps: int = 1500,
+        seed: int = 0,
+        reference: Tensor | None = None,
     ):
         self.classes = int(labels.max()) + 1
         self.classifier = fit(train, labels, self.classes, steps, seed)
-        logits, self._features = outputs(self.classifier, test)
+        logits, features = outputs(self.classifier, test)
+        self._features = features if reference is None else outputs(self.classifier, reference)[1]
         self.accuracy = (logits.argmax(1) == test_labels).double().mean().item()
 
     def scores(self, images: Tensor) -> dict:
@@ -66,7 +78,7 @@ class Judge:
         Returns:
             class_shares: Of the predicted classes; covered: how many have a quarter of an even share.
             class_score: exp(mean KL(p(y|x), p(y))), 1 to the number of classes (Salimans et al. 2016, this classifier).
-            frechet: Distance of Gaussians fitted to 512 features of images and of the test images (Heusel et al. 2017).
+            frechet: Distance of Gaussians fitted to 512 features of images and of the reference (Heusel et al. 2017).
         """
         logits, features = outputs(self.classifier, images)
         p = logits.softmax(1)

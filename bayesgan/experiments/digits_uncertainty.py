@@ -47,7 +47,7 @@ def run(settings: Settings, cells: Cells) -> Report:
         results[name] = {**figures.as_dict(), "entropy": entropies}
         table.append({
             f"{settings.labels} labels": name, "accuracy": f"{figures.accuracy:.3f}", "NLL": f"{figures.nll:.3f}",
-            "Brier": f"{figures.brier:.3f}", "ECE": f"{figures.ece:.3f}",
+            "Brier": f"{figures.brier:.3f}", "ECE (floor)": f"{figures.ece:.3f} ({figures.ece_floor:.3f})",
             **{f"entropy: {case}": f"{entropy:.2f}" for case, entropy in entropies.items()},
         })
     return Report(results, table, {"uncertainty": uncertainty_figure(probabilities, data.test_labels)})

@@ -81,10 +81,11 @@ def run(settings: Settings, cells: Cells) -> Report:
     mh = resampler.with_method("mh")
     with torch.no_grad():
         sets = {"GAN": generate(settings.samples, keyed_generator(0, "plain"))}
-    sets |= {"OBRS": resampler.sample(settings.samples), "MH-GAN": mh.sample(settings.samples),
-             "real": to_float(data.test[: settings.samples])}
+    sets |= {"OBRS": resampler.sample(settings.samples), "MH-GAN": mh.sample(settings.samples)}
     print(mh.diagnostics)
-    return report(compare(sets, data, settings.judge_steps), {"side_by_side": side_by_side(sets)})
+    rows = compare(sets, data, settings.judge_steps)
+    sets["real"] = to_float(data.test[: settings.samples])
+    return report(rows, {"side_by_side": side_by_side(sets)})
 
 
 def side_by_side(sets: dict[str, Tensor]) -> Figure:

@@ -20,7 +20,7 @@ from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Cell", "collect", "draws_option", "jobs_option", "report", "train_iter_option"]
 
-FIGURES = ("errors", "nll", "brier", "ece")
+FIGURES = ("errors", "nll", "brier", "ece", "ece_floor")
 PANELS = {"errors": "test errors", "nll": "NLL (nats)", "ece": "ECE"}
 
 draws_option = partial(option, help="label draws a cell", least=1)
@@ -80,7 +80,8 @@ def report(rows: list[dict]) -> Report:
     table = [
         {"method": method, "predictor": predictor, "N": str(labels), "draws": str(len(group)),
          "errors": mean_sd(column(group, "errors"), ".1f"), "NLL": mean_sd(column(group, "nll")),
-         "ECE": mean_sd(column(group, "ece")), "seconds": f"{np.mean(column(group, 'seconds')):.0f}"}
+         "ECE": mean_sd(column(group, "ece")),
+         "ECE floor": mean_sd(column(group, "ece_floor")), "seconds": f"{np.mean(column(group, 'seconds')):.0f}"}
         for (method, predictor, labels), group in groups.items()
     ]
     note = f"errors of {rows[0]['test_size']}, mean ± sd over label draws"

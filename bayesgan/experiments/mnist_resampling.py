@@ -6,7 +6,7 @@ from pathlib import Path
 from bayesgan.basics.devices import device_name
 from bayesgan.basics.errors import InputError
 from bayesgan.commands.resample import posterior_resampler
-from bayesgan.data import DATA_SETS, to_float
+from bayesgan.data import DATA_SETS
 from bayesgan.experiments.cells import Cells
 from bayesgan.experiments.image_table import compare, report
 from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
@@ -48,8 +48,7 @@ def run(settings: Settings, cells: Cells) -> Report:
     plain = posterior_resampler(folder, settings.methods[0], settings.budget, draws=settings.draws)
     refitted = posterior_resampler(folder, settings.methods[0], settings.budget, refit="network",
                                    refit_steps=settings.refit_steps, draws=settings.draws)
-    sets = {"real, held out": to_float(data.test[: settings.samples]),
-            "posterior": plain.with_method("obrs", 1).sample(settings.samples, seed=1)}
+    sets = {"posterior": plain.with_method("obrs", 1).sample(settings.samples, seed=1)}
     for name, resampler in (("calibrated", plain), ("refitted", refitted)):
         for method in settings.methods:
             chosen = resampler.with_method(method)

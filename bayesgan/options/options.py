@@ -122,7 +122,8 @@ class Options:
         least=0, most=10,
     )
     shift: int = of_networks(
-        0, "real images are moved at random by up to so many pixels each way in training", least=0, most=16
+        0, "real images move at random by up to so many pixels each way in training; generators model the moved",
+        least=0, most=16,
     )
     dropout: float = of_networks(
         0.0, "share of the discriminators' last features dropped in training", least=0, most=0.9

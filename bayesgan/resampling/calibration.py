@@ -13,33 +13,40 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.registry import Registry
 
-__all__ = ["CALIBRATIONS", "LEAST", "SCORES", "fit", "log_odds"]
+__all__ = ["CALIBRATIONS", "LEAST", "SCORES", "fit", "log_odds", "slope_interval"]
 
 LEAST = 20  # real data, and as many generated ones, below which a fit means nothing
 WEAK = 1e4  # scikit-learn's C: a ridge that only keeps separable data finite
 
 Calibrated = Callable[[Tensor], Tensor]  # scores (n, K) -> log odds (n,) float64
 CALIBRATIONS: Registry[Callable[[Tensor, Tensor], Calibrated]] = Registry("calibration")
-SCORES = ("logit", "probability", "least_squares", "wasserstein")
+SCORES = ("logit", "probability", "least_squares", "least_squares_signed", "wasserstein")
+RESAMPLES = 100  # of the bootstrap of a slope
 
 
 def log_odds(scores: Tensor, kind: str) -> Tensor:
     """Scores of one kind as something monotone in the log odds, float64 and finite.
 
-    Probabilities become logits, clipped to [1/(2n), 1 - 1/(2n)] with n = 10,000. The others are taken as they are: a
-    calibration fits their scale.
+    A critic that minimises squared errors to targets 1 and 0 has its optimum at p/(p+q), with targets 1 and -1
+    ("least_squares_signed") at (p-q)/(p+q): both become probabilities, and probabilities become logits, clipped to
+    [1e-4, 1 - 1e-4] (squares: [1e-3, 1 - 1e-3], since a regression errs past its targets). Logits are taken as they
+    are. So is a Wasserstein critic, of which no such map exists: its calibration assumes that log p/q is affine in
+    the critic.
     """
     if kind not in SCORES:
         raise InputError(f"kind must be one of: {', '.join(SCORES)}; got {kind!r}")
     scores = scores.double()
+    if kind.startswith("least_squares"):
+        share = (scores + 1) / 2 if kind == "least_squares_signed" else scores
+        return torch.logit(share.clamp(1e-3, 1 - 1e-3))
     if kind == "probability":
         if (scores < 0).any() or (scores > 1).any():
             raise InputError(f"probabilities must lie in [0, 1], got {scores.min():g}..{scores.max():g}; "
                              "kind logit takes any number")
-        edge = 1 / 20_000
-        return torch.logit(scores.clamp(edge, 1 - edge))
+        return torch.logit(scores.clamp(1e-4, 1 - 1e-4))
     return scores.clamp(-1e6, 1e6)
 
 
@@ -59,8 +66,8 @@ def fit(name: str, real: Tensor, fake: Tensor, kind: str = "logit") -> Calibrate
     if (scores == scores[0]).all():
         raise InputError(f"the discriminator is constant: all {len(scores)} scores are {scores[0].flatten()[0]:g}; "
                          "it cannot tell real from generated, train it further or refit it")
-    if name == "none" and kind in ("least_squares", "wasserstein"):
-        raise InputError(f"calibration none takes scores for log odds, which {kind} scores are not; use platt")
+    if name == "none" and kind == "wasserstein":
+        raise InputError("calibration none takes scores for log odds, which wasserstein scores are not; use platt")
     labels = torch.cat([torch.ones(len(real)), torch.zeros(len(fake))]).to(scores)
     calibrated = CALIBRATIONS[name](scores, labels)
     balance = np.log(len(fake) / len(real))
@@ -76,6 +83,19 @@ def logistic(features: Tensor, labels: Tensor) -> tuple[Tensor, float]:
     return weights, float(model.intercept_[0]) - float((weights * mean).sum())
 
 
+def slope_interval(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, float, float]:
+    """Slope of `platt` on scores (n, K) and (m, K), and its 5 % and 95 % bootstrap quantiles."""
+    source = keyed_generator(seed, "bootstrap")
+    labels = torch.cat([torch.ones(len(real)), torch.zeros(len(fake))]).to(real)
+    parts, slopes = [part.mean(1, keepdim=True).cpu() for part in (real, fake)], []
+    for again in range(1 + RESAMPLES):
+        rows = [torch.randint(len(part), (len(part),), generator=source) if again else slice(None) for part in parts]
+        (slope,), _ = logistic(torch.cat([part[row] for part, row in zip(parts, rows)]), labels.cpu())
+        slopes.append(float(slope))
+    low, high = np.quantile(slopes[1:], [0.05, 0.95])
+    return slopes[0], float(low), float(high)
+
+
 @CALIBRATIONS.register("platt")
 def platt(scores: Tensor, labels: Tensor) -> Calibrated:
     """a l + b on the mean score l (Platt 1999): monotone, finite, differentiable."""
@@ -85,10 +105,16 @@ def platt(scores: Tensor, labels: Tensor) -> Calibrated:
 
 @CALIBRATIONS.register("isotonic")
 def isotonic(scores: Tensor, labels: Tensor) -> Calibrated:
-    """The best monotone step function of the mean score (Zadrozny & Elkan 2002), kept off 0 and 1 by 1/(2n)."""
-    edge = 1 / (2 * len(labels))
-    model = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip")
-    model.fit(scores.mean(1).cpu().numpy(), labels.cpu().numpy())
+    """The best monotone step function of the mean score (Zadrozny & Elkan 2002), its blocks kept off 0 and 1.
+
+    A block with m of n data real has the posterior mean (m + 1/2) / (n + 1) under Jeffreys' prior, so that a block of
+    real data alone has odds of twice its own size; where that breaks the order, blocks are pooled once more.
+    """
+    means, truth = scores.mean(1).cpu().numpy(), labels.cpu().numpy()
+    steps = IsotonicRegression().fit_transform(means, truth)
+    _, block, sizes = np.unique(steps, return_inverse=True, return_counts=True)
+    smoothed = (np.bincount(block, truth) + 0.5) / (sizes + 1)
+    model = IsotonicRegression(out_of_bounds="clip").fit(means, smoothed[block])
 
     def calibrated(values: Tensor) -> Tensor:
         odds = model.predict(values.detach().double().mean(1).cpu().numpy())

@@ -64,6 +64,7 @@ class Diagnostics:
         bound: E_real (1 - K/w)_+: total variation from the data below which no rule that outputs 1 of K can come.
         before, after: Figures of the averaged score and of the calibrated ratio, on held-out data of their own.
         z_members: z of every discriminator's own score.
+        slope: Of the platt calibration, with its 90 % bootstrap interval.
         never_moved: Share of the chains that end where they began.
         duplicates: Share of the outputs that repeat another.
         member_shares: Share of each generator in the pool and in the outputs, (2, members).
@@ -83,6 +84,7 @@ class Diagnostics:
     before: Calibration | None = None
     after: Calibration | None = None
     z_members: list[float] | None = None
+    slope: tuple[float, float, float] | None = None
     never_moved: float | None = None
     duplicates: float = 0.0
     member_shares: list[list[float]] | None = None
@@ -112,6 +114,7 @@ class Diagnostics:
         self.held_out(held.real_log_w, held.fake_log_w)
         self.before = calibration_figures(scores.mean(1), labels)
         self.after = calibration_figures(torch.cat([held.real_log_w, held.fake_log_w]), labels, held.fitted_on)
+        self.slope = held.slope
         self.z_members = [calibration_figures(column, labels).z for column in scores.unbind(1)]
 
     def of_pool(self, log_w: Tensor) -> None:
@@ -133,6 +136,10 @@ class Diagnostics:
                 "the discriminators are not calibrated to this generator; refit them, or calibrate on more data"))
         if self.after is not None and abs(self.after.z) > 4:
             say(f"calibration z is {self.after.z:.1f}: the ratio is off in the mean; calibrate on more data")
+        if self.slope is not None and self.slope[2] - self.slope[1] > 0.5 * abs(self.slope[0]):
+            estimate, low, high = self.slope
+            say(f"the calibration's slope is {estimate:.2f}, known only to lie in {low:.2f} to {high:.2f} (90 %); hold "
+                "out more data")
         if self.acceptance is not None and abs(self.acceptance - self.acceptance_by_auc) > 0.1:
             say(f"acceptance {self.acceptance:.2f} and 2(1-AUC) {self.acceptance_by_auc:.2f} differ: the ratio is not "
                 "calibrated")
@@ -164,6 +171,9 @@ class Diagnostics:
             before, after = asdict(self.before), asdict(self.after)
             changes = [f"{name} {value:.4f} -> {after[name]:.4f}" for name, value in before.items()]
             lines.append("calibration, before -> after: " + "   ".join(changes))
+        if self.slope is not None:
+            estimate, low, high = self.slope
+            lines.append(f"slope of the calibration {estimate:.3f}, 90 % bootstrap interval {low:.3f} to {high:.3f}")
         if self.moves:
             lines.append("   ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in self.moves.items()))
         if self.nearest is not None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
-from bayesgan.resampling.calibration import LEAST, Calibrated, fit, log_odds
+from bayesgan.resampling.calibration import LEAST, Calibrated, fit, log_odds, slope_interval
 from bayesgan.resampling.pool import chunks
 from bayesgan.resampling.proposals import CallableProposal, LatentProposal
 
@@ -23,6 +23,7 @@ class HeldOut:
         real, fake: Scores of real (m, K) and of generated data (m, K), as log odds.
         real_log_w, fake_log_w: Their log ratios, (m,).
         fitted_on: Size of the data that the calibration was fitted on; None without one.
+        slope: Of a platt calibration on all held-out data, with its 5 % and 95 % bootstrap quantiles; else None.
     """
 
     real: Tensor
@@ -30,6 +31,7 @@ class HeldOut:
     real_log_w: Tensor
     fake_log_w: Tensor
     fitted_on: int | None
+    slope: tuple[float, float, float] | None = None
 
 
 class DensityRatio:
@@ -64,13 +66,14 @@ class DensityRatio:
     ) -> "DensityRatio":
         """A discriminator's score, calibrated on real data it was not trained on against as many generated ones.
 
-        Half of `real` fits the calibration, the other half measures it.
+        Half of `real` fits a calibration, which the other half measures; then all of it fits the one that is used.
 
         Args:
             score: score(data (n, ...)) -> (n,) of one discriminator, or (n, K) of several, in eval mode.
             real: (m, ...) held out from all training of generator and discriminators.
             proposal: generate(n, generator) -> data, or a `LatentProposal`.
-            kind: What a score is: logit, probability, least_squares or wasserstein.
+            kind: What a score is: logit, probability, least_squares (targets 1 and 0), least_squares_signed (1 and -1)
+                or wasserstein; see `log_odds`.
             calibration: platt, isotonic, beta, vector or none.
             seed: Of the split and of the generated data.
             training: The training data; checked to share nothing with `real`.
@@ -103,8 +106,9 @@ class DensityRatio:
         held_out = HeldOut(
             of_real[half:], of_fake[half:], calibrated(of_real[half:]).detach(), calibrated(of_fake[half:]).detach(),
             None if calibration == "none" else 2 * half,
+            slope_interval(of_real, of_fake, seed) if calibration == "platt" else None,
         )
-        return cls(score, kind, calibrated, real, held_out)
+        return cls(score, kind, fit(calibration, of_real, of_fake, kind), real, held_out)
 
     def held_out_scores(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Log odds of held-out real and of generated data, before and after calibration; for `ratio_figure`."""

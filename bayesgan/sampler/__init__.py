@@ -1,6 +1,7 @@
 """SGHMC for any torch module; knows nothing of GANs. Start with sghmc.py."""
 
 from bayesgan.sampler.diagnostics import Diagnostics, diagnose, trace_plot
+from bayesgan.sampler.kinetic import kinetic_temperature
 from bayesgan.sampler.moments import StationaryMoments, stationary_moments
 from bayesgan.sampler.posterior_sampler import Draw, PosteriorSampler
 from bayesgan.sampler.preconditioners import RMSprop
@@ -18,6 +19,7 @@ __all__ = [
     "SGHMC",
     "sghmc_step",
     "RMSprop",
+    "kinetic_temperature",
     "Laplace",
     "Normal",
     "StudentT",

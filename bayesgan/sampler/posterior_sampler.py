@@ -15,7 +15,8 @@ from bayesgan.basics.randomness import keyed_generator
 from bayesgan.ensemble import Ensemble, SampleStore, fan_in_scales
 from bayesgan.sampler.batches import loader_batches, tensor_batches
 from bayesgan.sampler.checks import check_likelihood, check_model, check_same_outputs
-from bayesgan.sampler.diagnostics import Diagnostics, diagnose, kinetic_temperature
+from bayesgan.sampler.diagnostics import Diagnostics, diagnose
+from bayesgan.sampler.kinetic import kinetic_temperature
 from bayesgan.sampler.priors import Normal, Prior
 from bayesgan.sampler.settings import Settings
 from bayesgan.sampler.sghmc import SGHMC
@@ -285,9 +286,10 @@ class PosteriorSampler:
             if parameter.grad is None:
                 raise InputError(f"parameter {name} is not used by the likelihood; leave it out of the model")
         self.prior.add_gradient(self.ensemble.parameters, 1 / self.settings.num_data)
-        kinetic = (
-            kinetic_temperature(self.chain, self.ensemble.parameters) if self.settings.collects(self.step + 1) else {}
-        )
+        kinetic = {}
+        if self.settings.collects(self.step + 1):
+            measured = kinetic_temperature(self.chain, self.ensemble.parameters)
+            kinetic = {name: value.cpu() for name, value in measured.items()}
         self.chain.step()
         self.step += 1
         return -self.settings.num_data * mean.detach(), kinetic

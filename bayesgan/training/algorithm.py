@@ -16,7 +16,7 @@ from bayesgan.objectives import OBJECTIVES, feature_matching, labelled_loss, rea
 from bayesgan.options import Options
 from bayesgan.sampler import SGHMC, Normal, RMSprop, exponential_then_constant, ramp
 from bayesgan.training.minibatches import labelled_batches, latent_draw, real_batches
-from bayesgan.training.players import Player
+from bayesgan.training.players import GAUGE_EVERY, Player
 
 __all__ = ["Engines", "Losses", "Trainer", "default_engines"]
 
@@ -122,6 +122,19 @@ class Trainer:
         """0 in burn-in, then a ramp, then the target's."""
         return ramp(self.options.temperature, self.options.burn_in, self.options.ramp)(iteration)
 
+    def gauges(self) -> bool:
+        """Whether this iteration reads kinetic temperatures: now and then, once momenta are at the target's."""
+        options = self.options
+        if options.ml or options.temperature == 0:
+            return False
+        warm = options.burn_in + options.ramp + round(3 / options.friction)
+        return self.iteration >= warm and self.iteration % GAUGE_EVERY == 0
+
+    def kinetic_temperatures(self) -> dict[str, dict[str, float]]:
+        """"generators" and "discriminators" -> "all" and each tensor -> mean kinetic temperature so far."""
+        measured = {player.group: player.kinetic_temperatures() for player in self.players}
+        return {group: values for group, values in measured.items() if values}
+
     def step(self) -> Losses:
         """One iteration: fakes once, all discriminators, then all generators against the moved discriminators."""
         options = self.options
@@ -159,7 +172,7 @@ class Trainer:
         total = losses.sum()
         if self.objective.gradient_penalty:
             total = total + self.objective.gradient_penalty * self._slope_penalty(real, fake)
-        self.discriminators.move(total)
+        self.discriminators.move(total, gauge=self.gauges())
         return losses.detach()
 
     def _slope_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -192,7 +205,7 @@ class Trainer:
         pulled = torch.zeros_like(fakes).index_add_(
             0, judged.flatten(), gradient.unflatten(1, (judged.shape[1], -1)).flatten(0, 1)
         )  # (I, B_g, ...): what all its judges want of every image
-        self.generators.move(fakes, pulled)
+        self.generators.move(fakes, pulled, gauge=self.gauges())
         mean = torch.zeros(self.options.generators, device=self.device, dtype=losses.dtype)
         return mean.index_add_(0, judged.flatten(), (losses.detach() * weights).flatten())
 
@@ -252,6 +265,7 @@ class Trainer:
             "iteration": self.iteration,
             **self.states(),
             "samplers": {player.role: player.sampler.state_dict() for player in self.players},
+            "kinetic": {player.role: {"readings": player.readings, "sums": player.kinetic} for player in self.players},
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -259,4 +273,7 @@ class Trainer:
         for player in self.players:
             player.ensemble.load_state(state[player.group])
             player.sampler.load_state_dict(state["samplers"][player.role])
+            gauge = state.get("kinetic", {}).get(player.role, {"readings": 0, "sums": {}})  # older files have none
+            player.readings = gauge["readings"]
+            player.kinetic = {name: value.to(self.device) for name, value in gauge["sums"].items()}
         self.iteration = state["iteration"]

@@ -94,7 +94,7 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
             trainer.check(history, done - len(history))
             temperature = trainer.temperature(done - 1)
             if due.collect:
-                folder.store.add(trainer.states(), done, temperature)
+                folder.store.add(trainer.states(), done, temperature, trainer.kinetic_temperatures())
             if due.show:
                 mean = mean_losses(history)
                 history.clear()
@@ -105,6 +105,9 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                 save(trainer, folder, writer, mean, temperature, figures)
                 if figures is not None:
                     progress.say(figures.line)
+                for player in trainer.players:
+                    if words := player.heat(options.temperature):
+                        progress.say(f"warning: {words}")
             if due.end and done < options.train_iter:
                 progress.close()
                 raise Stopped
@@ -125,7 +128,11 @@ def save(
     if figures is not None:
         for name, value in figures.scalars.items():
             writer.add_scalar(name, value, done)
-    results = {} if figures is None else figures.results
+    kinetic = trainer.kinetic_temperatures()
+    for group, values in kinetic.items():
+        for name, value in values.items():
+            writer.add_scalar(f"kinetic_{group}/{name}", value, done)
+    results = {"kinetic_temperature": kinetic, **({} if figures is None else figures.results)}
     folder.save_results(done, mean.discriminators.tolist(), mean.generators.tolist(), temperature, results)
     if options.save_weights:
         folder.save_weights(done, trainer.states())

@@ -1,15 +1,19 @@
 """The two sides of the game: each an ensemble of networks with the sampler that moves it."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from bayesgan.ensemble import Ensemble, make_engine
-from bayesgan.sampler import SGHMC
+from bayesgan.sampler import SGHMC, kinetic_temperature
 from bayesgan.sampler.priors import Prior
 
-__all__ = ["Player"]
+__all__ = ["GAUGE_EVERY", "Player"]
+
+GAUGE_EVERY = 10  # iterations between readings of the kinetic temperature, which pass over all weights twice
+TOLERANCE = 0.1  # of the nominal temperature, beyond which a user is told
 
 
 @dataclass
@@ -31,19 +35,56 @@ class Player:
     prior: Prior | None
     num_data: int
     engine: tuple[str, bool] = ("loop", False)
+    readings: int = 0
+    kinetic: dict[str, Tensor] = field(default_factory=dict)  # parameter -> sum over readings, mean over members
 
-    def move(self, loss: Tensor, gradient: Tensor | None = None) -> None:
+    def move(self, loss: Tensor, gradient: Tensor | None = None, gauge: bool = False) -> None:
         """One SGHMC step of every member.
 
         Args:
             loss: A scalar, the sum over members of mean losses; or, with `gradient`, what the loss depends on.
             gradient: Of the summed losses with respect to `loss`, of its shape.
+            gauge: Also read the kinetic temperature.
         """
         self.sampler.zero_grad()
         loss.backward(gradient)
         if self.prior is not None:
             self.prior.add_gradient(self.ensemble.parameters, 1 / self.num_data)
+        if gauge:
+            for name, value in kinetic_temperature(self.sampler, self.ensemble.parameters).items():
+                self.kinetic[name] = self.kinetic.get(name, 0) + value.mean()
+            self.readings += 1
         self.sampler.step()
+
+    def kinetic_temperatures(self) -> dict[str, float]:
+        """Mean over all readings: "all" weights together, then each tensor; empty before the first reading."""
+        if not self.readings:
+            return {}
+        means = (torch.stack(list(self.kinetic.values())) / self.readings).tolist()
+        sizes = [self.ensemble.parameters[name][0].numel() for name in self.kinetic]
+        together = sum(mean * size for mean, size in zip(means, sizes)) / sum(sizes)
+        return {"all": together, **dict(zip(self.kinetic, means))}
+
+    def heat(self, nominal: float) -> str:
+        """What is wrong with the kinetic temperatures in words; empty if nothing is, beyond chance."""
+        measured = self.kinetic_temperatures()
+        if not measured or nominal == 0:
+            return ""
+        independent = self.readings * min(1.0, GAUGE_EVERY * self.sampler.param_groups[0]["alpha"] / 2)
+
+        def error(name: str) -> float:  # the standard error of a mean of squares of Gaussians
+            count = self.ensemble.weight_count() if name == "all" else self.ensemble.parameters[name][0].numel()
+            return math.sqrt(2 / (count * self.ensemble.members * independent))
+
+        off = {name: abs(value / nominal - 1) for name, value in measured.items()}
+        wrong = [name for name in off if off[name] > TOLERANCE + 4 * error(name)]
+        if not wrong:
+            return ""
+        worst = max(wrong, key=off.get)
+        return (f"the {self.group} have a kinetic temperature of {measured['all']:.3g} where {nominal:.3g} was asked "
+                f"for ({len([name for name in wrong if name != 'all'])} of {len(self.kinetic)} tensors are off, most "
+                f"{worst} with {measured[worst]:.3g}): the noise of minibatches heats them; raise the batch size or "
+                "friction, or lower lr")
 
     @property
     def group(self) -> str:

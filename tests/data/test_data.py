@@ -119,12 +119,11 @@ def test_only_some_classes():
 def test_synthetic_has_the_papers_law():
     data = load("synthetic", ".", x_dim=30, cluster_dim=3)
     assert data.shape == (30,) and len(data.train) + len(data.test) == 10_000
-    rows = torch.cat([data.train, data.test]).double()
-    labels = torch.cat([data.train_labels, data.test_labels])
+    rows, labels = data.train.double(), data.train_labels
     assert rows.mean(0).abs().max() < 1e-5 and (rows.std(0) - 1).abs().max() < 1e-3
+    assert torch.cat([labels, data.test_labels]).bincount().tolist() == [1000] * 10
     for cluster in range(10):
         own = rows[labels == cluster]
-        assert len(own) == 1000
         spectrum = torch.linalg.svdvals(own - own.mean(0))
         assert spectrum[2] > 1 and spectrum[3] < 1e-3 * spectrum[0]  # three dimensions, no more
     with pytest.raises(ValueError, match="cluster_dim must be in 1..x_dim, got 5 with x_dim 4"):
@@ -421,3 +420,17 @@ def test_a_file_that_is_no_npz(tmp_path):
 def test_unknown_name_lists_the_choices():
     with pytest.raises(ValueError, match="unknown data set 'mnits'; choose one of: .*mnist"):
         DATA_SETS["mnits"]
+
+
+def test_vectors_are_standardised_by_their_training_rows_alone(tmp_path):
+    x = np.random.default_rng(0).standard_normal((200, 3)) * 7 + 5
+    x[:, 2] = 4
+    np.savez(tmp_path / "data.npz", x=x)
+    plain = DATA_SETS["npz"].load(DataOptions(data_path=tmp_path))
+    assert plain.train.mean(0).abs().max() < 1e-6 and (plain.train.std(0, correction=0)[:2] - 1).abs().max() < 1e-5
+    assert (plain.train[:, 2] == 0).all() and plain.test.mean(0).abs().max() > 1e-3
+    moved = x.copy()
+    rows = np.random.default_rng(0).permutation(200)[180:]  # the test part
+    moved[rows, :2] += 1000
+    np.savez(tmp_path / "data.npz", x=moved)
+    assert torch.equal(DATA_SETS["npz"].load(DataOptions(data_path=tmp_path)).train, plain.train)

@@ -65,3 +65,16 @@ def test_predictive_of_an_ensemble_is_the_mean_of_its_members_softmax():
     assert (whole.probabilities - each.mean(0)).abs().max() < 1e-6
     assert (whole.mean_entropy - predictive_entropy(each).mean(0)).abs().max() < 1e-6
     assert (Predictive.of(ensemble, data, 1).probabilities - each[1]).abs().max() < 1e-6
+
+
+def test_the_floor_of_ece_is_what_a_calibrated_classifier_scores():
+    """359 images of ten classes: mean ECE of labels drawn from the probabilities themselves, which is far from 0."""
+    source = torch.Generator().manual_seed(0)
+    probabilities = (2 * torch.randn(359, 10, generator=source)).softmax(1)
+    drawn = [torch.multinomial(probabilities, 1, generator=source)[:, 0] for _ in range(200)]
+    figures = [classification_figures(probabilities, labels) for labels in drawn]
+    floor, measured = figures[0].ece_floor, [one.ece for one in figures]
+    assert floor > 0.04 and floor == pytest.approx(sum(measured) / 200, rel=0.05)
+    assert classification_figures(probabilities.repeat(100, 1), drawn[0].repeat(100)).ece_floor < floor / 5
+    sure = torch.eye(3, dtype=torch.float64)
+    assert classification_figures(sure, torch.arange(3)).ece_floor == 0

@@ -45,3 +45,14 @@ def test_plane_divergence_is_zero_for_the_data_and_large_for_a_part():
     part = plane_divergence(data.train[data.train_labels == 0], data.train)
     assert plane_divergence(data.train, data.train) == pytest.approx(0, abs=1e-12)
     assert same < 0.01 < 0.1 < part < math.log(2)
+
+
+def test_plane_divergence_is_bounded_and_samples_cannot_stretch_its_box():
+    data = DATA_SETS["synthetic"].load(DataOptions())
+    half = len(data.train) // 2
+    samples = data.train[half:].clone()
+    near = plane_divergence(samples, data.train[:half])
+    samples[:4] = 1e4 * torch.randn(4, samples.shape[1], generator=torch.Generator().manual_seed(0))
+    assert near < plane_divergence(samples, data.train[:half]) <= math.log(2) + 1e-9
+    far = plane_divergence(data.train[half:] + 1e3, data.train[:half])
+    assert far == pytest.approx(math.log(2), abs=0.02)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from bayesgan.data import DATA_SETS, DataOptions
+from bayesgan.data import DATA_SETS, DataOptions, to_float
 from bayesgan.evaluation.image_scores import Judge, frechet, two_sample_auc
+from bayesgan.experiments.image_table import compare
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +37,14 @@ def test_two_sample_auc_is_half_for_the_same_law_and_one_for_another(digits):
     same = two_sample_auc(images[order[:700]], images[order[700:1400]], steps=60)
     assert abs(same - 0.5) < 5 * (1 / (12 * 175)) ** 0.5  # sd of an AUC from 350 + 350 under equality is below this
     assert two_sample_auc(images[order[:700]], images[order[:700]].flip(2), steps=60) > 0.9
+
+
+def test_real_images_are_not_scored_against_themselves(digits):
+    """Frechet of n rows of N(0, I_d) to n others is about d²/(2n) whatever is real; to a set with them it is less."""
+    random = np.random.default_rng(0)
+    first, second = random.standard_normal((2, 1000, 64))
+    assert frechet(first, np.concatenate([first, second])) < 0.5 * frechet(first, second)
+    rows = compare({"noise": torch.rand(500, 1, 8, 8) * 2 - 1, "train": to_float(digits.train[:300])}, digits, 60)
+    assert list(rows) == ["noise", "train", "real"]
+    assert {row["images"] for row in rows.values()} == {len(digits.test) // 2}
+    assert rows["real"]["frechet"] == pytest.approx(rows["train"]["frechet"], rel=0.5)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bayesgan.resampling.calibration import CALIBRATIONS, fit, log_odds
+from bayesgan.resampling.calibration import CALIBRATIONS, fit, log_odds, slope_interval
 from bayesgan.resampling.diagnostics import Calibration, Diagnostics, calibration_figures
 
 
@@ -149,3 +149,52 @@ def test_warnings_say_what_is_wrong():
     quiet = Diagnostics(100, 10, "obrs", mean_weight=1.0, ess_share=0.5)
     quiet.conclude()
     assert quiet.warnings == []
+
+
+def test_an_all_real_block_has_the_odds_of_its_size():
+    """30 real data above everything else: odds (30 + 1/2) / (1/2) = 61, not twice the size of the whole sample."""
+    source = torch.Generator().manual_seed(0)
+    below = torch.randn(2, 1000, generator=source).double()
+    real = torch.cat([below[0], torch.full((30,), 9.0).double()])
+    fake = torch.cat([below[1], torch.full((30,), 8.0).double()])
+    ratio = fit("isotonic", real[:, None], fake[:, None])
+    assert ratio(torch.tensor([[9.0]])).exp().item() == pytest.approx(61, rel=1e-6)
+    values = ratio(torch.linspace(-4, 10, 500)[:, None])
+    assert (values.diff() >= 0).all(), "still monotone"
+
+
+def test_isotonic_weights_of_an_exact_critic_average_to_one():
+    """q = N(0, 1), p = N(2, 1): with one edge for every block the mean weight was 4.95, and grew with the data."""
+    means = []
+    for seed in range(20):
+        source = torch.Generator().manual_seed(seed)
+        real, fake, fresh = torch.randn(3, 400, 1, generator=source).double()
+        ratio = fit("isotonic", 2 * (real + 2), 2 * fake)
+        means.append(ratio(2 * fresh).exp().mean().item())
+    assert 0.8 < sum(means) / 20 < 1.6
+
+
+@pytest.mark.parametrize("kind, coded", [("least_squares", lambda p: p), ("least_squares_signed", lambda p: 2 * p - 1)])
+def test_an_exact_least_squares_critic_is_log_odds_before_any_calibration(kind, coded):
+    """q = N(0, 1), p = N(2, 1): log p/q = 2x - 2, the critic's optimum p/(p+q) or (p-q)/(p+q)."""
+    x = torch.linspace(-1.5, 3.5, 101).double()
+    critic = coded(torch.sigmoid(2 * x - 2))
+    assert (log_odds(critic, kind) - (2 * x - 2)).abs().max() < 1e-9
+    assert log_odds(torch.tensor([-9.0, 9.0]), kind).isfinite().all()
+
+
+def test_the_interval_of_a_slope_holds_the_slope():
+    """Scores 2 l: the slope is 1/2; 90 % intervals hold it in most of 20 repetitions, and shrink like 1/sqrt(n)."""
+    inside, widths = 0, {}
+    for size in (300, 4800):
+        for seed in range(20):
+            source = torch.Generator().manual_seed(seed)
+            real, fake = torch.randn(2, size, 1, generator=source).double()
+            slope, low, high = slope_interval(2 * (2 * (real + 2) - 2), 2 * (2 * fake - 2), seed)
+            assert low < slope < high
+            inside += size == 300 and low < 0.5 < high
+            widths.setdefault(size, []).append(high - low)
+            if size == 4800 and seed == 4:
+                break
+    assert inside >= 14
+    assert sum(widths[300]) / 20 == pytest.approx(4 * sum(widths[4800]) / 5, rel=0.3)

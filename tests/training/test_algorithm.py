@@ -49,7 +49,7 @@ def test_full_coupling_gradients_are_those_of_the_pair_loop():
     whole = trainer(coupling="full", network="mlp", ml=False)
     real, latent = whole.real_batches(), torch.randn(3, 16, 4)
     fakes = whole.generators.ensemble.forward(latent, train=True)
-    whole.generators.move = lambda loss, gradient=None: loss.backward(gradient)
+    whole.generators.move = lambda loss, gradient=None, gauge=False: loss.backward(gradient)
     whole._move_generators(real, fakes)
     ours = {name: p.grad.clone() for name, p in whole.generators.ensemble.parameters.items()}
     for p in whole.generators.ensemble.parameters.values():

@@ -1,0 +1,46 @@
+"""The temperature that a chain really has, read off its momentum."""
+
+import torch
+from torch import Tensor
+
+from bayesgan.sampler.sghmc import SGHMC
+
+__all__ = ["kinetic_temperature"]
+
+
+@torch.no_grad()
+def kinetic_temperature(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Kinetic temperature of each chain and parameter just before a step, bias of the scheme divided out.
+
+    With momentum v, gradient g of U and preconditioner C, averaged over a tensor's weights:
+
+        symplectic:  (1 - alpha/2) E[v²/C] / eta - E[g·v] / 2
+        baoa:        E[v²/C] / eta + beta_hat (4 - 3 alpha) / (4 - 2 alpha)
+
+    On a quadratic potential both are T exactly, whatever eta and the curvature: v² alone reads
+    T · 4/(4 - 2 alpha - eta k), and E[g·v] = 2 eta k T/(4 - 2 alpha - eta k) is what tells k. So this shows heat from
+    gradient noise, not the symplectic scheme's own bias in θ; right after a phase at another temperature it lags.
+
+    Returns:
+        Name -> (chains,), where the chain is: nothing waits for the device.
+    """
+    group = chain.param_groups[0]
+    eta = chain.values(group, max(0, chain.steps - 1))["eta"]
+    temperatures = {}
+    for name, parameter in parameters.items():
+        state = chain.state[parameter]
+        if "momentum" not in state:
+            temperatures[name] = parameter.new_zeros(len(parameter))
+            continue
+        momentum = state["momentum"].reshape(len(parameter), -1)
+        square = momentum**2
+        if "preconditioner" in state:
+            square = square / state["preconditioner"].reshape(len(parameter), -1)
+        value = square.mean(1) / eta
+        if chain.scheme == "symplectic":
+            force = group["gradient_scale"] * parameter.grad.reshape(len(parameter), -1)
+            value = (1 - group["alpha"] / 2) * value - (force * momentum).mean(1) / 2
+        else:
+            value = value + group["beta_hat"] * (4 - 3 * group["alpha"]) / (4 - 2 * group["alpha"])
+        temperatures[name] = value
+    return temperatures
