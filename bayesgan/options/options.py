@@ -150,6 +150,14 @@ class Options:
     objective: str = posterior("standard", "likelihood", choices=OBJECTIVES)
     wasserstein: bool = posterior(False, "short for --objective wasserstein")
     feature_matching: bool = posterior(False, "generators match mean discriminator features instead of scores")
+    gradient_noise: str = posterior(
+        "subtract", "noise of minibatches, which heats the chain",
+        choices={
+            "subtract": "measured and taken off what is injected, tensor by tensor",
+            "ignore": "added, the chain is hotter than --temperature",
+        },
+        needs=WARM, timing=False,
+    )
     ml: bool = posterior(False, "maximum likelihood: one generator, one discriminator, temperature 0, no prior")
     batch_size: int = schedule(64, "real images a discriminator sees per iteration", **WIDTH)
     gen_batch_size: int | None = schedule(

@@ -25,13 +25,14 @@ def kinetic_temperature(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str
         Name -> (chains,), where the chain is: nothing waits for the device.
     """
     group = chain.param_groups[0]
-    eta = chain.values(group, max(0, chain.steps - 1))["eta"]
     temperatures = {}
     for name, parameter in parameters.items():
         state = chain.state[parameter]
         if "momentum" not in state:
             temperatures[name] = parameter.new_zeros(len(parameter))
             continue
+        values = chain.values_of(group, parameter, max(0, chain.steps - 1))
+        eta, alpha = values["eta"], values["alpha"]
         momentum = state["momentum"].reshape(len(parameter), -1)
         square = momentum**2
         if "preconditioner" in state:
@@ -39,8 +40,8 @@ def kinetic_temperature(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str
         value = square.mean(1) / eta
         if chain.scheme == "symplectic":
             force = group["gradient_scale"] * parameter.grad.reshape(len(parameter), -1)
-            value = (1 - group["alpha"] / 2) * value - (force * momentum).mean(1) / 2
+            value = (1 - alpha / 2) * value - (force * momentum).mean(1) / 2
         else:
-            value = value + group["beta_hat"] * (4 - 3 * group["alpha"]) / (4 - 2 * group["alpha"])
+            value = value + values["beta_hat"] * (4 - 3 * alpha) / (4 - 2 * alpha)
         temperatures[name] = value
     return temperatures

@@ -14,6 +14,8 @@ __all__ = ["SGHMC"]
 
 Scheduled = float | Callable[[int], float]
 
+LAW = ("eta", "alpha", "temperature", "beta_hat")  # what the injected noise follows from
+
 
 class SGHMC(torch.optim.Optimizer):
     """SGHMC as a torch optimiser: call `loss.backward()` and `step()`, and the weights become a Markov chain.
@@ -145,10 +147,10 @@ class SGHMC(torch.optim.Optimizer):
             rescale = 1.0
             if callable(group["eta"]) and self.steps:
                 rescale = math.sqrt(values["eta"] / group["eta"](self.steps - 1))
-            noisy = noise_variance(**{k: values[k] for k in ("eta", "alpha", "temperature", "beta_hat")},
-                                   scheme=self.scheme) > 0
             for parameter in group["params"]:
                 state = self.state[parameter]
+                own = of_parameter(values, state)
+                noisy = noise_variance(**{key: own[key] for key in LAW}, scheme=self.scheme) > 0
                 if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(parameter)
                 if self.rule is not None and not self.frozen:
@@ -163,10 +165,26 @@ class SGHMC(torch.optim.Optimizer):
                     preconditioner=state.get("preconditioner"),
                     root=self._root(parameter) if noisy else None,
                     rescale=rescale,
-                    **values,
+                    **own,
                 )
         self.steps += 1
         return loss
+
+    @torch.no_grad()
+    def correct(self, parameter: torch.Tensor, beta_hat: float, alpha: float, eta_scale: float) -> None:
+        """From here on this parameter has a beta_hat and a friction of its own, and eta_scale times the step size.
+
+        While alpha T is less than beta_hat, as in a ramp, nothing is injected. Part of `state_dict()`.
+        """
+        state = self.state[parameter]
+        before = state.get("own", {"eta_scale": 1.0})["eta_scale"]
+        if "momentum" in state and eta_scale != before:
+            state["momentum"].mul_(math.sqrt(eta_scale / before))
+        state["own"] = {"beta_hat": float(beta_hat), "alpha": float(alpha), "eta_scale": float(eta_scale)}
+
+    def values_of(self, group: dict, parameter: torch.Tensor, step: int) -> dict:
+        """As `values`, with what `correct` gave this parameter."""
+        return of_parameter(self.values(group, step), self.state[parameter])
 
     def values(self, group: dict, step: int) -> dict:
         """The numbers a parameter group runs with at a step, functions evaluated; raises as the class says."""
@@ -266,3 +284,12 @@ class SGHMC(torch.optim.Optimizer):
             if not (diagonal > 0).all():
                 raise InputError(f"the preconditioner of {self._name(parameter)} must be positive everywhere")
             self.state[parameter]["preconditioner"] = diagonal.to(parameter)
+
+
+def of_parameter(values: dict, state: dict) -> dict:
+    """A group's values with what `SGHMC.correct` left in a parameter's state."""
+    if "own" not in state:
+        return values
+    alpha, eta_scale = state["own"]["alpha"], state["own"]["eta_scale"]
+    beta_hat = min(state["own"]["beta_hat"], alpha * values["temperature"])
+    return {**values, "alpha": alpha, "eta": eta_scale * values["eta"], "beta_hat": beta_hat}

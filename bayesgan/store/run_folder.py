@@ -97,9 +97,10 @@ class RunFolder:
                              "name a folder like runs/bgan_digits_1700000000") from None
 
     def options(self) -> Options:
-        """The run's options as they were resolved; what an older version did not have yet has its default."""
+        """The run's options as they were resolved; what an older version did not have yet is as it was then."""
         known = {field.name: field for field in dataclasses.fields(Options)}
-        values = {name: value for name, value in self.config["options"].items() if name in known}
+        stored = {"gradient_noise": "ignore", **self.config["options"]}
+        values = {name: value for name, value in stored.items() if name in known}
         return Options(**{n: Path(v) if known[n].type is Path else v for n, v in values.items()})
 
     def engines(self) -> Engines | None:

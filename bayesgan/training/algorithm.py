@@ -22,6 +22,8 @@ __all__ = ["Engines", "Losses", "Trainer", "default_engines"]
 
 Engines = dict[str, tuple[str, bool]]  # role -> engine's name, whether it is compiled
 REMEDY = "start a run with a lower --lr or --temperature"
+CORRECT_EVERY = 100  # iterations between corrections for gradient noise, each of which waits for the device
+READINGS = ("readings", "kinetic", "noise_readings", "noise")  # of a player, kept in checkpoints
 
 
 @dataclass
@@ -122,13 +124,16 @@ class Trainer:
         """0 in burn-in, then a ramp, then the target's."""
         return ramp(self.options.temperature, self.options.burn_in, self.options.ramp)(iteration)
 
-    def gauges(self) -> bool:
-        """Whether this iteration reads kinetic temperatures: now and then, once momenta are at the target's."""
+    def _readings(self) -> dict[str, bool]:
+        """What a player reads while it moves: now and then gradient noise, once T rises, and the kinetic temperature,
+        once noise was subtracted and momenta have forgotten the time before.
+        """
         options = self.options
-        if options.ml or options.temperature == 0:
-            return False
-        warm = options.burn_in + options.ramp + round(3 / options.friction)
-        return self.iteration >= warm and self.iteration % GAUGE_EVERY == 0
+        since = self.iteration - options.burn_in
+        if options.ml or options.temperature == 0 or since <= 0 or self.iteration % GAUGE_EVERY:
+            return {}
+        settled = max(options.ramp, 2 * CORRECT_EVERY) + round(3 / options.friction)
+        return {"read": True, "gauge": since >= settled}
 
     def kinetic_temperatures(self) -> dict[str, dict[str, float]]:
         """"generators" and "discriminators" -> "all" and each tensor -> mean kinetic temperature so far."""
@@ -141,6 +146,9 @@ class Trainer:
         if self.iteration == options.burn_in and options.temperature > 0:
             for player in self.players:
                 player.sampler.freeze_preconditioner()
+        if self.iteration % CORRECT_EVERY == 0 and options.gradient_noise == "subtract":
+            for player in self.players:
+                player.correct(options.temperature)
         torch.compiler.cudagraph_mark_step_begin()  # nothing of the last iteration is needed any more
         latent = latent_draw(options.generators, options.gen_batch, options.z_dim, self.random("latent"))
         fakes = self.generators.ensemble.forward(latent, train=True)  # (I, B_g, ...)
@@ -172,7 +180,7 @@ class Trainer:
         total = losses.sum()
         if self.objective.gradient_penalty:
             total = total + self.objective.gradient_penalty * self._slope_penalty(real, fake)
-        self.discriminators.move(total, gauge=self.gauges())
+        self.discriminators.move(total, **self._readings())
         return losses.detach()
 
     def _slope_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -205,7 +213,7 @@ class Trainer:
         pulled = torch.zeros_like(fakes).index_add_(
             0, judged.flatten(), gradient.unflatten(1, (judged.shape[1], -1)).flatten(0, 1)
         )  # (I, B_g, ...): what all its judges want of every image
-        self.generators.move(fakes, pulled, gauge=self.gauges())
+        self.generators.move(fakes, pulled, **self._readings())
         mean = torch.zeros(self.options.generators, device=self.device, dtype=losses.dtype)
         return mean.index_add_(0, judged.flatten(), (losses.detach() * weights).flatten())
 
@@ -265,7 +273,7 @@ class Trainer:
             "iteration": self.iteration,
             **self.states(),
             "samplers": {player.role: player.sampler.state_dict() for player in self.players},
-            "kinetic": {player.role: {"readings": player.readings, "sums": player.kinetic} for player in self.players},
+            "readings": {player.role: {name: getattr(player, name) for name in READINGS} for player in self.players},
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -273,7 +281,8 @@ class Trainer:
         for player in self.players:
             player.ensemble.load_state(state[player.group])
             player.sampler.load_state_dict(state["samplers"][player.role])
-            gauge = state.get("kinetic", {}).get(player.role, {"readings": 0, "sums": {}})  # older files have none
-            player.readings = gauge["readings"]
-            player.kinetic = {name: value.to(self.device) for name, value in gauge["sums"].items()}
+            for name, value in state.get("readings", {}).get(player.role, {}).items():  # older files have none
+                if isinstance(value, dict):
+                    value = {key: tensor.to(self.device) for key, tensor in value.items()}
+                setattr(player, name, value)
         self.iteration = state["iteration"]

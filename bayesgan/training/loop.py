@@ -132,7 +132,10 @@ def save(
     for group, values in kinetic.items():
         for name, value in values.items():
             writer.add_scalar(f"kinetic_{group}/{name}", value, done)
-    results = {"kinetic_temperature": kinetic, **({} if figures is None else figures.results)}
+    corrections = {player.group: player.corrections() for player in trainer.players}
+    results = {"kinetic_temperature": kinetic, "gradient_noise": corrections}
+    if figures is not None:
+        results |= figures.results
     folder.save_results(done, mean.discriminators.tolist(), mean.generators.tolist(), temperature, results)
     if options.save_weights:
         folder.save_weights(done, trainer.states())

@@ -13,6 +13,10 @@ from bayesgan.sampler.priors import Prior
 __all__ = ["GAUGE_EVERY", "Player"]
 
 GAUGE_EVERY = 10  # iterations between readings of the kinetic temperature, which pass over all weights twice
+LEAST_READINGS = 10  # of the gradient noise, before it is subtracted
+SLOWEST_RATE = 0.03  # of the running mean of that noise, which drifts as the networks do
+SHARE = 0.8  # of what friction takes out, at most to be put in by gradient noise; the rest is injected
+MOST_FRICTION = 0.9  # beyond which the step size falls instead
 TOLERANCE = 0.1  # of the nominal temperature, beyond which a user is told
 
 
@@ -37,24 +41,70 @@ class Player:
     engine: tuple[str, bool] = ("loop", False)
     readings: int = 0
     kinetic: dict[str, Tensor] = field(default_factory=dict)  # parameter -> sum over readings, mean over members
+    noise_readings: int = 0
+    noise: dict[str, Tensor] = field(default_factory=dict)  # parameter -> running mean of its strength, as beta_hat
 
-    def move(self, loss: Tensor, gradient: Tensor | None = None, gauge: bool = False) -> None:
+    def move(
+        self, loss: Tensor, gradient: Tensor | None = None, read: bool = False, gauge: bool = False
+    ) -> None:
         """One SGHMC step of every member.
 
         Args:
             loss: A scalar, the sum over members of mean losses; or, with `gradient`, what the loss depends on.
             gradient: Of the summed losses with respect to `loss`, of its shape.
-            gauge: Also read the kinetic temperature.
+            read: Also read the gradient noise.
+            gauge: And let the kinetic temperature count for the report.
         """
         self.sampler.zero_grad()
         loss.backward(gradient)
         if self.prior is not None:
             self.prior.add_gradient(self.ensemble.parameters, 1 / self.num_data)
-        if gauge:
-            for name, value in kinetic_temperature(self.sampler, self.ensemble.parameters).items():
-                self.kinetic[name] = self.kinetic.get(name, 0) + value.mean()
-            self.readings += 1
+        if read or gauge:
+            self._read(gauge)
         self.sampler.step()
+
+    @torch.no_grad()
+    def _read(self, gauge: bool) -> None:
+        """Kinetic temperatures, and what they tell of the gradient noise.
+
+        Noise of strength beta (eta C V / 2) heats a tensor by (beta - beta_hat) / alpha: so beta is what is subtracted
+        already and alpha times the heat that is left. Ding et al. 2014 ("Bayesian sampling using stochastic gradient
+        thermostats") steer friction by the same heat; unlike a variance of minibatches, it also has what consecutive
+        steps have in common.
+        """
+        group, step = self.sampler.param_groups[0], self.sampler.steps
+        if gauge:
+            self.readings += 1
+        self.noise_readings += 1
+        rate = max(1 / self.noise_readings, SLOWEST_RATE)
+        for name, value in kinetic_temperature(self.sampler, self.ensemble.parameters).items():
+            measured = value.mean()
+            if gauge:
+                self.kinetic[name] = self.kinetic.get(name, 0) + measured
+            values = self.sampler.values_of(group, self.ensemble.parameters[name], step - 1)
+            strength = values["beta_hat"] + values["alpha"] * (measured - values["temperature"])
+            strength = strength * (self.sampler.values(group, step - 1)["eta"] / values["eta"])  # at the full step size
+            self.noise[name] = torch.lerp(self.noise.get(name, strength), strength, rate)
+
+    def correct(self, temperature: float) -> None:
+        """Subtracts the gradient noise measured so far from what is injected, tensor by tensor (`SGHMC.correct`).
+
+        Where it is more than a share of what friction takes out, friction rises, and where that is not enough the step
+        size falls, both for this tensor alone.
+        """
+        if self.noise_readings < LEAST_READINGS:
+            return
+        friction = self.sampler.param_groups[0]["alpha"]
+        for name, beta in zip(self.noise, torch.stack(list(self.noise.values())).clamp_min(0).tolist()):
+            wanted = beta / (SHARE * temperature)  # friction, if that were all
+            alpha = max(friction, min(wanted, MOST_FRICTION))
+            eta_scale = min(1.0, alpha / wanted) if wanted > 0 else 1.0
+            self.sampler.correct(self.ensemble.parameters[name], eta_scale * beta, alpha, eta_scale)
+
+    def corrections(self) -> dict[str, dict[str, float]]:
+        """Tensor -> beta_hat, friction alpha and factor on the step size that it has of its own."""
+        states = {name: self.sampler.state[parameter] for name, parameter in self.ensemble.parameters.items()}
+        return {name: state["own"] for name, state in states.items() if "own" in state}
 
     def kinetic_temperatures(self) -> dict[str, float]:
         """Mean over all readings: "all" weights together, then each tensor; empty before the first reading."""
@@ -81,10 +131,16 @@ class Player:
         if not wrong:
             return ""
         worst = max(wrong, key=off.get)
-        return (f"the {self.group} have a kinetic temperature of {measured['all']:.3g} where {nominal:.3g} was asked "
-                f"for ({len([name for name in wrong if name != 'all'])} of {len(self.kinetic)} tensors are off, most "
-                f"{worst} with {measured[worst]:.3g}): the noise of minibatches heats them; raise the batch size or "
-                "friction, or lower lr")
+        cause = (
+            "gradient noise heats them; raise the batch size or friction, or lower lr"
+            if measured[worst] > nominal
+            else "gradient noise fell faster than its running mean; sample longer"
+        )
+        count = len([name for name in wrong if name != "all"])
+        return (
+            f"the {self.group} have a kinetic temperature of {measured['all']:.3g} where {nominal:.3g} was asked for "
+            f"({count} of {len(self.kinetic)} tensors are off, most {worst} with {measured[worst]:.3g}): {cause}"
+        )
 
     @property
     def group(self) -> str:

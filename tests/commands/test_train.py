@@ -204,7 +204,7 @@ def test_ml_says_what_it_overrides(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--dataset", "mnits"], "--dataset must be one of: digits"),
+        (["--dataset", "mnits"], "--dataset must be one of: npz, digits"),
         (["--network", "vit"], "--network must be one of"),
         (["--coupling", "half"], "--coupling must be one of"),
         (["--objective", "x"], "--objective must be one of"),
@@ -361,6 +361,7 @@ CHANGES = {
         "friction": [0.9],
         "pseudo_count": [50],
         "coupling": ["full"],
+        "gradient_noise": ["ignore"],
         "objective": ["least_squares"],
         "wasserstein": [],
         "feature_matching": [],

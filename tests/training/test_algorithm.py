@@ -49,7 +49,7 @@ def test_full_coupling_gradients_are_those_of_the_pair_loop():
     whole = trainer(coupling="full", network="mlp", ml=False)
     real, latent = whole.real_batches(), torch.randn(3, 16, 4)
     fakes = whole.generators.ensemble.forward(latent, train=True)
-    whole.generators.move = lambda loss, gradient=None, gauge=False: loss.backward(gradient)
+    whole.generators.move = lambda loss, gradient=None, **readings: loss.backward(gradient)
     whole._move_generators(real, fakes)
     ours = {name: p.grad.clone() for name, p in whole.generators.ensemble.parameters.items()}
     for p in whole.generators.ensemble.parameters.values():
@@ -86,7 +86,7 @@ def test_mixture_minibatches_come_from_every_generator_in_equal_parts():
     mixed.discriminators.ensemble.forward = lambda x, train, noise=None: (
         seen.append(x[:, 32:, 0, 0, 0]) or (torch.zeros(2, 64, 1), None)
     )
-    mixed.discriminators.move = lambda *arguments: None
+    mixed.discriminators.move = lambda *arguments, **readings: None
     for iteration in range(200):
         mixed.iteration = iteration
         mixed._move_discriminators(torch.zeros(2, 32, 1, 8, 8), fakes)
@@ -151,7 +151,7 @@ def test_feature_matching_compares_with_the_real_features():
 def test_the_slope_penalty_is_weighted_by_ten():
     run = trainer(wasserstein=True, num_disc=1)
     seen = {}
-    run.discriminators.move = lambda loss: seen.update(discriminator=loss.item())
+    run.discriminators.move = lambda loss, **readings: seen.update(discriminator=loss.item())
     run._slope_penalty = lambda real, fake: torch.tensor(3.0)
     losses = run._move_discriminators(run.real_batches(), torch.zeros(3, 16, 1, 8, 8))
     assert seen["discriminator"] == pytest.approx(losses.sum().item() + 30.0, rel=1e-5)

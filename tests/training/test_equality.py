@@ -63,7 +63,7 @@ def test_mixture_losses_have_the_expectation_of_all_pairs(num_gen, num_disc):
     real, fakes = mixed.real_batches(), mixed.generators.ensemble.forward(latent, train=False).detach().requires_grad_()
     for run in (mixed, full):
         for player in run.players:
-            player.move = lambda *arguments: None  # nothing moves
+            player.move = lambda *arguments, **readings: None  # nothing moves
     expected = full._move_discriminators(real, fakes.detach()), full._move_generators(real, fakes)
     draws = [[], []]
     for mixed.iteration in range(400):
