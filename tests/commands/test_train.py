@@ -361,7 +361,6 @@ CHANGES = {
         "friction": [0.9],
         "pseudo_count": [50],
         "coupling": ["full"],
-        "gradient_noise": ["ignore"],
         "objective": ["least_squares"],
         "wasserstein": [],
         "feature_matching": [],
@@ -395,6 +394,7 @@ CHANGES = {
     },
     # each has a test of its own below or above
     "elsewhere": {
+        "gradient_noise",  # of runs long enough to measure it: tests/training/test_algorithm.py
         "engine",
         "compile",
         "precision",

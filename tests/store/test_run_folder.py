@@ -1,6 +1,7 @@
 """Reading and writing a run's folder: what is damaged is set aside, what cannot be read now is left alone."""
 
 import errno
+import json
 
 import pytest
 import torch
@@ -80,3 +81,12 @@ def test_saved_weights_make_the_runs_networks(folder):
 
 def test_the_device_is_recorded(folder):
     assert "cores" in RunFolder.open(folder.path).config["device"]
+
+
+def test_a_run_from_before_gradient_noise_was_subtracted_goes_on_as_it_was(folder):
+    assert RunFolder.open(folder.path).options().gradient_noise == "subtract"
+    config = folder.path / "config.json"
+    content = json.loads(config.read_text())
+    del content["options"]["gradient_noise"]
+    config.write_text(json.dumps(content))
+    assert RunFolder.open(folder.path).options().gradient_noise == "ignore"

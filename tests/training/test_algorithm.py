@@ -242,3 +242,41 @@ def test_every_variant_trains_with_finite_losses(changes):
         losses = run.step()
     assert losses.discriminators.isfinite().all() and losses.generators.isfinite().all()
     assert losses.generators.shape == (3,) and losses.discriminators.shape == (2,)
+
+
+def moved(steps, state=None, **changes):
+    whole = trainer(network="mlp", train_iter=400, burn_in=20, ramp=5, **changes)
+    if state is not None:
+        whole.load_state_dict(state)
+    while whole.iteration < steps:
+        whole.step()
+    return whole
+
+
+def test_gradient_noise_is_read_from_the_end_of_burn_in_and_subtracted_or_not():
+    left, taken = moved(260, gradient_noise="ignore"), moved(260, gradient_noise="subtract")
+    assert all(not player.corrections() for player in left.players)
+    for player in taken.players:
+        assert set(player.corrections()) == set(player.ensemble.parameters)
+        assert all(own["beta_hat"] <= 0.8 * own["alpha"] + 1e-9 for own in player.corrections().values())
+    name = next(iter(taken.generators.ensemble.parameters))
+    weights = [one.generators.ensemble.parameters[name] for one in (left, taken)]
+    assert not torch.equal(*weights)
+    assert set(taken.kinetic_temperatures()) == {"generators", "discriminators"}
+    assert trainer(ml=True).kinetic_temperatures() == {}
+
+
+@pytest.mark.parametrize("at", [105, 230])
+def test_readings_and_corrections_are_part_of_a_checkpoint(at):
+    whole, half = moved(260), moved(at)
+    resumed = moved(260, state=half.state_dict())
+    assert resumed.kinetic_temperatures() == whole.kinetic_temperatures()
+    for one, other in zip(whole.players, resumed.players):
+        assert one.corrections() == other.corrections()
+        assert all(torch.equal(one.ensemble.parameters[n], other.ensemble.parameters[n]) for n in one.ensemble.parameters)
+
+
+def test_a_checkpoint_without_readings_goes_on_without_them():
+    state = moved(105).state_dict()
+    del state["readings"]
+    assert moved(110, state=state).iteration == 110
