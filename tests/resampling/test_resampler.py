@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bayesgan import Resampler, load_posterior
+from bayesgan.__main__ import main as command_line
 from bayesgan.commands.resample import method_settings, posterior_resampler, resample_run
 from bayesgan.commands.train import main
 from bayesgan.experiments.mixture1d import generate, log_ratio
@@ -182,12 +183,9 @@ def test_refit_and_weights_of_a_run(run):
     assert only.diagnostics.member_shares[0][3] > 0.95
 
 
-def test_command_line(run, tmp_path):
-    def call(*arguments):
-        line = [sys.executable, "-m", "bayesgan", "resample", *map(str, arguments)]
-        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
-
-    result = call(run, "--n", 20, "--method", "mh", "--budget", 8, "--start", "real", "--stuck", "restart")
+def test_command_line(run, tmp_path, capsys):
+    line = f"-m bayesgan resample {run} --n 20 --method mh --budget 8 --start real --stuck restart"
+    result = subprocess.run([sys.executable, *line.split()], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     place = run / "resampled" / "mh_8_0"
     files = {"samples.npz", "before.png", "after.png", "diagnostics.json", "ratio.png"}
@@ -201,8 +199,10 @@ def test_command_line(run, tmp_path):
         ([run, "--n", 0], "n must be at least 1"), ([run, "--device", "gpu"], "--device must be one of"),
         ([run, "--start", "real"], "method obrs has no setting 'start'"),
     ):
-        wrong = call(*arguments)
-        assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and words in wrong.stderr, wrong.stderr
+        capsys.readouterr()
+        assert command_line(["resample", *map(str, arguments)]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and words in error, error
 
 
 def test_a_run_without_held_out_data_is_refused(tmp_path):

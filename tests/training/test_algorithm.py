@@ -273,7 +273,8 @@ def test_readings_and_corrections_are_part_of_a_checkpoint(at):
     assert resumed.kinetic_temperatures() == whole.kinetic_temperatures()
     for one, other in zip(whole.players, resumed.players):
         assert one.corrections() == other.corrections()
-        assert all(torch.equal(one.ensemble.parameters[n], other.ensemble.parameters[n]) for n in one.ensemble.parameters)
+        pairs = zip(one.ensemble.state().values(), other.ensemble.state().values())
+        assert all(torch.equal(*pair) for pair in pairs)
 
 
 def test_a_checkpoint_without_readings_goes_on_without_them():
