@@ -15,6 +15,7 @@ from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.memory import available_bytes, data_limit
 from bayesgan.basics.out_of_memory import is_out_of_memory
 from bayesgan.commands.evaluate import Evaluator, evaluate, supervised_network
+from bayesgan.commands.mixing import mixing, mixing_words
 from bayesgan.commands.parser import Parser, call
 from bayesgan.commands.resample import resample_run
 from bayesgan.data import Dataset, to_float
@@ -232,6 +233,8 @@ def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: flo
         f"  sample     python -c \"from bayesgan import load_posterior; "
         f"print(load_posterior('{folder.path}').sample(64, seed=1).shape)\"",
     ]
+    if found := mixing(folder, posterior, data):
+        lines.append(f"  mixing     {mixing_words(found)}")
     if options.semi:
         lines.append(f"  calibration {folder.path / 'evaluation' / 'uncertainty.png'}")
     further = 2 * options.train_iter

@@ -80,4 +80,8 @@ class SampleStore:
             raise InputError(
                 f"cannot read the draw {path} ({error}); the index names it, so restore the file"
             ) from None
-        return groups if group is None else groups[group]
+        if group is None:
+            return groups
+        if group not in groups:
+            raise InputError(f"{path} holds no {group}; the index names it, so restore the file")
+        return groups[group]

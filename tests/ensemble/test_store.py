@@ -57,3 +57,11 @@ def test_damage_is_named(tmp_path):
     (tmp_path / "index.json").write_text(json.dumps([])[:1])
     with pytest.raises(ValueError, match="not an index of draws"):
         len(store.draws)
+
+
+def test_one_group_is_read_alone_and_a_missing_one_is_one_line(tmp_path):
+    store = SampleStore(tmp_path)
+    store.add({"generators": {"w": torch.ones(2)}, "discriminators": {"w": torch.zeros(2)}}, 1, 1.0)
+    assert store.load(store.draws[0], "generators")["w"].tolist() == [1, 1]
+    with pytest.raises(ValueError, match="holds no judges"):
+        store.load(store.draws[0], "judges")

@@ -1,0 +1,70 @@
+"""Are the draws of a run different from each other? ESS and R-hat of what its networks compute, not of weights."""
+
+import json
+
+import numpy as np
+import torch
+
+from bayesgan.basics.files import write_atomically
+from bayesgan.basics.randomness import keyed_generator
+from bayesgan.data import Dataset, to_float
+from bayesgan.objectives import real_score
+from bayesgan.sampler.diagnostics import LEAST_DRAWS, converge
+from bayesgan.store import GROUPS, Posterior, RunFolder
+
+__all__ = ["mixing", "mixing_words"]
+
+OUTPUTS = 64  # functions that are followed over the draws
+
+
+@torch.no_grad()
+def mixing(folder: RunFolder, posterior: Posterior, data: Dataset) -> dict[str, dict[str, float]]:
+    """Effective sample size and R-hat (Vehtari et al. 2021) of functions of the weights, members being the chains.
+
+    Of discriminators: the log odds of 64 test data (training data where there are none). Of generators: 64 samples at
+    fixed noise, each projected on a random direction. Also written to posterior/mixing.json.
+
+    Returns:
+        "generators" and "discriminators" -> networks (draws x members), ess (the median over the 64), ess_share (of
+        networks), rhat (the median), rhat_max; empty with fewer draws than diagnostics need.
+    """
+    if len(posterior.draws) < LEAST_DRAWS:
+        return {}
+    real = to_float((data.test if len(data.test) else data.train)[:OUTPUTS])
+    source = keyed_generator(0, "mixing")
+    latent = torch.randn(OUTPUTS, posterior.options.z_dim, generator=source)
+    direction = torch.randn(OUTPUTS, int(np.prod(posterior.shape)), generator=source)
+
+    def followed(group: str, ensemble) -> torch.Tensor:
+        values = []
+        for member in range(ensemble.members):
+            if group == "discriminators":
+                values.append(real_score(ensemble.forward_member(member, real.to(ensemble.device))[0]))
+            else:
+                samples = ensemble.forward_member(member, latent.to(ensemble.device)).flatten(1)
+                values.append((samples * direction.to(samples)).sum(1))
+        return torch.stack(values).cpu()
+
+    found = {}
+    for group in GROUPS:
+        values = torch.stack([followed(group, ensemble) for ensemble in posterior.each(group)], 1)
+        convergence = converge(values.double().numpy())  # (members, draws, 64)
+        networks, ess = values.shape[0] * values.shape[1], float(np.nanmedian(convergence.ess))
+        found[group] = {
+            "networks": networks,
+            "ess": ess,
+            "ess_share": ess / networks,
+            "rhat": float(np.nanmedian(convergence.rhat)),
+            "rhat_max": float(np.nanmax(convergence.rhat)),
+        }
+    text = json.dumps(found, indent=1)
+    write_atomically(folder.path / "posterior" / "mixing.json", lambda path: path.write_text(text))
+    return found
+
+
+def mixing_words(found: dict[str, dict[str, float]]) -> str:
+    """One line for people."""
+    return "; ".join(
+        f"{values['networks']} {group} are worth {values['ess']:.0f} independent ones (R-hat {values['rhat']:.2f})"
+        for group, values in found.items()
+    )

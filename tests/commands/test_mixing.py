@@ -1,0 +1,45 @@
+"""ESS and R-hat of a run's draws, on draws whose worth is known."""
+
+import json
+
+import pytest
+import torch
+
+from bayesgan.commands.mixing import mixing, mixing_words
+from bayesgan.options import load_data, resolve
+from bayesgan.store import Posterior, RunFolder
+from bayesgan.training.algorithm import Trainer
+
+
+def collected(tmp_path, draws, change):
+    """A run's folder with these draws: `change(weights, draw, source)` makes each from the first."""
+    options, _ = resolve({"out_dir": tmp_path, "network": "mlp", "num_gen": 2, "num_mcmc": 1, "num_disc": 2,
+                          "df_dim": 4, "num_layers": 1, "z_dim": 3, "keep": 100})
+    data = load_data(options)
+    folder = RunFolder.create(options, data, [])
+    state, source = Trainer(options, data).states(), torch.Generator().manual_seed(0)
+    for draw in range(draws):
+        groups = {group: {n: change(t, source) for n, t in tensors.items()} for group, tensors in state.items()}
+        folder.store.add(groups, draw + 1, 1.0)
+    return folder, Posterior(folder, "cpu"), data
+
+
+def test_independent_draws_are_worth_their_number(tmp_path):
+    folder, posterior, data = collected(tmp_path, 60, lambda t, source: torch.randn(t.shape, generator=source))
+    found = mixing(folder, posterior, data)
+    for values in found.values():
+        assert values["networks"] == 120 and 0.7 < values["ess_share"] < 1.4 and values["rhat"] < 1.03
+    assert json.loads((folder.path / "posterior" / "mixing.json").read_text()) == found
+    assert "120 generators are worth 1" in mixing_words(found) or "120 generators are worth 9" in mixing_words(found)
+
+
+def test_near_copies_are_worth_little(tmp_path):
+    jitter = lambda t, source: t + 1e-3 * torch.randn(t.shape, generator=source)  # noqa: E731
+    found = mixing(*collected(tmp_path, 20, jitter))
+    for values in found.values():
+        assert values["rhat"] > 1.5 and values["ess_share"] < 0.5
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_too_few_draws_say_nothing(draws, tmp_path):
+    assert mixing(*collected(tmp_path, draws, lambda t, source: t)) == {}
