@@ -174,6 +174,9 @@ def resume(folder: RunFolder, trainer: Trainer) -> None:
     if folder.config.get("format", 1) < FORMAT:
         print("note: this run began with a version whose random streams had 32-bit seeds; from here on it draws other "
               "numbers of the same law, so the bits differ from those it would have had")
+    if trainer.rekeyed:
+        print("note: this run comes from another kind of device, whose random streams cannot go on here; they are "
+              "keyed anew, so the bits differ from those it would have had")
     print(f"resuming {folder.path} at iteration {trainer.iteration}, from {checkpoint or 'the start'}")
 
 

@@ -76,6 +76,7 @@ class Trainer:
             "discriminator", networks.discriminator, options.discriminators, len(data.train)
         )
         self.players = (self.generators, self.discriminators)
+        self.rekeyed = False
         self.use(engines or default_engines(options))
         self.iteration = 0
 
@@ -277,10 +278,19 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Continues where `state_dict()` was taken, bit for bit on the same machine."""
+        """Continues where `state_dict()` was taken, bit for bit on the same machine.
+
+        Generators of another kind of device have states of another size: then the streams of the noise are keyed anew
+        by seed, role and iteration, and `rekeyed` is True.
+        """
         for player in self.players:
             player.ensemble.load_state(state[player.group])
-            player.sampler.load_state_dict(state["samplers"][player.role])
+            sampler = state["samplers"][player.role]
+            fresh = self.random("noise", player.role, iteration=state["iteration"]).get_state()
+            self.rekeyed = sampler["sghmc"]["generator"].shape != fresh.shape
+            if self.rekeyed:
+                sampler = {**sampler, "sghmc": {**sampler["sghmc"], "generator": fresh}}
+            player.sampler.load_state_dict(sampler)
             for name, value in state.get("readings", {}).get(player.role, {}).items():  # older files have none
                 if isinstance(value, dict):
                     value = {key: tensor.to(self.device) for key, tensor in value.items()}

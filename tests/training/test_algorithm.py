@@ -1,5 +1,6 @@
 """Algorithm 1 against the plain loop over pairs, its scaling, its phases, and restarts."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -281,3 +282,15 @@ def test_a_checkpoint_without_readings_goes_on_without_them():
     state = moved(105).state_dict()
     del state["readings"]
     assert moved(110, state=state).iteration == 110
+
+
+def test_a_checkpoint_of_another_kind_of_device_goes_on_with_streams_keyed_anew():
+    state = moved(25).state_dict()
+    for sampler in state["samplers"].values():
+        sampler["sghmc"]["generator"] = torch.zeros(16, dtype=torch.uint8)  # as a GPU's
+    one, other = (moved(28, state=copy.deepcopy(state)) for _ in range(2))
+    assert one.rekeyed and one.iteration == 28 and not moved(25, state=moved(25).state_dict()).rekeyed
+    pairs = zip(one.states()["generators"].values(), other.states()["generators"].values())
+    assert all(torch.equal(*pair) for pair in pairs), "the new streams are keyed, not drawn by chance"
+    noise = [player.sampler.generator.get_state() for player in moved(25, state=state).players]
+    assert not torch.equal(*noise)
