@@ -14,7 +14,7 @@ __all__ = ["GAUGE_EVERY", "Player"]
 
 GAUGE_EVERY = 10  # iterations between readings of the kinetic temperature, which pass over all weights twice
 LEAST_READINGS = 10  # of the gradient noise, before it is subtracted
-SLOWEST_RATE = 0.03  # of the running mean of that noise, which drifts as the networks do
+SLOWEST_RATE = 0.1  # of the running mean of that noise, which drifts as the networks do
 SHARE = 0.8  # of what friction takes out, at most to be put in by gradient noise; the rest is injected
 MOST_FRICTION = 0.9  # beyond which the step size falls instead
 TOLERANCE = 0.1  # of the nominal temperature, beyond which a user is told
