@@ -55,9 +55,6 @@ class Predictive:
         return cls(sum(one.probabilities * one.classifiers for one in several) / count,
                    sum(one.mean_entropy * one.classifiers for one in several) / count, count)
 
-    def rows(self, part: slice) -> "Predictive":
-        return Predictive(self.probabilities[part], self.mean_entropy[part], self.classifiers)
-
     @property
     def entropy(self) -> Tensor:
         """(n,) in nats: of the averaged probabilities, all uncertainty."""

@@ -227,9 +227,8 @@ class PosteriorSampler:
             quantities[name] = torch.stack([draw.weights[name] for draw in self.draws], 1)
         sizes = {name: parameter[0].numel() for name, parameter in self.ensemble.parameters.items()}
         kinetic = {name: torch.stack([draw.kinetic[name] for draw in self.draws], 1) for name in sizes}
-        spacing = min(
-            1.0, self.settings.thin * self.settings.friction
-        )  # draws closer than 1/friction share their momentum
+        # draws closer than 1/friction share their momentum
+        spacing = min(1.0, self.settings.thin * self.settings.friction)
         return diagnose(quantities, kinetic, sizes, self.settings.temperature_at(self.draws[-1].step - 1), spacing)
 
     def save(self, path: Path | str) -> None:

@@ -76,14 +76,14 @@ class Player:
         if gauge:
             self.readings += 1
         self.noise_readings += 1
-        rate = max(1 / self.noise_readings, SLOWEST_RATE)
+        rate, eta = max(1 / self.noise_readings, SLOWEST_RATE), self.sampler.values(group, step - 1)["eta"]
         for name, value in kinetic_temperature(self.sampler, self.ensemble.parameters).items():
             measured = value.mean()
             if gauge:
                 self.kinetic[name] = self.kinetic.get(name, 0) + measured
             values = self.sampler.values_of(group, self.ensemble.parameters[name], step - 1)
             strength = values["beta_hat"] + values["alpha"] * (measured - values["temperature"])
-            strength = strength * (self.sampler.values(group, step - 1)["eta"] / values["eta"])  # at the full step size
+            strength = strength * (eta / values["eta"])  # at the full step size
             self.noise[name] = torch.lerp(self.noise.get(name, strength), strength, rate)
 
     def correct(self, temperature: float) -> None:
