@@ -147,15 +147,16 @@ class Trainer:
         if self.iteration == options.burn_in and options.temperature > 0:
             for player in self.players:
                 player.sampler.freeze_preconditioner()
-        if self.iteration % CORRECT_EVERY == 0 and options.gradient_noise == "subtract":
-            for player in self.players:
-                player.correct(options.temperature)
         torch.compiler.cudagraph_mark_step_begin()  # nothing of the last iteration is needed any more
         latent = latent_draw(options.generators, options.gen_batch, options.z_dim, self.random("latent"))
         fakes = self.generators.ensemble.forward(latent, train=True)  # (I, B_g, ...)
         real = self.real_batches()  # (K, B, ...)
         d_losses = self._move_discriminators(real, fakes.detach())
         g_losses = self._move_generators(real, fakes)
+        # right after a reading: a reading pairs a momentum with the friction and the step that made it
+        if (self.iteration - 1) % CORRECT_EVERY == 0 and options.gradient_noise == "subtract":
+            for player in self.players:
+                player.correct(options.temperature)
         return Losses(d_losses, g_losses)
 
     def _move_discriminators(self, real: Tensor, fakes: Tensor) -> Tensor:

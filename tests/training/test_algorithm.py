@@ -10,6 +10,7 @@ from bayesgan.basics.errors import Diverged
 from bayesgan.data import DATA_SETS, DataOptions
 from bayesgan.options import resolve
 from bayesgan.training.algorithm import Losses, Trainer
+from bayesgan.training.players import Player
 from tests.oracles import pair_losses
 
 TINY = {
@@ -265,6 +266,15 @@ def test_gradient_noise_is_read_from_the_end_of_burn_in_and_subtracted_or_not():
     assert not torch.equal(*weights)
     assert set(taken.kinetic_temperatures()) == {"generators", "discriminators"}
     assert trainer(ml=True).kinetic_temperatures() == {}
+
+
+def test_no_reading_pairs_a_momentum_with_a_friction_it_was_not_made_with(monkeypatch):
+    """Between a correction and the next reading there is at least one step."""
+    read, corrected = [], []
+    monkeypatch.setattr(Player, "_read", lambda self, gauge: read.append(self.sampler.steps))
+    monkeypatch.setattr(Player, "correct", lambda self, temperature: corrected.append(self.sampler.steps))
+    moved(260, gradient_noise="subtract")
+    assert 200 in read and set(corrected) >= {101, 201} and not set(read) & set(corrected)
 
 
 @pytest.mark.parametrize("at", [105, 230])
