@@ -12,13 +12,14 @@ from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 from bayesgan.data import DATA_SETS, Dataset
 from bayesgan.ensemble import Ensemble
-from bayesgan.evaluation.classification import Predictive
-from bayesgan.evaluation.questions import Questions
+from bayesgan.evaluation.classification import Predictive, predictive_entropy
+from bayesgan.evaluation.questions import Answers, Questions
 from bayesgan.evaluation.uncertainty import error_curve, uncertainty_figure
 from bayesgan.options import Options, data_options
-from bayesgan.store import Posterior, RunFolder, load_posterior
+from bayesgan.store import Posterior, RunFolder, State, load_posterior
 from bayesgan.training.loop import Figures
 from bayesgan.training.supervised import train_supervised
+from bayesgan.training.teacher import spread_on_features
 
 __all__ = ["Evaluator", "add_arguments", "errors_line", "evaluate", "headline", "run", "supervised_network", "table"]
 
@@ -49,10 +50,14 @@ class Evaluator:
     Args:
         discriminators: Those in training.
         supervised: The yardstick, or None.
+        averages: Their averaged weights, where a teacher keeps them up to date.
     """
 
-    def __init__(self, discriminators: Ensemble, data: Dataset, folder: RunFolder, supervised: Ensemble | None):
-        self.discriminators, self.folder = discriminators, folder
+    def __init__(
+        self, discriminators: Ensemble, data: Dataset, folder: RunFolder, supervised: Ensemble | None,
+        averages: State | None = None,
+    ):
+        self.discriminators, self.folder, self.averages = discriminators, folder, averages
         self.questions = ask_about(folder.options(), data.to("cpu"))
         self.supervised = self.questions.figures(self.questions.ask(supervised)) if supervised else None
         self._draws: dict[int, dict[str, Predictive]] = {}  # step -> answers
@@ -71,9 +76,16 @@ class Evaluator:
         single = [questions.figures(answers) for answers in members]
         return {
             "test_size": len(questions.labels), "supervised": self.supervised,
-            "current": questions.figures(questions.mean(members)),
+            "current": questions.figures(questions.mean(members)), "averaged": self._averaged(),
             "member_errors": [one["errors"] for one in single], "posterior": self._posterior(),
         }
+
+    def _averaged(self) -> dict | None:
+        """Of the averaged weights, None where none are kept."""
+        if self.averages is None:
+            return None
+        averaged = self.folder.ensemble("discriminators", self.averages, self.discriminators.device)
+        return self.questions.figures(self.questions.ask(averaged))
 
     def _posterior(self) -> dict | None:
         """Averaged over the draws in the store; None before the first."""
@@ -102,7 +114,8 @@ def headline(figures: dict) -> dict:
 
 def errors_line(figures: dict) -> str:
     """Errors on all test data, one line."""
-    named = {"ensemble": figures["current"], "posterior": figures["posterior"], "supervised": figures["supervised"]}
+    named = {"ensemble": figures["current"], "averaged weights": figures["averaged"],
+             "posterior": figures["posterior"], "supervised": figures["supervised"]}
     errors = ", ".join(f"{name} {row['errors']}" for name, row in named.items() if row)
     single = figures["member_errors"]
     return f"  errors of {figures['test_size']}: {errors}, single members {min(single)}..{max(single)}"
@@ -154,9 +167,22 @@ def evaluate(run_folder: Path, device: torch.device | str = "cpu", data_path: Pa
     count = whole["test"].classifiers
     if count > 1:
         answers[f"posterior, {count} discriminators"] = whole
+    if options.unlabelled_batch:
+        averaged = list(posterior.each("averages"))[-1]
+        answers["averaged weights"] = questions.ask(averaged)
+    if options.spread_moments:
+        answers["label spreading"] = by_spreading(averaged, data, questions)
     rows = {name: questions.figures(answer) for name, answer in answers.items()}
     write(folder, questions, answers, rows)
     return f"{options.dataset}, {options.N} labels, {len(questions.labels)} test data\n{table(rows)}"
+
+
+def by_spreading(discriminators: Ensemble, data: Dataset, questions: Questions) -> Answers:
+    """What the graph of the training data, with these networks' features, says of all cases; none is part of it."""
+    cases = list(questions.cases.values())
+    _, graph = spread_on_features(discriminators, data.to(discriminators.device), others=torch.cat(cases))
+    shares = graph.others.split([len(case) for case in cases])
+    return {name: Predictive(own, predictive_entropy(own), 1) for name, own in zip(questions.cases, shares)}
 
 
 def write(folder: RunFolder, questions: Questions, answers: dict, rows: dict) -> None:

@@ -183,7 +183,8 @@ def resume(folder: RunFolder, trainer: Trainer) -> None:
 def evaluator(trainer: Trainer, folder: RunFolder) -> Evaluator:
     """What a semi-supervised run is measured with; its supervised network is trained here if there is none yet."""
     classifier = supervised_network(folder, trainer.options, trainer.data, trainer.device)
-    return Evaluator(trainer.discriminators.ensemble, trainer.data, folder, classifier)
+    averages = None if trainer.teacher is None else trainer.teacher.average
+    return Evaluator(trainer.discriminators.ensemble, trainer.data, folder, classifier, averages)
 
 
 def describe(trainer: Trainer) -> str:

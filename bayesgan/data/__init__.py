@@ -3,6 +3,7 @@
 from bayesgan.data import arrays, bundled, colour, idx, pictures
 from bayesgan.data.bundled import GENERATED
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, to_bytes, to_float
+from bayesgan.data.distortions import distorted
 from bayesgan.data.labels import choose_labels, labelled_rows, with_labels
 from bayesgan.data.shifts import shifted
 
@@ -12,6 +13,7 @@ __all__ = [
     "DataOptions",
     "Dataset",
     "choose_labels",
+    "distorted",
     "labelled_rows",
     "shifted",
     "to_bytes",

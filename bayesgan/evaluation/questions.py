@@ -7,7 +7,7 @@ from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import Predictive, classification_figures
 from bayesgan.evaluation.uncertainty import shuffled
 
-__all__ = ["Questions"]
+__all__ = ["Answers", "Questions"]
 
 FOREIGN = 2000  # at most so many foreign data of a kind
 

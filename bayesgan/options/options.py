@@ -50,6 +50,7 @@ FLOORED = (
     lambda options: options.optimizer == "adam" and options.temperature > 0,
 )
 BAYESIAN = ("runs without --ml", lambda options: not options.ml)
+TAUGHT = ("a positive --consistency", lambda options: options.consistency > 0)
 SEVERAL = ("several discriminators or generators", lambda options: options.generators * options.discriminators > 1)
 
 data = partial(option, group="where and what")
@@ -97,6 +98,25 @@ class Options:
     label_count: int | None = labels(
         None, "data the labels count for in the likelihood (default: training size; N is literal)", **COUNT,
         timing=False,
+    )
+    consistency: float = labels(
+        0.0, "weight of the unlabelled images' classes that all discriminators together are sure of: each learns them "
+        "on distorted images; 0 for none", least=0, most=100,
+    )
+    confidence: float = labels(
+        0.95, "probability from which on they are sure", above=0, most=0.9999, needs=TAUGHT, timing=False
+    )
+    distort: float = labels(
+        1.0, "strength of the distortions: at 1 up to 20 degrees, 15 %, a square of 28 %; vectors get noise of .3",
+        least=0, most=3, needs=TAUGHT, timing=False,
+    )
+    spread_labels: int = labels(
+        0, "times in burn-in that labels are spread along a graph of all training data, as another teacher", least=0,
+        most=100, needs=TAUGHT, timing=False,
+    )
+    unlabelled_batch_size: int | None = labels(
+        None, "unlabelled images a discriminator is taught on per iteration (default: twice batch_size)", **WIDTH,
+        needs=TAUGHT,
     )
     no_supervised: bool = labels(
         False, "do not also train a supervised network on the same labels", timing=False
@@ -244,6 +264,21 @@ class Options:
     def label_batch(self) -> int:
         """Labelled images a discriminator sees in an iteration."""
         return self.label_batch_size or min(self.batch_size, self.N)
+
+    @property
+    def unlabelled_batch(self) -> int:
+        """Unlabelled images a discriminator is taught on in an iteration, without --consistency none."""
+        if not (self.semi and self.consistency > 0):
+            return 0
+        return self.unlabelled_batch_size or 2 * self.batch_size
+
+    @property
+    def spread_moments(self) -> tuple[int, ...]:
+        """Iterations before which labels are spread: denser where the networks change faster, all in burn-in."""
+        if not self.unlabelled_batch:
+            return ()
+        shares = [(time / (self.spread_labels + 1)) ** 1.5 for time in range(1, self.spread_labels + 1)]
+        return tuple(dict.fromkeys(max(1, round(share * self.burn_in)) for share in shares))
 
     def network_name(self, data_shape: tuple[int, ...]) -> str:
         """The pair's name, `auto` resolved for data of this shape."""

@@ -28,9 +28,10 @@ from bayesgan.ensemble import Ensemble, SampleStore
 from bayesgan.options import Options, load_data
 from bayesgan.store.config import as_json, describe_data, new_config, started
 
-__all__ = ["GROUPS", "RunFolder"]
+__all__ = ["GROUPS", "RunFolder", "State"]
 
 GROUPS = ("generators", "discriminators")  # how states are named in draws, checkpoints and weights_<iter>.npz
+NETWORKS = {"generators": "generator", "discriminators": "discriminator", "averages": "discriminator"}  # in draws
 State = dict[str, Tensor]  # of an ensemble: name -> (members, ...)
 Engines = dict[str, tuple[str, bool]]  # "generator" or "discriminator" -> engine's name, whether it is compiled
 
@@ -112,7 +113,7 @@ class RunFolder:
         """The run's networks with weights of their own.
 
         Args:
-            group: "generators" or "discriminators".
+            group: "generators", "discriminators", or "averages", the averaged discriminators of a teacher.
             state: Name -> (members, ...), as in a draw, a checkpoint or weights_<iter>.npz.
 
         Raises:
@@ -126,7 +127,7 @@ class RunFolder:
         """The run's networks with weights that are still to be loaded."""
         data = self.config["data"]
         networks = self.options().networks(tuple(data["shape"]), len(data["classes"]))
-        return Ensemble(networks[GROUPS.index(group)], members, device=device)
+        return Ensemble(getattr(networks, NETWORKS[group]), members, device=device)
 
     def load_data(self, data_path: Path | None = None, cache_path: Path | None = None) -> Dataset:
         """The run's data, with its own labelled rows, checked to be what it was trained on.

@@ -12,11 +12,12 @@ from bayesgan.basics.errors import Diverged
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import Dataset, labelled_rows
 from bayesgan.ensemble import Ensemble
-from bayesgan.objectives import OBJECTIVES, feature_matching, labelled_loss, real_score
+from bayesgan.objectives import OBJECTIVES, consistency_loss, feature_matching, labelled_loss, real_score
 from bayesgan.options import Options
 from bayesgan.sampler import SGHMC, Normal, RMSprop, exponential_then_constant, ramp
-from bayesgan.training.minibatches import labelled_batches, latent_draw, real_batches
+from bayesgan.training.minibatches import labelled_batches, latent_draw, real_batches, unlabelled_batch
 from bayesgan.training.players import GAUGE_EVERY, Player
+from bayesgan.training.teacher import Teacher
 
 __all__ = ["Engines", "Losses", "Trainer", "default_engines"]
 
@@ -49,7 +50,8 @@ class Trainer:
         U_G = N_g · [-mean_z mean_k log D_k(G(z))] - log p(θ_g)
 
     A semi-supervised run adds N_l · [-mean_labelled log D(x = y)] to U_D, N_l being label_count; D then stands for the
-    sum over the K classes.
+    sum over the K classes. Consistency c also adds N · c · [-mean_unlabelled 1[sure] log p(class | distorted x)], the
+    classes being those of the `teacher`.
 
     Full coupling uses every pair (Algorithm 1 literally); mixture coupling estimates the sums over opponents without
     bias: a discriminator sees random images of the mixture, a generator is scored by one random discriminator.
@@ -76,6 +78,9 @@ class Trainer:
             "discriminator", networks.discriminator, options.discriminators, len(data.train)
         )
         self.players = (self.generators, self.discriminators)
+        self.teacher = None
+        if options.unlabelled_batch:
+            self.teacher = Teacher(self.discriminators.ensemble, len(data.train), options.confidence)
         self.rekeyed = False
         self.use(engines or default_engines(options))
         self.iteration = 0
@@ -147,6 +152,8 @@ class Trainer:
         if self.iteration == options.burn_in and options.temperature > 0:
             for player in self.players:
                 player.sampler.freeze_preconditioner()
+        if self.iteration in options.spread_moments:
+            self.teacher.spread(self.data)
         torch.compiler.cudagraph_mark_step_begin()  # nothing of the last iteration is needed any more
         latent = latent_draw(options.generators, options.gen_batch, options.z_dim, self.random("latent"))
         fakes = self.generators.ensemble.forward(latent, train=True)  # (I, B_g, ...)
@@ -173,16 +180,24 @@ class Trainer:
             source = self.random("labelled")
             labelled, labels = labelled_batches(self.options, self.data, self.labelled, len(real), source)
             images, parts = [*images, labelled.to(real)], [*parts, labelled.shape[1]]
+        if self.teacher is not None:
+            rows, seen, distorted = unlabelled_batch(self.options, self.data, len(real), self.random("unlabelled"))
+            classes, sure = self.teacher.teach(seen, rows)
+            images, parts = [*images, distorted.to(real)], [*parts, distorted.shape[1]]
         noise = self.random("noise layers")
         logits, _ = self.discriminators.ensemble.forward(torch.cat(images, 1), train=True, noise=noise)
         of_real, of_fake, *of_labelled = logits.split(parts, 1)
         losses = self.objective.discriminator(real_score(of_real), real_score(of_fake))  # (K,)
         if self.options.semi:
-            losses = losses + self.label_weight * labelled_loss(*of_labelled, labels)
+            losses = losses + self.label_weight * labelled_loss(of_labelled[0], labels)
+        if self.teacher is not None:
+            losses = losses + self.options.consistency * consistency_loss(of_labelled[1], classes, sure)
         total = losses.sum()
         if self.objective.gradient_penalty:
             total = total + self.objective.gradient_penalty * self._slope_penalty(real, fake)
         self.discriminators.move(total, **self._readings())
+        if self.teacher is not None:
+            self.teacher.update(self.iteration)
         return losses.detach()
 
     def _slope_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -269,12 +284,17 @@ class Trainer:
         """The present draw: "generators" and "discriminators" -> weights and statistics."""
         return {player.group: player.ensemble.state() for player in self.players}
 
+    def draw(self) -> dict[str, dict[str, Tensor]]:
+        """What is collected: `states`, and the averaged weights that predict where there is a teacher."""
+        return self.states() if self.teacher is None else {**self.states(), "averages": self.teacher.average}
+
     def state_dict(self) -> dict:
         """Everything the next iteration needs; tensors, numbers and strings only."""
         return {
             "iteration": self.iteration,
             **self.states(),
             "samplers": {player.role: player.sampler.state_dict() for player in self.players},
+            "teacher": {} if self.teacher is None else self.teacher.state_dict(),
             "readings": {player.role: {name: getattr(player, name) for name in READINGS} for player in self.players},
         }
 
@@ -296,4 +316,6 @@ class Trainer:
                 if isinstance(value, dict):
                     value = {key: tensor.to(self.device) for key, tensor in value.items()}
                 setattr(player, name, value)
+        if self.teacher is not None:
+            self.teacher.load_state_dict(state["teacher"])
         self.iteration = state["iteration"]

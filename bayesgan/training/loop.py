@@ -20,6 +20,7 @@ from bayesgan.training.progress import Progress
 __all__ = ["Figures", "SHOWN", "Stopped", "train"]
 
 GRID = 100  # samples in a grid
+SELDOM = 0.05  # a teacher sure of fewer has done nothing
 SHOWN = 2000  # real vectors behind a scatter plot
 
 
@@ -94,20 +95,26 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
             trainer.check(history, done - len(history))
             temperature = trainer.temperature(done - 1)
             if due.collect:
-                folder.store.add(trainer.states(), done, temperature, trainer.kinetic_temperatures())
+                folder.store.add(trainer.draw(), done, temperature, trainer.kinetic_temperatures())
             if due.show:
                 mean = mean_losses(history)
                 history.clear()
-                progress.show(done, mean, temperature)
+                taught = trainer.teacher.share() if trainer.teacher is not None else None
+                progress.show(done, mean, temperature, taught)
                 log_scalars(writer, done, mean, temperature)
+                if taught is not None:
+                    writer.add_scalar("teacher/sure", taught, done)
             if due.save:
                 figures = measure() if measure is not None else None
-                save(trainer, folder, writer, mean, temperature, figures)
+                save(trainer, folder, writer, mean, temperature, figures, taught)
                 if figures is not None:
                     progress.say(figures.line)
                 for player in trainer.players:
                     if words := player.heat(options.temperature):
                         progress.say(f"warning: {words}")
+                if due.end and taught is not None and taught < SELDOM:
+                    progress.say(f"warning: the teacher is sure of {taught:.1%} of the unlabelled images, too few to "
+                                 "teach; lower --confidence, train longer or label more")
             if due.end and done < options.train_iter:
                 progress.close()
                 raise Stopped
@@ -121,7 +128,7 @@ def mean_losses(history: list[Losses]) -> Losses:
 
 def save(
     trainer: Trainer, folder: RunFolder, writer: SummaryWriter, mean: Losses, temperature: float,
-    figures: Figures | None,
+    figures: Figures | None, taught: float | None,
 ) -> None:
     """Results, weights, pictures, and last the checkpoint that a resumed run starts from."""
     options, done = trainer.options, trainer.iteration
@@ -134,6 +141,8 @@ def save(
             writer.add_scalar(f"kinetic_{group}/{name}", value, done)
     corrections = {player.group: player.corrections() for player in trainer.players}
     results = {"kinetic_temperature": kinetic, "gradient_noise": corrections}
+    if taught is not None:
+        results["teacher_sure"] = taught
     if figures is not None:
         results |= figures.results
     folder.save_results(done, mean.discriminators.tolist(), mean.generators.tolist(), temperature, results)

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from bayesgan.data import Dataset, shifted, to_float
+from bayesgan.data import Dataset, distorted, shifted, to_float
 from bayesgan.options import Options
 
-__all__ = ["batch_sizes", "labelled_batches", "latent_draw", "real_batches"]
+__all__ = ["batch_sizes", "labelled_batches", "latent_draw", "real_batches", "unlabelled_batch"]
 
 
 def latent_draw(members: int, count: int, size: int, generator: torch.Generator) -> Tensor:
@@ -39,9 +39,24 @@ def labelled_batches(
     return shifted(images, options.shift, generator) if options.shift else images, data.train_labels[rows]
 
 
+def unlabelled_batch(
+    options: Options, data: Dataset, members: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Training images, drawn with replacement, for teacher and students.
+
+    Returns:
+        Their rows (U,), the images as the teacher sees them (U, ...), and distorted for each member (members, U, ...).
+    """
+    rows = torch.randint(len(data.train), (options.unlabelled_batch,), generator=generator, device=data.train.device)
+    images = to_float(data.train[rows])
+    seen = shifted(images, options.shift, generator) if options.shift else images
+    return rows, seen, distorted(images.expand(members, *images.shape), options.distort, generator)
+
+
 def batch_sizes(options: Options) -> tuple[int, int]:
     """Images that each discriminator trains on in an iteration, and that it judges for the generators."""
     pool, full = options.generators * options.gen_batch, options.coupling == "full"
     labelled = options.label_batch if options.semi else 0
-    trained = options.batch_size + (pool if full else min(options.batch_size, pool)) + labelled
+    fakes = pool if full else min(options.batch_size, pool)
+    trained = options.batch_size + fakes + labelled + options.unlabelled_batch
     return trained, pool if full else options.gen_batch * -(-options.generators // options.discriminators)

@@ -17,10 +17,14 @@ class Progress:
         self.start, self.total, self.begun = start, total, time.perf_counter()
         self.bar = tqdm(total=total, initial=start, unit="it", dynamic_ncols=True) if sys.stderr.isatty() else None
 
-    def show(self, done: int, losses: Losses, temperature: float) -> None:
-        """A new state of the bar, or a line."""
+    def show(self, done: int, losses: Losses, temperature: float, taught: float | None = None) -> None:
+        """A new state of the bar, or a line.
+
+        Args:
+            taught: Share of the unlabelled images that the teacher is sure of, if there is one.
+        """
         text = (f"discriminators {losses.discriminators.mean():.3f}  generators {losses.generators.mean():.3f}  "
-                f"temperature {temperature:.3g}")
+                f"temperature {temperature:.3g}" + (f"  teacher sure of {taught:.0%}" if taught is not None else ""))
         if self.bar is not None:
             self.bar.set_postfix_str(text, refresh=False)
             self.bar.update(done - self.bar.n)

@@ -1,0 +1,98 @@
+"""Labels spread from the few images that have one to all others, along a graph of neighbours in feature space.
+
+Zhou, Bousquet, Lal, Weston, Schölkopf 2004, "Learning with local and global consistency".
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.sparse.linalg import cg
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+__all__ = ["MOST_POINTS", "Spread", "spread_labels"]
+
+NEIGHBOURS = 12
+COMPONENTS = 40  # principal components of the features
+POWER = 4  # of the cosine between neighbours: the weight of an edge
+DAMPING = 0.99  # share of a point's score that comes from its neighbours
+BALANCING = 20  # rounds of making class masses equal
+MOST_POINTS = 200_000  # beyond, the search for neighbours takes hours
+
+
+class Spread(NamedTuple):
+    """What the graph says of each point.
+
+    Attributes:
+        classes: (n,) int64.
+        sureness: (n,) in [0, 1], the share of the class in the point's score; 0 where no label reaches it.
+        others: (m, Y) the shares of all classes in what the nearest points say of each of the others.
+    """
+
+    classes: Tensor
+    sureness: Tensor
+    others: Tensor
+
+    def surest(self, share: float) -> Tensor:
+        """The surest so many of all points: (n,) bool."""
+        chosen = torch.zeros(len(self.classes), dtype=torch.bool)
+        chosen[self.sureness.argsort(descending=True, stable=True)[: round(share * len(chosen))]] = True
+        return chosen & (self.sureness > 0)
+
+
+def spread_labels(
+    features: Tensor, rows: Tensor, labels: Tensor, classes: int, others: Tensor | None = None
+) -> Spread:
+    """Solves (I - .99 S) F = Y on the graph of 12 neighbours by cosine, and balances the classes' masses.
+
+    S is the edge weights divided by the roots of both ends' degrees, Y one-hot on the labelled points.
+
+    Args:
+        features: (n, F).
+        rows: (N,) the labelled points.
+        labels: (N,) their classes.
+        classes: Y.
+        others: (m, F) points that get classes from the graph and are no part of it.
+    """
+    axes = PCA(min(COMPONENTS, *features.shape), svd_solver="randomized", random_state=0)
+    points = on_the_sphere(axes.fit_transform(features.numpy(force=True)))
+    search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(points) - 1), algorithm="brute").fit(points)
+    weights = edges(*search.kneighbors(), len(points))
+    weights = weights + weights.T
+    root = 1 / np.sqrt(np.asarray(weights.sum(1)).ravel().clip(1e-12))
+    scaled = sparse.diags(root) @ weights @ sparse.diags(root)
+    system = sparse.identity(len(points)) - DAMPING * scaled
+    given = np.zeros((len(points), classes))
+    given[rows.numpy(force=True), labels.numpy(force=True)] = 1
+    scores = np.stack([cg(system, column, rtol=1e-6)[0] for column in given.T], 1).clip(0)
+    shares = balanced(scores)
+    said = np.zeros((0, classes))
+    if others is not None:
+        said = edges(*search.kneighbors(on_the_sphere(axes.transform(others.numpy(force=True)))), len(points)) @ shares
+        said = said / said.sum(1, keepdims=True).clip(1e-300)
+    sureness, best = torch.from_numpy(shares).max(1)
+    return Spread(best, sureness, torch.from_numpy(said))
+
+
+def on_the_sphere(points: np.ndarray) -> np.ndarray:
+    """Rows (n, d) scaled to norm 1."""
+    return points / np.linalg.norm(points, axis=1, keepdims=True).clip(1e-12)
+
+
+def edges(distances: np.ndarray, columns: np.ndarray, count: int) -> sparse.csr_matrix:
+    """Weights (m, count) between m points on the unit sphere and their nearest (m, k) of `count`."""
+    cosine = 1 - distances**2 / 2
+    rows = np.repeat(np.arange(len(columns)), columns.shape[1])
+    return sparse.csr_matrix((cosine.clip(0).ravel() ** POWER, (rows, columns.ravel())), (len(columns), count))
+
+
+def balanced(scores: np.ndarray) -> np.ndarray:
+    """Rows (n, Y) scaled to add up to 1, all columns to the same sum, as far as both can be; zero rows stay so."""
+    shares = scores / scores.sum(0).clip(1e-300)
+    for _ in range(BALANCING):
+        shares = shares / shares.sum(1, keepdims=True).clip(1e-300)
+        shares = shares / shares.sum(0).clip(1e-300)
+    return shares / shares.sum(1, keepdims=True).clip(1e-300)

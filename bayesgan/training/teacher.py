@@ -1,0 +1,117 @@
+"""The teacher of a semi-supervised run: what all discriminators together believe of images without a label."""
+
+import torch
+from torch import Tensor
+
+from bayesgan.basics.randomness import keyed_generator
+from bayesgan.data import Dataset, labelled_rows, to_float
+from bayesgan.ensemble import Ensemble
+from bayesgan.evaluation.classification import CHUNK
+from bayesgan.training.label_spreading import MOST_POINTS, Spread, spread_labels
+
+__all__ = ["Teacher", "spread_on_features"]
+
+SLOWEST_RATE = 0.002  # of the weights' running mean: it remembers 500 iterations
+SURE_SHARE = 0.9  # of all images, whose class is the graph's
+UNKNOWN = -1  # no graph has said a class
+
+
+class Teacher:
+    """Averaged weights of every discriminator, and a graph's classes.
+
+    An image's class is the likeliest under the average prediction of all members' averaged weights, and the teacher is
+    sure of it if its probability is high enough. Once there is a graph, the classes of its surest nine tenths are the
+    graph's, and of the others the teacher is sure only where both agree.
+
+    Attributes:
+        average: Name -> (members, ...): the exponential average of weights, with their present statistics.
+        classes: (n,) what the graph says of each training image, -1 before there is one.
+        surest: (n,) bool, the graph's surest.
+        asked, sure: How many images were asked about and how many it was sure of, since `share` was called.
+    """
+
+    def __init__(self, discriminators: Ensemble, count: int, confidence: float):
+        self.discriminators, self.confidence = discriminators, confidence
+        self.average = {name: tensor.clone() for name, tensor in discriminators.state().items()}
+        self.classes = torch.full((count,), UNKNOWN, device=discriminators.device)
+        self.surest = torch.zeros(count, dtype=torch.bool, device=discriminators.device)
+        self.asked, self.sure = 0, torch.zeros((), device=discriminators.device)
+
+    @torch.no_grad()
+    def update(self, iteration: int) -> None:
+        """Moves the average towards the present weights, faster while there have been few iterations."""
+        rate = max(SLOWEST_RATE, 9 / (10 + iteration))
+        for name, tensor in self.discriminators.state().items():
+            if tensor.is_floating_point():
+                self.average[name].lerp_(tensor, rate)
+            else:
+                self.average[name].copy_(tensor)
+
+    @torch.no_grad()
+    def teach(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Classes (U,) of training images `rows` (U,), seen as `images` (U, ...); and whether it is sure, (U,) bool."""
+        inputs = images.expand(self.discriminators.members, *images.shape)
+        logits, _ = self.discriminators.forward(inputs, train=False, state=self.average)
+        probability, classes = logits.softmax(-1).mean(0).max(-1)
+        of_graph, surest = self.classes[rows], self.surest[rows]
+        agreed = (of_graph == classes) | (of_graph == UNKNOWN)
+        sure = surest | (agreed & (probability > self.confidence))
+        self.asked += len(rows)
+        self.sure += sure.sum()
+        return torch.where(surest, of_graph, classes), sure
+
+    def spread(self, data: Dataset) -> None:
+        """Spreads the labels that `data` has along a graph of its training part, and keeps what it says."""
+        among, graph = spread_on_features(self.discriminators, data, self.average)
+        self.classes.fill_(UNKNOWN)[among] = graph.classes.to(among.device)
+        self.surest.fill_(False)[among] = graph.surest(SURE_SHARE).to(among.device)
+
+    def share(self) -> float:
+        """Of the images asked about since the last call, how many it was sure of; NaN before the first."""
+        share = self.sure.item() / self.asked if self.asked else float("nan")
+        self.asked, self.sure = 0, torch.zeros_like(self.sure)
+        return share
+
+    def state_dict(self) -> dict:
+        """Tensors alone."""
+        return {"average": self.average, "classes": self.classes, "surest": self.surest}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continues where `state_dict()` was taken."""
+        for name, tensor in state["average"].items():
+            self.average[name].copy_(tensor)
+        self.classes.copy_(state["classes"])
+        self.surest.copy_(state["surest"])
+
+
+def spread_on_features(
+    discriminators: Ensemble, data: Dataset, state: dict[str, Tensor] | None = None, others: Tensor | None = None
+) -> tuple[Tensor, Spread]:
+    """Label spreading on the last features of all members side by side, computed with the weights `state`.
+
+    Where there are more than `MOST_POINTS` training data, the graph holds the labelled and a random part of the others.
+
+    Returns:
+        The rows of the training data that are in the graph, and what it says of them and of `others` (m, ...).
+    """
+    rows, among = labelled_rows(data), torch.arange(len(data.train), device=data.train.device)
+    if len(among) > MOST_POINTS:
+        source = keyed_generator(0, "graph", device=among.device)
+        chosen = torch.randperm(len(among), generator=source, device=among.device)[: MOST_POINTS - len(rows)]
+        among = torch.cat([rows, chosen]).unique()
+    of_others = None if others is None else last_features(discriminators, others, state)
+    graph = spread_labels(last_features(discriminators, data.train[among], state), torch.searchsorted(among, rows),
+                          data.train_labels[rows], len(data.classes), of_others)
+    return among, graph
+
+
+@torch.no_grad()
+def last_features(discriminators: Ensemble, data: Tensor, state: dict[str, Tensor] | None = None) -> Tensor:
+    """(n, ...) as it is stored, or floats -> (n, members · F)."""
+    parts = []
+    for part in data.split(CHUNK):
+        images = to_float(part).to(discriminators.device)
+        inputs = images.expand(discriminators.members, *images.shape)
+        _, features = discriminators.forward(inputs, train=False, state=state)  # (members, n, F)
+        parts.append(features.transpose(0, 1).flatten(1))
+    return torch.cat(parts)
