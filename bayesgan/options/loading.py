@@ -53,6 +53,11 @@ def check_data(options: Options, data: Dataset) -> None:
             f"--resample calibrates on at least {2 * LEAST} held-out data, {data.name} leaves {len(data.calibration)} "
             f"of --calibration_fraction {options.calibration_fraction}; raise it or leave --resample out"
         )
+    if options.unlabelled_batch and options.confidence <= 1 / len(data.classes):
+        raise InputError(
+            f"--confidence must be more than 1/{len(data.classes)} for {len(data.classes)} classes, which is chance, got "
+            f"{options.confidence}; raise it"
+        )
     if options.semi and (options.label_batch_size or 1) > options.N:
         raise InputError(
             f"--label_batch_size must be at most the {options.N} labels, got {options.label_batch_size}"

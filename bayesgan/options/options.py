@@ -274,11 +274,12 @@ class Options:
 
     @property
     def spread_moments(self) -> tuple[int, ...]:
-        """Iterations before which labels are spread: denser where the networks change faster, all in burn-in."""
+        """Iterations before which labels are spread: 0, then denser where the networks change faster, before sampling."""
         if not self.unlabelled_batch:
             return ()
-        shares = [(time / (self.spread_labels + 1)) ** 1.5 for time in range(1, self.spread_labels + 1)]
-        return tuple(dict.fromkeys(max(1, round(share * self.burn_in)) for share in shares))
+        end = self.burn_in if self.temperature > 0 else self.train_iter
+        moments = [int(end * (time / self.spread_labels) ** 1.5) for time in range(self.spread_labels)]
+        return tuple(dict.fromkeys(moments))
 
     def network_name(self, data_shape: tuple[int, ...]) -> str:
         """The pair's name, `auto` resolved for data of this shape."""

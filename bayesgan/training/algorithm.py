@@ -153,7 +153,7 @@ class Trainer:
             for player in self.players:
                 player.sampler.freeze_preconditioner()
         if self.iteration in options.spread_moments:
-            self.teacher.spread(self.data)
+            self.teacher.spread(self.data, untrained=self.iteration == 0)
         torch.compiler.cudagraph_mark_step_begin()  # nothing of the last iteration is needed any more
         latent = latent_draw(options.generators, options.gen_batch, options.z_dim, self.random("latent"))
         fakes = self.generators.ensemble.forward(latent, train=True)  # (I, B_g, ...)

@@ -12,6 +12,7 @@ from bayesgan.evaluation.classification import CHUNK
 from bayesgan.objectives import OBJECTIVES
 from bayesgan.options import Options
 from bayesgan.training.algorithm import Engines, default_engines
+from bayesgan.training.label_spreading import MOST_POINTS
 from bayesgan.training.minibatches import batch_sizes
 
 __all__ = ["nearest_fit", "peak_bytes"]
@@ -24,14 +25,15 @@ RESAMPLED = 2 * 100 * 100  # proposals behind the 100 outputs of --resample, and
 def peak_bytes(options: Options, data: Dataset, engines: Engines | None = None) -> int:
     """An upper bound on what a run holds at its peak, in bytes, the interpreter and its libraries left out.
 
-        128 MiB + data + max(7 W + max(2 G + 2 max(D, J), E),  R)
+        128 MiB + data + max(7 W + 2 A + max(2 G + 2 max(D, J), E, S),  R)
 
     W: weights of all members. In an iteration each has its gradient, momentum, preconditioner, second moment and, for a
     moment, its gradient a second time; one more is for holes between what is freed and what is needed next. When a run
     is measured there are fewer of these, and a collected draw, read and in use. G: what all generators keep of their
     fakes until their backward pass, and their largest single result, kept or not. D and J: the same of the
     discriminators while they train and while they judge the fakes. Twice, for the gradients passing through. E: what
-    one network makes of `CHUNK` data, and the test data as floats. R, after training, with --resample: what training
+    one network makes of `CHUNK` data, and the test data as floats. A: a teacher's averaged weights, a second time when
+    they are measured. S: features and neighbours of all data when labels are spread. R, after training, with --resample: what training
     held and the system has not got back, all draws at once, training data and proposals as floats, and E.
 
     Args:
@@ -56,10 +58,21 @@ def peak_bytes(options: Options, data: Dataset, engines: Engines | None = None) 
     of_chunk = scale * CHUNK * max(made, learnt)  # without gradients less is kept, never more
     datum = 4 * data.train[0].numel()
     peak = 7 * weights + max(passing, of_chunk + 2 * datum * len(data.test))
+    if options.unlabelled_batch:
+        averages = 4 * scale * options.discriminators * weight_count(discriminator)
+        graph = graph_bytes(options, discriminator, data) if options.spread_moments else 0
+        peak = 2 * averages + max(peak, 7 * weights + of_chunk + graph)
     if options.resample is not None:
         floats = datum * (RESAMPLED + 2 * len(data.train) + 4 * len(data.calibration))
         peak = max(peak, (collected(options) + 7) * weights + floats + of_chunk)
     return FIXED + data.train.nbytes + peak
+
+
+def graph_bytes(options: Options, discriminator: nn.Module, data: Dataset) -> int:
+    """What label spreading holds of each point: its features four times over, its neighbours, their weights, scores."""
+    _, features = discriminator.eval()(torch.zeros(1, *data.shape, device="meta"))
+    widest = max(options.discriminators * features.shape[-1], data.train[0].numel())
+    return min(len(data.train) + len(data.test), MOST_POINTS) * (16 * widest + 2000)
 
 
 def weight_count(network: nn.Module) -> int:

@@ -60,9 +60,13 @@ class Teacher:
         self.sure += sure.sum()
         return torch.where(surest, of_graph, classes), sure
 
-    def spread(self, data: Dataset) -> None:
-        """Spreads the labels that `data` has along a graph of its training part, and keeps what it says."""
-        among, graph = spread_on_features(self.discriminators, data, self.average)
+    def spread(self, data: Dataset, untrained: bool = False) -> None:
+        """Spreads the labels that `data` has along a graph of its training part, and keeps what it says.
+
+        Args:
+            untrained: The networks have learnt nothing: the graph is one of the data as they are.
+        """
+        among, graph = spread_on_features(None if untrained else self.discriminators, data, self.average)
         self.classes.fill_(UNKNOWN)[among] = graph.classes.to(among.device)
         self.surest.fill_(False)[among] = graph.surest(SURE_SHARE).to(among.device)
 
@@ -85,9 +89,11 @@ class Teacher:
 
 
 def spread_on_features(
-    discriminators: Ensemble, data: Dataset, state: dict[str, Tensor] | None = None, others: Tensor | None = None
+    discriminators: Ensemble | None, data: Dataset, state: dict[str, Tensor] | None = None, others: Tensor | None = None
 ) -> tuple[Tensor, Spread]:
     """Label spreading on the last features of all members side by side, computed with the weights `state`.
+
+    Without discriminators the data are their own features.
 
     Where there are more than `MOST_POINTS` training data, the graph holds the labelled and a random part of the others.
 
@@ -106,8 +112,10 @@ def spread_on_features(
 
 
 @torch.no_grad()
-def last_features(discriminators: Ensemble, data: Tensor, state: dict[str, Tensor] | None = None) -> Tensor:
+def last_features(discriminators: Ensemble | None, data: Tensor, state: dict[str, Tensor] | None = None) -> Tensor:
     """(n, ...) as it is stored, or floats -> (n, members · F)."""
+    if discriminators is None:
+        return to_float(data).flatten(1)
     parts = []
     for part in data.split(CHUNK):
         images = to_float(part).to(discriminators.device)

@@ -16,6 +16,7 @@ GENERATORS = {"image_size": 28, "gf_dim": 48, "df_dim": 48, "num_gen": 6, "gen_b
 JUDGES = {"image_size": 28, "num_gen": 4, "num_disc": 4, "coupling": "full", "N": 50, "feature_matching": True}
 WEIGHTS = {"dataset": "synthetic", "df_dim": 1024, "precision": "fp64"}  # which take most of the memory here
 PENALTY = {"image_size": 28, "wasserstein": True, "gen_batch_size": 8, "num_disc": 6}
+TAUGHT = {"image_size": 28, "N": 50, "num_disc": 4, "consistency": 1.0, "spread_labels": 1, "num_layers": 2}
 NOISY = {"network": "noisy_mlp", "noise": 0.3, "df_dim": 400, "batch_size": 500, "gen_batch_size": 50, "num_disc": 6}
 
 
@@ -27,6 +28,7 @@ NOISY = {"network": "noisy_mlp", "noise": 0.3, "df_dim": 400, "batch_size": 500,
         (WEIGHTS, "vmap"),
         (PENALTY, "loop"),
         (NOISY, "loop"),
+        (TAUGHT, "loop"),
     ],
 )
 def test_the_peak_stays_under_the_bound_and_near_it(given, engine):
@@ -83,7 +85,7 @@ MANY = [
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak as Linux gives it")
-@pytest.mark.parametrize("extra", [["--N", "50"], ["--resample", "obrs"]])
+@pytest.mark.parametrize("extra", [["--N", "50", "--consistency", "1", "--spread_labels", "2"], ["--resample", "obrs"]])
 def test_the_bound_holds_for_the_whole_command(extra, tmp_path):
     """Pictures, evaluation, the summary and resampling included: draws are held one at a time, or are in the bound."""
     command = [

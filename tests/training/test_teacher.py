@@ -1,0 +1,119 @@
+"""The teacher: its averages, its classes and its rules against what they should be by hand."""
+
+import pytest
+import torch
+
+from bayesgan.basics.randomness import keyed_generator
+from bayesgan.objectives import consistency_loss
+from bayesgan.options import load_data, resolve
+from bayesgan.training.algorithm import Trainer
+from bayesgan.training.teacher import UNKNOWN
+
+GIVEN = {"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "num_layers": 2, "N": 20,
+         "batch_size": 16, "train_iter": 12, "consistency": 1.0, "spread_labels": 0}
+
+
+def trainer(**changes):
+    options, _ = resolve({**GIVEN, **changes}, semi=True)
+    return Trainer(options, load_data(options))
+
+
+def test_consistency_is_the_cross_entropy_of_the_sure_among_all():
+    logits = torch.randn(2, 5, 3, generator=keyed_generator(0))
+    classes, sure = torch.tensor([0, 1, 2, 0, 1]), torch.tensor([True, False, True, False, False])
+    expected = [-(row.log_softmax(-1)[0, 0] + row.log_softmax(-1)[2, 2]) / 5 for row in logits]
+    assert consistency_loss(logits, classes, sure) == pytest.approx(torch.stack(expected))
+
+
+def test_averages_follow_the_weights_of_every_member():
+    one = trainer()
+    teacher, name = one.teacher, "features.weight"
+    before = teacher.average[name].clone()
+    one.step()
+    now = one.discriminators.ensemble.parameters[name]
+    assert torch.allclose(teacher.average[name], before.lerp(now.detach(), 0.9), atol=1e-6)
+    assert not torch.equal(teacher.average[name][0], teacher.average[name][1])
+    far = teacher.average[name].clone()
+    teacher.update(10**6)
+    assert torch.allclose(teacher.average[name], far.lerp(now.detach(), 0.002), atol=1e-6)
+
+
+def test_a_class_is_that_of_the_members_average_and_sure_above_the_confidence():
+    one = trainer(confidence=0.4)
+    for _ in range(12):
+        one.step()
+    images = one.real_batches()[0]
+    rows = torch.arange(len(images))
+    classes, sure = one.teacher.teach(images, rows)
+    ensemble = one.discriminators.ensemble
+    each = [ensemble.forward(images.expand(2, *images.shape), train=False, state=one.teacher.average)[0][k].softmax(-1)
+            for k in range(2)]
+    mean = (each[0] + each[1]) / 2
+    assert torch.equal(classes, mean.argmax(1)) and torch.equal(sure, mean.max(1).values > 0.4)
+    assert 0 < sure.sum() < len(sure)
+    assert one.teacher.share() > 0 and one.teacher.asked == 0
+
+
+def test_the_graphs_surest_overrule_the_networks_and_the_others_must_agree():
+    one = trainer(confidence=0.101)
+    one.step()
+    images, rows = one.real_batches()[0][:4], torch.arange(4)
+    networks, sure = one.teacher.teach(images, rows)
+    assert sure.all()
+    other = (networks + 1) % 10
+    one.teacher.classes[:4] = torch.stack([other[0], other[1], networks[2], torch.tensor(UNKNOWN)])
+    one.teacher.surest[0] = True
+    classes, sure = one.teacher.teach(images, rows)
+    assert classes[0] == other[0] and sure.tolist() == [True, False, True, True]
+
+
+def test_labels_are_spread_at_the_start_and_again_before_sampling():
+    options = trainer(spread_labels=3, train_iter=100, burn_in=60).options
+    assert options.spread_moments == (0, 11, 32)
+    assert trainer(spread_labels=2, temperature=0.0, train_iter=100).options.spread_moments == (0, 35)
+    assert trainer(spread_labels=0).options.spread_moments == ()
+    one = trainer(spread_labels=1)
+    assert (one.teacher.classes == UNKNOWN).all()
+    one.step()
+    assert (one.teacher.classes != UNKNOWN).all() and one.teacher.surest.any()
+    rows = one.labelled
+    assert (one.teacher.classes[rows] == one.data.train_labels[rows]).float().mean() > 0.9
+
+
+def test_the_term_is_lambda_times_the_loss_on_what_the_teacher_is_sure_of():
+    """With nothing sure the run is, bit for bit, the same at every weight; with something sure it is not."""
+    def weights(consistency, confidence):
+        one = trainer(consistency=consistency, confidence=confidence)
+        one.step()
+        return one.discriminators.ensemble.parameters["features.weight"].detach()
+
+    assert torch.equal(weights(1.0, 0.9999), weights(5.0, 0.9999))
+    assert not torch.equal(weights(1.0, 0.101), weights(5.0, 0.101))
+
+
+def test_a_run_with_a_teacher_resumes_bit_for_bit():
+    whole, half = (trainer(spread_labels=2, confidence=0.2) for _ in range(2))
+    for _ in range(12):
+        whole.step()
+    for _ in range(7):
+        half.step()
+    resumed = trainer(spread_labels=2, confidence=0.2)
+    resumed.load_state_dict(half.state_dict())
+    while resumed.iteration < 12:
+        resumed.step()
+    for group, state in whole.draw().items():
+        assert all(torch.equal(tensor, resumed.draw()[group][name]) for name, tensor in state.items()), group
+
+
+@pytest.mark.parametrize("given", [{"dataset": "synthetic", "classes": [0, 1], "N": 10}, {"network": "noisy_mlp"},
+                                   {"normalise": "group", "num_disc": 3}])
+def test_vectors_and_every_network_can_be_taught(given):
+    one = trainer(spread_labels=1, confidence=0.51, num_gen=1, **given)
+    for _ in range(3):
+        losses = one.step()
+    assert losses.discriminators.isfinite().all()
+
+
+def test_a_confidence_that_chance_reaches_is_refused():
+    with pytest.raises(ValueError, match="--confidence must be more than 1/10 for 10 classes.*got 0.1; raise it"):
+        trainer(confidence=0.1)
