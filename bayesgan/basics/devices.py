@@ -9,7 +9,7 @@ import torch
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["DEVICES", "check_precision", "device_name", "keep_freed_memory", "pick_device"]
+__all__ = ["DEVICES", "device_name", "keep_freed_memory", "pick_device", "set_arithmetic"]
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -31,8 +31,30 @@ def pick_device(name: str, gpu_id: int | None = None) -> torch.device:
     return torch.device("cuda", gpu_id or 0)
 
 
+def set_arithmetic(precision: str, device: torch.device, deterministic: bool = False) -> None:
+    """Sets how this process computes on the device: convolutions and matrix products alike, reproducibly or not.
+
+    torch by itself lets a GPU round the inputs of convolutions to TensorFloat-32 and leaves matrix products alone.
+
+    Raises:
+        ValueError: For a precision that the device has no arithmetic for.
+    """
+    check_precision(precision, device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    deterministic = deterministic and device.type == "cuda"  # a CPU is reproducible as it is
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for; read when it starts
+    torch.use_deterministic_algorithms(deterministic)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # which is for finding errors, and costs time
+
+
 def check_precision(name: str, device: torch.device) -> None:
     """Raises ValueError for a precision that the device has no arithmetic for."""
+    if name == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
+        raise InputError(
+            f"--precision tf32 is for NVIDIA GPUs since Ampere, which this {device.type} device is not; "
+            "use --precision fp32"
+        )
     if name != "bf16":
         return
     if device.type == "cuda":

@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from torch.utils.flop_counter import FlopCounterMode
 
-from bayesgan.basics.devices import check_precision, device_name, pick_device
+from bayesgan.basics.devices import device_name, pick_device, set_arithmetic
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.tables import aligned
 from bayesgan.basics.timing import interleaved_seconds
@@ -58,7 +58,7 @@ def run(settings: Settings, command: str) -> None:
     for name in settings.variants:  # refuses bad values before anything is timed
         run_options(settings, max(settings.members), max(settings.batch_size), name)
     device = pick_device(settings.device)
-    check_precision(settings.precision, device)
+    set_arithmetic(settings.precision, device)
     machine = device_name(device)
     rate = matrix_rate(device, settings.precision)
     print(f"{machine}, torch {torch.__version__}; matrix product {rate / 1e9:.0f} GFLOP/s in {settings.precision}")

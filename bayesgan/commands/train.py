@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from bayesgan.basics.devices import check_precision, pick_device
+from bayesgan.basics.devices import pick_device, set_arithmetic
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.memory import available_bytes, data_limit
 from bayesgan.basics.out_of_memory import is_out_of_memory
@@ -57,11 +57,11 @@ def run(arguments: list[str], semi: bool) -> int:
         folder = opened(parsed.resume, semi)
         options, notes = continued(folder, given), []
     device = pick_device(options.device, options.gpu_id)
-    check_precision(options.precision, device)
+    set_arithmetic(options.precision, device, options.deterministic)
     for note in notes:
         print(note)
     data = load_data(options) if folder is None else folder.load_data(options.data_path, options.cache_path)
-    engines = None if folder is None else folder.engines()
+    engines = None if folder is None else folder.engines(device)
     if engines is None:
         with memory_explained(options, data, device, default_engines(options)):
             engines, notes = choose_engines(options, data, device)
@@ -148,7 +148,7 @@ def whole_run(
         folder = RunFolder.create(options, data, arguments, engines, device)
     else:
         resume(folder, trainer)
-        folder.resumed(options, arguments)
+        folder.resumed(options, arguments, engines, device)
     print(f"writing to {folder.path}", flush=True)
     begun = time.perf_counter()
     try:

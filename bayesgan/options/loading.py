@@ -55,8 +55,8 @@ def check_data(options: Options, data: Dataset) -> None:
         )
     if options.unlabelled_batch and options.confidence <= 1 / len(data.classes):
         raise InputError(
-            f"--confidence must be more than 1/{len(data.classes)} for {len(data.classes)} classes, which is chance, got "
-            f"{options.confidence}; raise it"
+            f"--confidence must be more than 1/{len(data.classes)} for {len(data.classes)} classes, which is chance, "
+            f"got {options.confidence}; raise it"
         )
     if options.semi and (options.label_batch_size or 1) > options.N:
         raise InputError(

@@ -28,6 +28,7 @@ COUPLINGS = {
 }
 PRECISIONS = {
     "fp32": "single",
+    "tf32": "single, on an NVIDIA GPU with the inputs of products and convolutions rounded to 10 bits",
     "bf16": "matrix products and convolutions in bfloat16, weights and sampler in single",
     "fp64": "double, for checks",
 }
@@ -233,6 +234,10 @@ class Options:
         False, "torch.compile the networks (CUDA graphs on a GPU), kept where the trial finds it faster"
     )
     precision: str = running("fp32", "of the networks' arithmetic", choices=PRECISIONS)
+    deterministic: bool = running(
+        False, "a GPU gives the same bits again, at some cost; a CPU always does",
+        needs=("a GPU", lambda options: options.device != "cpu"),
+    )
     device: str = running(
         "auto", "where to compute; auto: a GPU if there is one", choices=DEVICES, resumable=True
     )
@@ -274,7 +279,7 @@ class Options:
 
     @property
     def spread_moments(self) -> tuple[int, ...]:
-        """Iterations before which labels are spread: 0, then denser where the networks change faster, before sampling."""
+        """Iterations before which labels are spread: 0, then ever more rarely, as networks settle, until sampling."""
         if not self.unlabelled_batch:
             return ()
         end = self.burn_in if self.temperature > 0 else self.train_iter

@@ -11,15 +11,18 @@ import sklearn
 import torch
 import torchvision
 
+from bayesgan.basics.devices import device_name
 from bayesgan.data import Dataset, labelled_rows
 from bayesgan.options import Options
 
-__all__ = ["FORMAT", "as_json", "describe_data", "git_commit", "new_config", "started"]
+__all__ = ["FORMAT", "as_json", "computed", "describe_data", "git_commit", "new_config", "started"]
 
 FORMAT = 2  # 1: random streams had seeds of 32 bits
 
 
-def new_config(options: Options, data: Dataset, command: list[str], engines: dict | None, device: str) -> dict:
+def new_config(
+    options: Options, data: Dataset, command: list[str], engines: dict | None, device: torch.device
+) -> dict:
     """Of a run that begins: `engines` and `device` are what it computes with and on."""
     return {
         "format": FORMAT,
@@ -29,9 +32,13 @@ def new_config(options: Options, data: Dataset, command: list[str], engines: dic
                      "numpy": np.__version__, "scikit-learn": sklearn.__version__},
         "git_commit": git_commit(),
         "commands": [started(command)],
-        "engines": engines,
-        "device": device,
+        **computed(engines, device),
     }
+
+
+def computed(engines: dict | None, device: torch.device) -> dict:
+    """What a run computes with, and on."""
+    return {"engines": engines, "device": device_name(device), "device_type": device.type}
 
 
 def describe_data(options: Options, data: Dataset) -> dict:

@@ -19,14 +19,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bayesgan.basics.devices import device_name
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.out_of_memory import is_out_of_memory
 from bayesgan.data import Dataset, labelled_rows
 from bayesgan.ensemble import Ensemble, SampleStore
 from bayesgan.options import Options, load_data
-from bayesgan.store.config import as_json, describe_data, new_config, started
+from bayesgan.store.config import as_json, computed, describe_data, new_config, started
 
 __all__ = ["GROUPS", "RunFolder", "State"]
 
@@ -66,7 +65,7 @@ class RunFolder:
         Raises:
             ValueError: If out_dir is a file or cannot be written.
         """
-        folder = cls(new_folder(options), new_config(options, data, command, engines, device_name(device)))
+        folder = cls(new_folder(options), new_config(options, data, command, engines, torch.device(device)))
         folder._write_config()
         if options.semi:
             rows = labelled_rows(data)
@@ -104,8 +103,14 @@ class RunFolder:
         values = {name: value for name, value in stored.items() if name in known}
         return Options(**{n: Path(v) if known[n].type is Path else v for n, v in values.items()})
 
-    def engines(self) -> Engines | None:
-        """What the run computes with, so that it goes on with the same bits; None for runs of older versions."""
+    def engines(self, device: torch.device | str) -> Engines | None:
+        """What the run computes with, so that it goes on with the same bits.
+
+        None for runs of older versions, and on another kind of device, where other engines are fast.
+        """
+        kind = torch.device(device).type
+        if self.config.get("device_type", kind) != kind:
+            return None
         stored = self.config.get("engines")
         return stored and {role: tuple(engine) for role, engine in stored.items()}
 
@@ -159,8 +164,11 @@ class RunFolder:
         tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
         write_atomically(self.path / "supervised.safetensors", lambda file: save_file(tensors, file))
 
-    def resumed(self, options: Options, command: list[str]) -> None:
-        """Notes a continuation and the options it runs with."""
+    def resumed(
+        self, options: Options, command: list[str], engines: Engines | None, device: torch.device | str
+    ) -> None:
+        """Notes a continuation, the options it runs with, and what it computes with and on."""
+        self.config |= computed(engines, torch.device(device))
         self.config["options"] = as_json(options)
         self.config["commands"].append(started(command))
         self._write_config()

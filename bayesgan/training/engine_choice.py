@@ -28,6 +28,7 @@ BUDGET = 1.0  # seconds of a trial, or three rounds of all candidates where thos
 CLEARLY = 1.05  # times as slow as the fastest
 SLOW = 0.05  # seconds of an iteration with two members of each kind
 ROLES = ("generator", "discriminator")
+TOLERANCE = {"fp32": 1e-3, "fp64": 1e-3, "tf32": 2e-2, "bf16": 0.1}  # between engines, of the largest output or of 1
 Candidate = tuple[str, bool]  # engine's name, whether it is compiled
 
 
@@ -167,7 +168,7 @@ def check_outputs(trial: Trainer, player: Player) -> None:
     for member in {0, ensemble.members - 1}:
         alone = first_output(ensemble.forward_member(member, inputs[member]))
         error = (scores[member] - alone).abs().max() / alone.abs().max().clamp_min(1)
-        if alone.isfinite().all() and not error < (1e-3 if ensemble.compute is None else 0.1):
+        if alone.isfinite().all() and not error < TOLERANCE[trial.options.precision]:
             raise ArithmeticError(f"its outputs differ by {error:.1e} from those of single networks")
 
 

@@ -33,8 +33,9 @@ def peak_bytes(options: Options, data: Dataset, engines: Engines | None = None) 
     fakes until their backward pass, and their largest single result, kept or not. D and J: the same of the
     discriminators while they train and while they judge the fakes. Twice, for the gradients passing through. E: what
     one network makes of `CHUNK` data, and the test data as floats. A: a teacher's averaged weights, a second time when
-    they are measured. S: features and neighbours of all data when labels are spread. R, after training, with --resample: what training
-    held and the system has not got back, all draws at once, training data and proposals as floats, and E.
+    they are measured. S: features and neighbours of all data when labels are spread. R, after training, with
+    --resample: what training held and the system has not got back, all draws at once, training data and proposals as
+    floats, and E.
 
     Args:
         engines: That compute the ensembles; default: as a `Trainer` without any.

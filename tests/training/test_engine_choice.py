@@ -128,10 +128,20 @@ def test_compiled_networks_take_the_same_course(empty_cache, monkeypatch):
 
 def test_a_resumed_run_keeps_its_engines(empty_cache, tmp_path, monkeypatch):
     folder = run(tmp_path / "out", "--engine", "auto")
-    stored = RunFolder.open(folder).engines()
-    assert set(stored) == set(ROLES)
+    stored = RunFolder.open(folder).engines("cpu")
+    assert set(stored) == set(ROLES) and RunFolder.open(folder).engines("cuda") is None
     monkeypatch.setattr("bayesgan.commands.train.choose_engines", lambda *a: pytest.fail("measured again"))
     assert main(["--resume", str(folder), "--train_iter", "12"]) == 0
+
+
+def test_on_another_kind_of_device_they_are_chosen_again_and_noted(empty_cache, tmp_path, monkeypatch):
+    folder = run(tmp_path / "out", "--engine", "loop")
+    config = read(folder, "config.json")
+    (folder / "config.json").write_text(json.dumps({**config, "device_type": "cuda", "engines": {
+        role: ["patches", True] for role in ROLES}}))
+    assert main(["--resume", str(folder), "--train_iter", "12"]) == 0
+    config = read(folder, "config.json")
+    assert config["device_type"] == "cpu" and config["engines"] == {role: ["loop", False] for role in ROLES}
 
 
 def test_a_damaged_or_forbidden_memory_costs_a_measurement_only(empty_cache, monkeypatch, tmp_path):
