@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.data.test_data import write_idx, write_pictures
+from tests.data.files import write_idx, write_pictures
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -16,7 +16,8 @@ __all__ = ["explain", "resolve"]
 
 ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0}
 OF_A_LENGTH = ("burn_in", "ramp", "n_save")  # a recipe's schedule belongs to its own train_iter
-LABELS = 100  # 128, the reference's default, is no multiple of 10 classes
+# the reference's default, 128 labels, is no multiple of 10 classes; the rest is the teacher (docs/few_labels.md)
+SEMI = {"N": 100, "consistency": 1.0, "spread_labels": 6}
 
 
 class Layer(NamedTuple):
@@ -55,7 +56,7 @@ def layers(given: dict, semi: bool) -> list[Layer]:
     source = DATA_SETS[name]
     found = [Layer(f"data set {name}", source.defaults)]
     if semi:
-        found.append(Layer("run_bgan_semi.py", {"N": LABELS}))
+        found.append(Layer("run_bgan_semi.py", SEMI))
         found.append(Layer(f"data set {name} with labels", source.semi))
     found += [Layer(f"recipe {given.get('recipe')}", recipe), Layer("given", given)]
     merged = {name: value for layer in found for name, value in layer.values.items()}
@@ -66,7 +67,8 @@ def layers(given: dict, semi: bool) -> list[Layer]:
     if merged.get("gpu_id") is not None:
         found.append(Layer("--gpu_id", {"device": "cuda"}))
     if merged.get("ml"):
-        found.append(Layer("--ml", ML_OVERRIDES))
+        plain = {} if "consistency" in given else {"consistency": 0.0, "spread_labels": 0}  # a baseline has no teacher
+        found.append(Layer("--ml", {**ML_OVERRIDES, **(plain if semi else {})}))
     return found
 
 

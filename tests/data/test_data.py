@@ -1,68 +1,22 @@
-"""Every registered data set under one contract, on files this test makes; then each way a file can be wrong."""
+"""Every registered data set under one contract, on files made for it; then each way a file can be wrong."""
 
 import gzip
-import io
-import json
 import shutil
 import struct
 import tarfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.io import savemat
 
 from bayesgan.data import DATA_SETS, DataOptions, to_bytes, to_float
 from bayesgan.data.bundled import gaussian_grid
 from bayesgan.data.idx import PARTS, read_idx
 from bayesgan.data.pictures import SHAPES
+from tests.data.files import RANDOM, load, picture, write_cifar, write_idx, write_pictures, write_svhn
 from tests.paths import REAL_DATA, needs_real_data
-
-RANDOM = np.random.default_rng(0)
-
-
-def write_idx(folder, sizes=(30, 10), pack=True):
-    folder.mkdir(parents=True, exist_ok=True)
-    for part, size in zip(PARTS, (sizes[0], sizes[0], sizes[1], sizes[1])):
-        array = RANDOM.integers(0, 255, (size, 28, 28)) if "images" in part else np.arange(size) % 10
-        content = (
-            struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
-        )
-        if pack:
-            (folder / f"{part}.gz").write_bytes(gzip.compress(content))
-        else:
-            (folder / part).write_bytes(content)
-
-
-def picture(size=(12, 12), mode="L"):
-    shape = (size[1], size[0]) if mode == "L" else (size[1], size[0], 3)
-    file = io.BytesIO()
-    Image.fromarray(RANDOM.integers(0, 255, shape).astype(np.uint8)).save(file, "png")
-    return file.getvalue()
-
-
-def write_pictures(folder, classes=("a", "b"), count=10, **kind):
-    for name in classes:
-        (folder / name).mkdir(parents=True)
-        for n in range(count):
-            (folder / name / f"{n}.png").write_bytes(picture(**kind))
-
-
-def write_svhn(folder):
-    for part, size in (("train", 12), ("test", 5)):
-        savemat(folder / f"{part}_32x32.mat", {"X": RANDOM.integers(0, 255, (32, 32, 3, size)).astype(np.uint8),
-                                               "y": (np.arange(size) % 10 + 1).astype(np.uint8)[:, None]})
-
-
-def write_cifar(folder):
-    for name in (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"):
-        rows = RANDOM.integers(0, 255, (4, 3073)).astype(np.uint8)
-        rows[:, 0] = np.arange(4)
-        rows.tofile(folder / f"{name}.bin")
-
 
 # what the user would have on disk; a new data set fails the contract until it says so here
 MAKE = {
@@ -72,10 +26,6 @@ MAKE = {
     "npz": lambda folder: np.savez(folder / "mine.npz", x=RANDOM.random((20, 9, 9)), y=np.arange(20) % 3),
     "svhn": write_svhn, "cifar": write_cifar,
 }
-
-
-def load(name, folder, **options):
-    return DATA_SETS[name].load(DataOptions(data_path=Path(folder), cache_path=Path(folder) / "cache", **options))
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
@@ -354,83 +304,6 @@ def test_a_zip_of_pictures_and_a_cut_one(tmp_path):
         load("image_folder", path)
 
 
-@pytest.mark.parametrize("x", [
-    RANDOM.integers(0, 255, (20, 8, 8)).astype(np.uint8), RANDOM.integers(0, 255, (20, 8, 8, 3)),
-    RANDOM.integers(0, 255, (20, 3, 8, 8)).astype(np.uint8), RANDOM.random((20, 8, 8, 1)),
-    RANDOM.random((20, 8, 8)) * 2 - 1, RANDOM.random((20, 5)).astype(np.float32),
-])
-def test_npz_layouts(tmp_path, x):
-    np.savez(tmp_path / "mine.npz", x=x)
-    data = load("npz", tmp_path / "mine.npz")
-    assert data.shape == {2: (5,), 3: (1, 8, 8)}.get(x.ndim, (3 if 3 in x.shape else 1, 8, 8))
-    assert data.train_labels is None and len(data.train) == 18
-
-
-def test_npz_values_are_kept(tmp_path):
-    grey = np.linspace(0, 1, 256).reshape(1, 16, 16).repeat(10, 0)
-    for x in (grey, grey * 2 - 1, np.rint(grey * 255).astype(np.int64)):
-        np.savez(tmp_path / "mine.npz", x=x)
-        assert load("npz", tmp_path).train[0].flatten().tolist() == list(range(256))
-    np.savez(tmp_path / "mine.npz", x=grey > 0.5)
-    assert load("npz", tmp_path).train[0].flatten().tolist() == [0] * 128 + [255] * 128
-
-
-@pytest.mark.parametrize(
-    "arrays, words",
-    [
-        ({"x": np.array([{"a": 1}, None], dtype=object)}, "object arrays are refused"),
-        ({"z": np.ones((3, 3))}, "no array 'x'"),
-        ({"x": np.ones((4, 8, 9))}, r"x must be .*got \(4, 8, 9\)"),
-        ({"x": np.full((4, 8, 8), np.nan)}, "non-finite"),
-        ({"x": np.full((4, 8, 8), 3.0)}, r"must lie in \[0, 1\]"),
-        ({"x": np.full((4, 8, 8), 300)}, "must lie in 0..255"),
-        ({"x": np.ones((4, 8, 8)), "y": np.ones(3, int)}, "y must be 4 class numbers"),
-        ({"x": np.ones((1, 4))}, "at least 2"),
-        ({"x": np.array(3.0)}, "at least 2"),
-        ({"x": np.ones((4, 0))}, "at least 2"),
-        ({"x": np.ones((4, 0, 0))}, "at least 2"),
-        ({"x": np.array(["a", "b"])}, "x is not numbers"),
-        ({"x": np.tri(4, 8, dtype=int)[None].repeat(2, 0)}, "must be"),
-        ({"x": np.tri(8, 8, dtype=int)[None].repeat(2, 0)}, "got only 0 and 1"),
-        ({"x": np.ones((4, 8, 8)), "y": np.array([0, 1, 2, 2**63 + 1], np.uint64)}, "y must be 4 class numbers"),
-        ({"x": np.array([[1.5e308, 0], [1.6e308, 1]])}, "overflows"),
-    ],
-)
-def test_bad_npz(tmp_path, arrays, words):
-    np.savez(tmp_path / "mine.npz", **arrays)
-    with pytest.raises(ValueError, match=words):
-        load("npz", tmp_path)
-
-
-def test_a_file_that_is_no_npz(tmp_path):
-    (tmp_path / "mine.npz").write_text(json.dumps([1]))
-    with pytest.raises(ValueError, match="mine.npz is not a readable .npz"):
-        load("npz", tmp_path)
-    np.save(tmp_path / "mine.npy", np.ones(3))
-    with pytest.raises(ValueError, match="it is a single array"):
-        load("npz", tmp_path / "mine.npy")
-    with zipfile.ZipFile(tmp_path / "mine.npz", "w") as archive:
-        archive.writestr("x", b"not an array")
-    with pytest.raises(ValueError, match="x is not numbers"):
-        load("npz", tmp_path)
-    with pytest.raises(ValueError, match="found 0"):
-        load("npz", tmp_path / "nowhere")
-
-
 def test_unknown_name_lists_the_choices():
     with pytest.raises(ValueError, match="unknown data set 'mnits'; choose one of: .*mnist"):
         DATA_SETS["mnits"]
-
-
-def test_vectors_are_standardised_by_their_training_rows_alone(tmp_path):
-    x = np.random.default_rng(0).standard_normal((200, 3)) * 7 + 5
-    x[:, 2] = 4
-    np.savez(tmp_path / "data.npz", x=x)
-    plain = DATA_SETS["npz"].load(DataOptions(data_path=tmp_path))
-    assert plain.train.mean(0).abs().max() < 1e-6 and (plain.train.std(0, correction=0)[:2] - 1).abs().max() < 1e-5
-    assert (plain.train[:, 2] == 0).all() and plain.test.mean(0).abs().max() > 1e-3
-    moved = x.copy()
-    rows = np.random.default_rng(0).permutation(200)[180:]  # the test part
-    moved[rows, :2] += 1000
-    np.savez(tmp_path / "data.npz", x=moved)
-    assert torch.equal(DATA_SETS["npz"].load(DataOptions(data_path=tmp_path)).train, plain.train)

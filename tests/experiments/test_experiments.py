@@ -11,7 +11,7 @@ from bayesgan.experiments import EXPERIMENTS
 from bayesgan.experiments.__main__ import main
 from bayesgan.experiments.cells import Cells
 from bayesgan.experiments.runs import last_results, trained_all
-from tests.data.test_data import write_idx
+from tests.data.files import write_idx
 
 # the smallest settings, and the pictures they must leave; a new experiment fails until it says so here
 SMALL = {

@@ -16,7 +16,7 @@ from bayesgan.experiments.mixture1d import generate, log_ratio
 from bayesgan.resampling import RULES, DensityRatio, LatentProposal, ratio_figure, refit
 from bayesgan.resampling.rules.latent import LatentRule
 from bayesgan.store.run_folder import RunFolder
-from tests.commands.test_train import ROOT, TINY
+from tests.commands.helpers import ROOT, TINY
 
 
 def real(n, seed=0):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
 
-from bayesgan import PosteriorSampler
 from bayesgan.sampler.checks import check_likelihood
+from tests.sampler.helpers import classifier
 
 X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
@@ -14,17 +14,8 @@ DATA = TensorDataset(X, Y)
 
 
 def sampler(model=None, **options):
-    settings = {
-        "mean_loss": nn.functional.cross_entropy,
-        "num_data": 60,
-        "chains": 2,
-        "burn_in": 0,
-        "thin": 1,
-        "lr": 0.01,
-    }
-    if "log_likelihood" in options:
-        del settings["mean_loss"]
-    return PosteriorSampler(model or nn.Linear(4, 2), **{**settings, **options})
+    settings = {"num_data": 60, "chains": 2, "burn_in": 0, "thin": 1, "lr": 0.01}
+    return classifier(model or nn.Linear(4, 2), **{**settings, **options})
 
 
 class Attention(nn.Module):

@@ -10,7 +10,7 @@ from bayesgan.ensemble import ENGINES
 from bayesgan.options import load_data, resolve
 from bayesgan.store.run_folder import RunFolder
 from bayesgan.training.engine_choice import ROLES, choose_engines, memory_file, new_trial, remembered
-from tests.commands.test_train import TINY, read, run
+from tests.commands.helpers import TINY, read, run
 
 CPU = torch.device("cpu")
 

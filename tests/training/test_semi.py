@@ -15,7 +15,7 @@ from bayesgan.options.recipes import RECIPES
 from bayesgan.store.run_folder import RunFolder
 from bayesgan.training.algorithm import Trainer
 from bayesgan.training.minibatches import labelled_batches
-from tests.commands.test_train import ROOT, TINY, outcome, read
+from tests.commands.helpers import ROOT, TINY, outcome, read
 
 TINY = [*TINY, "--N", "20", "--num_disc", "1"]
 

@@ -1,0 +1,166 @@
+"""Settings, models, likelihoods and data that cannot be sampled, each refused in words; and odd models that can be."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from bayesgan import PosteriorSampler
+from tests.sampler.helpers import classes, classifier, network, sum_of_squares
+
+
+def test_chains_of_an_unshuffled_loader_would_see_their_own_part_of_the_data():
+    x, y = classes()
+    with pytest.raises(ValueError, match="the loader must shuffle"):
+        classifier().run(DataLoader(TensorDataset(x, y), batch_size=10), draws=1, progress=False)
+    loader = DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True, generator=torch.Generator().manual_seed(0))
+    assert len(classifier().run(loader, draws=2, progress=False).draws) == 2
+
+
+class Odd(nn.Module):
+    """A module with an index buffer, a mask and a scalar parameter."""
+
+    def __init__(self, returns=None):
+        super().__init__()
+        self.register_buffer("order", torch.tensor([1, 0]))
+        self.register_buffer("mask", torch.tensor([True, False]))
+        self.scale = nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+        self.linear = nn.Linear(2, 3).double()
+        self.returns = returns or (lambda outputs: outputs)
+
+    def forward(self, x):
+        return self.returns(self.linear((x * self.mask)[..., self.order]) * self.scale)
+
+
+def test_buffers_keep_their_type_and_scalars_are_sampled():
+    sampler = classifier(model=Odd()).run(classes(), draws=5, progress=False)
+    assert (
+        sampler.ensemble.buffers["order"].dtype == torch.int64 and sampler.ensemble.buffers["mask"].dtype == torch.bool
+    )
+    assert "scale" in sampler.diagnostics(classes()[0][:3]).temperatures
+
+
+def tied():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).double()
+    model[1].weight = model[0].weight
+    return model
+
+
+class Unused(nn.Linear):
+    def __init__(self):
+        super().__init__(2, 3, dtype=torch.float64)
+        self.extra = nn.Parameter(torch.zeros(2, 2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "model, words",
+    [
+        (lambda: Odd(lambda outputs: (outputs, outputs)), "must return one tensor, got a tuple"),
+        (tied, "tied weights"),
+        (Unused, "extra is not used"),
+        (lambda: nn.Sequential(network(), nn.Dropout(0.5)), "the model is random while it trains"),
+    ],
+)
+def test_models_that_cannot_be_sampled(model, words):
+    with pytest.raises(ValueError, match=words):
+        classifier(model=model()).run(classes(), draws=1, progress=False)
+
+
+def frozen():
+    model = network()
+    model[0].weight.requires_grad_(False)
+    return model
+
+
+def complex_model():
+    model = nn.Module()
+    model.weight = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
+    return model
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"num_data": None}, "num_data must be the size"),
+        ({"num_data": 0}, "num_data must be the size"),
+        ({"log_likelihood": sum_of_squares}, "and not both"),
+        ({"mean_loss": None}, "give either"),
+        ({"chains": 0}, "chains must be at least 1"),
+        ({"burn_in": -1}, "burn_in must be at least 0"),
+        ({"thin": 0}, "thin must be at least 1"),
+        ({"preconditioner": "rmsprop", "burn_in": 1}, "burn_in must be at least 20"),
+        ({"start": "zero"}, "start must be one of: prior, model"),
+        ({"engine": "fast"}, "unknown engine"),
+        ({"friction": 2.0}, "alpha must be in"),
+        ({"lr": -1.0}, "eta must be positive"),
+        ({"model": frozen()}, "0.weight does not require gradients"),
+        ({"model": nn.ReLU()}, "no parameters"),
+        ({"model": complex_model()}, "weight is torch.complex64"),
+    ],
+)
+def test_bad_settings(options, words):
+    settings = {"model": network(), "mean_loss": nn.functional.cross_entropy, "num_data": 50}
+    with pytest.raises(ValueError, match=words):
+        PosteriorSampler(**{**settings, **options})
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (
+            {"mean_loss": lambda o, t: nn.functional.cross_entropy(o, t, reduction="none")},
+            r"got \(50,\); end it with .mean",
+        ),
+        (
+            {"mean_loss": lambda o, t: nn.functional.cross_entropy(o, t, reduction="sum")},
+            "mean_loss must return the mean .* sum",
+        ),
+        ({"mean_loss": None, "log_likelihood": lambda o, t: -nn.functional.cross_entropy(o, t)}, "returns a mean"),
+        (
+            {"mean_loss": None, "log_likelihood": lambda o, t: -nn.functional.cross_entropy(o, t, reduction="none")},
+            "end it with .sum",
+        ),
+        ({"mean_loss": lambda o, t: 0.5}, "must return a scalar tensor, got float"),
+        ({"num_data": 40}, "must have num_data 40 rows, got 50"),
+    ],
+)
+def test_likelihoods_of_the_wrong_kind(options, words):
+    with pytest.raises(ValueError, match=words):
+        classifier(**options).run(classes(), draws=1, progress=False)
+
+
+def test_bad_data():
+    x, y = classes()
+    for data, options, words in (
+        ((x, y[:-1]), {}, "got 50 and 49"),
+        ((x, y), {"batch_size": 51}, "batch_size must be in"),
+        ([], {}, "loader has no batches"),
+        ([(x.repeat(2, 1), y.repeat(2))], {}, "num_data must be"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            classifier().run(data, draws=1, progress=False, **options)
+    with pytest.raises(ValueError, match="draws must be at least 1"):
+        classifier().run((x, y), draws=0)
+    with pytest.raises(ValueError, match="call run first"):
+        classifier().predict(x)
+    with pytest.raises(ValueError, match="call run first"):
+        classifier().diagnostics()
+    with pytest.raises(ValueError, match="batches must be pairs of tensors"):
+        classifier().run([{"x": x}], draws=1, progress=False)
+    with pytest.raises(ValueError, match="at least 4 draws, got 2"):
+        classifier().run((x, y), draws=2, progress=False).diagnostics()
+
+
+def test_a_submodule_named_generator_is_a_module_like_any_other():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.generator = nn.Linear(2, 1)
+
+        def forward(self, x):
+            return self.generator(x)
+
+    x = torch.randn(20, 2)
+    sampler = PosteriorSampler(Model(), mean_loss=lambda out, y: ((out - y) ** 2).mean() / 2, num_data=20, chains=2,
+                               burn_in=2, thin=1)
+    assert sampler.run((x, x[:, :1]), 3, progress=False).predict(x).shape == (20, 1)
