@@ -42,11 +42,14 @@ DATA_SETS.register("digits")(
             "num_gen": 2,
             "num_mcmc": 1,
             "num_disc": 2,
-            "feature_matching": True,
+            "noise": 0.0,
+            "dropout": 0.0,
             "label_batch_size": 32,
-            "lr": 0.001,
-            "train_iter": 1000,
-            "n_save": 250,
+            "lr_decay": 1.0,
+            "spread_labels": 3,
+            "train_iter": 600,
+            "keep": 10,
+            "n_save": 200,
         },
     )
 )

@@ -1,6 +1,6 @@
 """From what a user gave to complete options: whose value wins, what is worked out from the rest, what is refused.
 
-Precedence, the later wins: defaults < data set < its semi-supervised defaults < recipe < given < --ml.
+Precedence, the later wins: defaults < few labels < data set < its defaults with labels < recipe < given < --ml.
 """
 
 import dataclasses
@@ -10,14 +10,13 @@ from bayesgan.basics.errors import InputError
 from bayesgan.data import DATA_SETS
 from bayesgan.options.flags import check_value, check_values
 from bayesgan.options.options import Options
-from bayesgan.options.recipes import RECIPES
+from bayesgan.options.recipes import FEW_LABELS, RECIPES
 
 __all__ = ["explain", "resolve"]
 
 ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0}
-OF_A_LENGTH = ("burn_in", "ramp", "n_save")  # a recipe's schedule belongs to its own train_iter
-# the reference's default, 128 labels, is no multiple of 10 classes; the rest is the teacher (docs/few_labels.md)
-SEMI = {"N": 100, "consistency": 1.0, "spread_labels": 6}
+OF_A_LENGTH = ("burn_in", "ramp", "n_save")  # a layer's schedule belongs to its own train_iter
+SEMI = {"N": 100, **FEW_LABELS}  # 128 labels, the reference's default, are no multiple of 10 classes
 
 
 class Layer(NamedTuple):
@@ -49,16 +48,18 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
 def layers(given: dict, semi: bool) -> list[Layer]:
     """Every source of values, the weakest first; those of the data set and the recipe may be empty."""
     check_given(given)
-    recipe = dict(RECIPES[given["recipe"]]) if given.get("recipe") else {}
-    if "train_iter" in given:
-        recipe = {name: value for name, value in recipe.items() if name not in OF_A_LENGTH}
+    recipe = RECIPES[given["recipe"]] if given.get("recipe") else {}
     name = given.get("dataset", recipe.get("dataset", Options.dataset))
     source = DATA_SETS[name]
     found = [Layer(f"data set {name}", source.defaults)]
     if semi:
-        found.append(Layer("run_bgan_semi.py", SEMI))
-        found.append(Layer(f"data set {name} with labels", source.semi))
+        few = {name: value for name, value in SEMI.items() if name != "normalise" or keeps_norms(given, recipe)}
+        found = [Layer("run_bgan_semi.py", few), *found, Layer(f"data set {name} with labels", source.semi)]
     found += [Layer(f"recipe {given.get('recipe')}", recipe), Layer("given", given)]
+    for number, (origin, values) in enumerate(found):
+        lengths = [stronger.values["train_iter"] for stronger in found[number + 1:] if "train_iter" in stronger.values]
+        if lengths and lengths[-1] != values.get("train_iter"):
+            found[number] = Layer(origin, {name: value for name, value in values.items() if name not in OF_A_LENGTH})
     merged = {name: value for layer in found for name, value in layer.values.items()}
     if semi and "label_batch_size" not in given and (merged.get("label_batch_size") or 0) > merged["N"]:
         found.append(Layer("at most N", {"label_batch_size": merged["N"]}))
@@ -70,6 +71,11 @@ def layers(given: dict, semi: bool) -> list[Layer]:
         plain = {} if "consistency" in given else {"consistency": 0.0, "spread_labels": 0}  # a baseline has no teacher
         found.append(Layer("--ml", {**ML_OVERRIDES, **(plain if semi else {})}))
     return found
+
+
+def keeps_norms(given: dict, recipe: dict) -> bool:
+    """Whether the network has no normalisation of its own that it was made for."""
+    return given.get("network", recipe.get("network")) != "noisy_mlp"
 
 
 def check_given(given: dict) -> None:

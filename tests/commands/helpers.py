@@ -12,8 +12,8 @@ TINY = ["--num_gen", "2", "--num_mcmc", "1", "--df_dim", "4", "--z_dim", "3", "-
         "--train_iter", "10", "--n_save", "5", "--log_every", "5", "--keep", "2", "--device", "cpu"]
 
 
-def run(out, *extra, code=0):
-    assert main([*TINY, "--out_dir", str(out), *map(str, extra)]) == code
+def run(out, *extra, code=0, semi=False):
+    assert main([*TINY, "--out_dir", str(out), *map(str, extra)], semi) == code
     return next(iter(Path(out).glob("bgan_*")), None) if Path(out).is_dir() else None
 
 

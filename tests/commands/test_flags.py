@@ -131,10 +131,28 @@ def test_engine_reaches_the_ensembles():
         assert trainer.generators.ensemble.engine is trainer.discriminators.ensemble.engine is ENGINES[engine]
 
 
+LABELLED = ["--dataset", "digits", "--N", "20", "--consistency", "2.0"]
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     folder = run(tmp_path_factory.mktemp("plain"))
     return outcome(folder)
+
+
+@pytest.fixture(scope="module")
+def plain_semi(tmp_path_factory):
+    return outcome(run(tmp_path_factory.mktemp("plain_semi"), *LABELLED, semi=True))
+
+
+@pytest.mark.parametrize("flag", CHANGES["semi"])
+def test_every_flag_of_a_run_with_labels_changes_something(flag, tmp_path, plain_semi):
+    folder = run(tmp_path / "out", *LABELLED, f"--{flag}", *CHANGES["semi"][flag], semi=True)
+    weights, files = outcome(folder)
+    if flag == "no_supervised":
+        assert plain_semi[1] - files == {"supervised.safetensors"} and weights == plain_semi[0]
+    else:
+        assert weights != plain_semi[0]
 
 
 def test_every_flag_is_in_the_walk():

@@ -12,6 +12,7 @@ from bayesgan.commands.train import main
 from bayesgan.data import labelled_rows
 from bayesgan.options import load_data, resolve
 from bayesgan.options.recipes import RECIPES
+from bayesgan.options.resolve import as_flag
 from bayesgan.store.run_folder import RunFolder
 from bayesgan.training.algorithm import Trainer
 from bayesgan.training.minibatches import labelled_batches
@@ -203,9 +204,7 @@ def test_every_recipe_resolves_and_says_its_flags(name):
     assert options.batch_size == 7  # a flag given wins
     for flag, value in RECIPES[name].items():
         if flag != "batch_size":
-            assert (
-                getattr(options, flag) == value and (f"--{flag}" if value is True else f"--{flag} {value}") in notes[0]
-            )
+            assert getattr(options, flag) == value and as_flag(flag, value) in notes[0]
 
 
 @pytest.mark.parametrize("arguments, words", [
