@@ -15,11 +15,6 @@ __all__ = ["METHODS", "Settings", "run"]
 # the posterior of the paper, without a teacher
 BASE = {"consistency": 0.0, "spread_labels": 0, "normalise": "layer", "num_gen": 2, "num_mcmc": 1, "num_disc": 2,
         "temperature": 0.1, "feature_matching": False, "lr": 0.0005, "gen_batch_size": 64}
-METHODS", "Settings", "run"]
-
-# the posterior of the paper, without a teacher
-BASE = {"consistency": 0.0, "spread_labels": 0, "normalise": "layer", "num_gen": 2, "num_mcmc": 1, "num_disc": 2, "temperature": 0.1, "feature_matching": False, "lr": 0.0005,
-        "gen_batch_size": 64}
 METHODS = {
     "base": {},
     "T=0": {"temperature": 0.0}, "T=0.01": {"temperature": 0.01}, "T=1": {"temperature": 1.0},
