@@ -25,6 +25,7 @@ from bayesgan.store import RunFolder, load_posterior
 from bayesgan.store.config import FORMAT
 from bayesgan.training.algorithm import Engines, Trainer, default_engines
 from bayesgan.training.engine_choice import choose_engines
+from bayesgan.training.label_spreading import MOST_POINTS
 from bayesgan.training.loop import SHOWN, Stopped, train
 from bayesgan.training.memory import nearest_fit, peak_bytes
 
@@ -202,10 +203,24 @@ def describe(trainer: Trainer) -> str:
         f"{discriminators:,}, on {trainer.device}, at most {needed / GIB:.1f} GiB of memory",
         f"{options.train_iter} iterations: {sampling}",
     ]
+    if trainer.teacher is not None:
+        lines.append(taught(options, data))
     if available is not None and needed > available:
         fits = fitting(options, data, available, trainer.engines)
         lines.append(f"warning: {memory(options, needed)} of memory, the device has {available / GIB:.1f}; {fits} fits")
     return "\n".join(lines)
+
+
+def taught(options: Options, data: Dataset) -> str:
+    """What the teacher does in this run."""
+    if options.N == len(data.train):
+        what = "all training data are labelled: it only asks for the same class on distorted data"
+    else:
+        what = f"classes it is sure of at {options.confidence:g} teach all discriminators on distorted data"
+    times = len(options.spread_moments)
+    points = min(len(data.train), MOST_POINTS)
+    graph = f"; labels are spread {times} times, on a graph of {points} of {len(data.train)} data" if times else ""
+    return f"the teacher (--consistency {options.consistency:g}): {what}{graph}"
 
 
 def timed_step(trainer: Trainer) -> float:

@@ -12,7 +12,9 @@ from torch import Tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.registry import Registry
 
-__all__ = ["DATA_SETS", "DataOptions", "DataSource", "Dataset", "to_bytes", "to_float"]
+__all__ = ["DATA_SETS", "DataOptions", "DataSource", "Dataset", "UNKNOWN", "to_bytes", "to_float"]
+
+UNKNOWN = -1  # in place of a label that is not there or must not be read
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Dataset:
     Attributes:
         train: Images (N, C, H, W) uint8, or vectors (N, D) float32, standardised.
         test: The same for held-out data; may have no rows.
-        train_labels, test_labels: (N,) int64, or None where the set has none. -1 is a label that must not be read.
+        train_labels, test_labels: (N,) int64, or None where the set has none. `UNKNOWN` is a label that is not there.
         classes: One name a class; empty without labels.
         calibration: Training data put aside before training, for calibrating discriminators; None or no rows without.
     """
@@ -81,7 +83,7 @@ class Dataset:
             raise InputError(f"--classes names a class twice: {classes}; name each once")
         if empty := [c for c in classes if not (self.train_labels == c).any()]:
             raise InputError(f"class {empty[0]} of {self.name} has no training data; leave it out of --classes")
-        rename = torch.full((len(self.classes),), -1)
+        rename = torch.full((len(self.classes) + 1,), UNKNOWN)  # the last is where UNKNOWN points
         rename[classes] = torch.arange(len(classes))
         parts = {}
         for part in ("train", "test"):
@@ -90,8 +92,13 @@ class Dataset:
         return replace(self, **parts, classes=tuple(self.classes[c] for c in classes))
 
     def hold_out(self, share: float) -> "Dataset":
-        """Moves a random share of the training data to `calibration`: the same rows at every call."""
+        """Moves a random share of the training data to `calibration`: the same rows at every call.
+
+        Where some have no label those come first, so that none of a few labels is lost.
+        """
         order = torch.from_numpy(np.random.default_rng(1).permutation(len(self.train)))
+        if self.train_labels is not None:
+            order = order[(self.train_labels[order] != UNKNOWN).long().argsort(stable=True)]
         aside, kept = (rows.sort().values for rows in order.tensor_split([round(share * len(self.train))]))
         labels = None if self.train_labels is None else self.train_labels[kept]
         return replace(self, train=self.train[kept], train_labels=labels, calibration=self.train[aside])

@@ -7,11 +7,9 @@ from torch import Tensor
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
-from bayesgan.data.dataset import Dataset
+from bayesgan.data.dataset import UNKNOWN, Dataset
 
-__all__ = ["UNKNOWN", "choose_labels", "labelled_rows", "with_labels"]
-
-UNKNOWN = -1  # in place of a label that is not read
+__all__ = ["choose_labels", "labelled_rows", "with_labels"]
 
 
 def choose_labels(data: Dataset, count: int, seed: int) -> Tensor:
@@ -37,12 +35,12 @@ def choose_labels(data: Dataset, count: int, seed: int) -> Tensor:
     if count > len(data.train):
         raise InputError(f"--N must be at most the {len(data.train)} training data, got {count}")
     each = count // classes
-    sizes = data.train_labels.bincount(minlength=classes)
+    sizes = data.train_labels[labelled_rows(data)].bincount(minlength=classes)
     if (sizes < each).any():
         scarce = int(sizes.argmin())
         raise InputError(
-            f"class {data.classes[scarce]} has {int(sizes[scarce])} training data and --N {count} needs {each} "
-            f"of each class; use at most --N {int(sizes[scarce]) * classes}"
+            f"class {data.classes[scarce]} has {int(sizes[scarce])} labelled training data and --N {count} needs "
+            f"{each} of each class; use at most --N {int(sizes[scarce]) * classes}"
         )
     order = torch.randperm(len(data.train), generator=keyed_generator(seed, "labels"))
     rows = [order[data.train_labels[order] == label][:each] for label in range(classes)]

@@ -14,11 +14,13 @@ from PIL import Image, UnidentifiedImageError
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
-from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
+from bayesgan.data.dataset import DATA_SETS, UNKNOWN, DataOptions, Dataset, DataSource, images_tensor, split
 
 __all__ = ["read_picture", "read_pictures"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
+NO_CLASS = ("unlabelled", "unlabeled")  # folders of pictures whose class nobody has said
+TEST = "test"  # a folder of class folders that are never trained on
 SHAPES = ("circle", "square", "star", "triangle")
 
 
@@ -124,17 +126,41 @@ def picture_source(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
 
 
 def image_folder(options: DataOptions) -> Dataset:
-    """The user's pictures under data_path; the folder right above a picture is its class if there are several."""
+    """The user's pictures under data_path; the folder right above a picture is its class if there are several.
+
+    Those in a folder named unlabelled have none. Pictures of classes below a folder named test are the test data;
+    without it a tenth of all is, or a fifth of the labelled where others are not.
+    """
     names, read = picture_source(options.data_path)
-    folders = sorted({PurePath(name).parent.name for name in names})
-    labels = None
-    if len(folders) > 1:
-        labels = torch.tensor([folders.index(PurePath(name).parent.name) for name in names])
+    paths = [PurePath(name) for name in names]
+    folders = {path.parent.name for path in paths}
+    classes = sorted(folders.difference(NO_CLASS))
     data = images_tensor(read_pictures(names, read, options.image_size), None)
-    return split(data, labels, 0.1, "image_folder", tuple(folders) if labels is not None else ())
+    if len(folders) < 2:
+        return split(data, None, 0.1, "image_folder", ())
+    labels = torch.tensor([classes.index(p.parent.name) if p.parent.name in classes else UNKNOWN for p in paths])
+    apart = torch.tensor([TEST in path.parts[:-2] for path in paths]) & (labels != UNKNOWN)
+    if apart.all():
+        raise InputError(f"{options.data_path} holds pictures in its folder {TEST} alone; name the folder above it, or "
+                         "add pictures to train on")
+    if not apart.any() and (labels != UNKNOWN).all():
+        return split(data, labels, 0.1, "image_folder", tuple(classes))
+    if not apart.any():
+        apart = a_share_of_each_class(labels, 0.2)
+    return Dataset("image_folder", data[~apart], data[apart], labels[~apart], labels[apart], tuple(classes))
 
 
 DATA_SETS.register("image_folder")(DataSource(image_folder, {}))
+
+
+def a_share_of_each_class(labels: torch.Tensor, share: float) -> torch.Tensor:
+    """(n,) bool: a fixed random share of the labelled of each class, at least one of it."""
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels[labels != UNKNOWN].unique():
+        own = order[labels[order] == label]
+        chosen[own[: max(1, round(share * len(own)))]] = True
+    return chosen
 
 
 def four_shapes(options: DataOptions) -> Dataset:
