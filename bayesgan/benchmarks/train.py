@@ -22,9 +22,11 @@ from bayesgan.options import Options, load_data, option, resolve
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.memory import peak_bytes
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "matrix_rate", "measured", "run"]
 
 OF_A_RUN = {field.name: field.metadata for field in dataclasses.fields(Options)}
+PAPER = {"feature_matching": False, "noise": 0.0, "dropout": 0.0, "normalise": "layer", "consistency": 0.0,
+         "spread_labels": 0}  # in place of what runs with labels bring
 COLUMNS = {"variant": 16, "G": 3, "D": 3, "batch": 5, "ms/it": 9, "it/s": 8, "images/s": 8, "GFLOP/it": 8,
            "of matrix rate": 14, "peak MiB": 8, "its bound": 9, "against one GAN": 15}  # name -> width
 
@@ -90,7 +92,7 @@ def run_options(settings: Settings, members: int, batch: int, name: str) -> tupl
     given |= {flag: getattr(settings, flag) for flag in
               ("image_size", "df_dim", "gf_dim", "engine", "precision", "compile")}
     if settings.semi:
-        given |= {"N": 100, "label_batch_size": min(batch, 100), "feature_matching": False}
+        given |= {"N": 100, "label_batch_size": min(batch, 100), **PAPER}
     options, _ = resolve(given | VARIANTS[name], settings.semi)
     return options, load_data(options)
 
@@ -146,7 +148,7 @@ def cells(row: dict) -> list[str]:
 def matrix_rate(device: torch.device, precision: str) -> float:
     """FLOP/s of a large matrix product, the best of five."""
     size = 8192 if device.type == "cuda" else 2048
-    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}[precision]
+    kind = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}[precision]
     a = torch.randn(size, size, device=device).to(kind)
     best = min(interleaved_seconds({"product": lambda: a @ a}, 1, device=device)["product"] for _ in range(5))
     return 2 * size**3 / best

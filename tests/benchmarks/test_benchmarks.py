@@ -11,6 +11,7 @@ import pytest
 from bayesgan.__main__ import main
 from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.benchmarks import BENCHMARKS
+from bayesgan.benchmarks.gpu import outcome
 from bayesgan.benchmarks.peak import highest_resident_bytes
 from bayesgan.benchmarks.sampler import CURVATURES, explicit_bias
 from bayesgan.benchmarks.variants import VARIANTS
@@ -64,7 +65,29 @@ def test_the_train_benchmark_measures_every_variant(tmp_path):
     assert (tmp_path / "the results" / "cost.png").read_bytes().startswith(b"\x89PNG")
 
 
-WRONG = {"sampler": ["--repeats", "0"], "resample": ["--budget", "1"], "train": ["--variants", "magic"]}
+def test_the_gpu_benchmark_runs_on_a_cpu_and_keeps_what_it_has(tmp_path):
+    small = ["--image_size", "8", "--df_dim", "4", "--members", "1", "--device", "cpu", "--out_dir", str(tmp_path)]
+    result = call("gpu", *small, "--minutes", "0.2")
+    assert result.returncode == 0, result.stderr
+    content = json.loads((tmp_path / "results.json").read_text())
+    moments = content["parts"]["sampler moments"]["found"]
+    assert moments["variance"] == pytest.approx(moments["expected"], rel=0.03)
+    assert max(content["parts"]["equality in fp32"]["found"].values()) < 1e-4
+    assert content["parts"]["accept step"] == {"left out": "no time"} or "found" in content["parts"]["accept step"]
+    assert not any("failed" in part for part in content["parts"].values()), result.stdout
+
+
+def test_a_part_that_fails_costs_no_other():
+    assert outcome(lambda: 1 / 0) == {"failed": "ZeroDivisionError: division by zero"}
+
+
+def test_the_teacher_benchmark_compares_with_all_parts():
+    result = call("teacher", "--image_size", "8", "--df_dim", "4", "--points", "200", "--repeats", "1")
+    assert result.returncode == 0 and "no teacher" in result.stdout and "one label spreading" in result.stdout
+
+
+WRONG = {"gpu": ["--minutes", "0"], "teacher": ["--points", "1"], "sampler": ["--repeats", "0"],
+         "resample": ["--budget", "1"], "train": ["--variants", "magic"]}
 MORE = [("train", ["--precision", "fp8"]), ("train", ["--batch_size", "9999"]), ("resample", ["--no_such_flag"])]
 
 
