@@ -11,8 +11,9 @@ from bayesgan.experiments import (
     mnist_resampling,
     semi_ablation,
     synthetic,
+    teacher_ablation,
 )
 from bayesgan.experiments.registry import EXPERIMENTS
 
 __all__ = ["EXPERIMENTS", "coupling", "digits_uncertainty", "fashion_lsgan", "gaussians25", "linear_regression",
-           "mixture1d", "mnist_labels", "mnist_resampling", "semi_ablation", "synthetic"]
+           "mixture1d", "mnist_labels", "mnist_resampling", "semi_ablation", "synthetic", "teacher_ablation"]

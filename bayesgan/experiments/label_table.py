@@ -45,7 +45,8 @@ def collect(
         wanted: (method, N) -> options. The first method's runs also train the supervised network of "supervised" rows.
 
     Returns:
-        One row a method, N, draw and predictor (current: the last ensemble; posterior: averaged over draws too).
+        One row a method, N, draw and predictor (current: the last ensemble; averaged: its averaged weights, where there
+        is a teacher; posterior: averaged over draws).
     """
     first, runs = next(iter(wanted))[0], {}
     for draw in range(draws):  # all methods of a draw before the next, so that a stopped table is balanced
@@ -67,7 +68,7 @@ def measured(key: Cell, run: RunFolder) -> list[dict]:
         "N": key.N, "draw": key.draw, "test_size": figures["test_size"], "seconds": round(seconds(run), 1),
         "device": device_of(run), "command": shlex.join(command),
     }
-    parts = [(key.method, "current"), (key.method, "posterior")]
+    parts = [(key.method, part) for part in ("current", "averaged", "posterior") if figures[part]]
     if figures["supervised"]:
         parts.insert(0, ("supervised", "supervised"))
     return [{"method": method, "predictor": part, **{name: figures[part][name] for name in FIGURES}, **common}

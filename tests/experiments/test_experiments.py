@@ -29,11 +29,13 @@ SMALL = {
                        "--judge_steps", "2"], ["side_by_side.png"]),
     "coupling": (["--seeds", "1", "--points", "2", "--scale", "0.002"], ["coupling.png"]),
     "semi_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4"], ["errors.png"]),
+    "teacher_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4"], ["errors.png"]),
 }
 WRONG = {
     "synthetic": ["--seeds", "0"], "linear_regression": ["--draws", "1"], "digits_uncertainty": ["--labels", "0"],
     "mixture1d": ["--budget", "0"], "gaussians25": ["--seeds", "0"], "mnist_labels": ["--recipe", "worst"],
-    "coupling": ["--points", "1"], "semi_ablation": ["--draws", "0"], "mnist_resampling": ["--dataset", "gaussians25"],
+    "coupling": ["--points", "1"], "semi_ablation": ["--draws", "0"],
+    "teacher_ablation": ["--draws", "0"], "mnist_resampling": ["--dataset", "gaussians25"],
     "fashion_lsgan": ["--samples", "1"],
 }
 CHOOSING = {"seeds", "draws", "N", "methods", "jobs"}  # settings that say which cells there are, not what is in them

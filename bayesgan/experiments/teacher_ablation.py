@@ -1,0 +1,42 @@
+"""What does each part of a run with a teacher buy? One change at a time, on the digits with 100 labels.
+
+The teacher, label spreading, distortions, confidence, the game, the temperature, the number of discriminators.
+"""
+
+from dataclasses import dataclass
+
+from bayesgan.experiments.cells import Cells
+from bayesgan.experiments.label_table import collect, draws_option, jobs_option, report, train_iter_option
+from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
+from bayesgan.options import option
+
+__all__ = ["METHODS", "Settings", "run"]
+
+METHODS = {  # changes to what run_bgan_semi.py does by itself
+    "base": {},
+    "no teacher": {"consistency": 0.0, "spread_labels": 0},
+    "no label spreading": {"spread_labels": 0},
+    "gentle distortions": {"distort": 0.3},
+    "confidence 0.8": {"confidence": 0.8},
+    "scores, not features": {"feature_matching": False},
+    "T=0": {"temperature": 0.0}, "T=1": {"temperature": 1.0},
+    "1 discriminator": {"num_disc": 1}, "4 discriminators": {"num_disc": 4},
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    N: int = option(100, "labels", least=1)
+    draws: int = draws_option(5)
+    train_iter: int = train_iter_option(600)
+    jobs: int = jobs_option()
+
+
+def run(settings: Settings, cells: Cells) -> Report:
+    """Trains what is missing, and compares the methods."""
+    shared = {"label_batch_size": min(32, settings.N)}
+    wanted = {(method, settings.N): {**shared, **changes} for method, changes in METHODS.items()}
+    return report(collect(cells, wanted, settings.draws, settings.train_iter, settings.jobs))
+
+
+EXPERIMENTS.register("teacher_ablation")(Experiment(Settings, run, __doc__))
