@@ -68,7 +68,7 @@ def measured(key: Cell, run: RunFolder) -> list[dict]:
         "N": key.N, "draw": key.draw, "test_size": figures["test_size"], "seconds": round(seconds(run), 1),
         "device": device_of(run), "command": shlex.join(command),
     }
-    parts = [(key.method, part) for part in ("current", "averaged", "posterior") if figures[part]]
+    parts = [(key.method, part) for part in ("current", "averaged", "posterior") if figures.get(part)]
     if figures["supervised"]:
         parts.insert(0, ("supervised", "supervised"))
     return [{"method": method, "predictor": part, **{name: figures[part][name] for name in FIGURES}, **common}

@@ -179,6 +179,8 @@ class PosteriorSampler:
             if self.settings.collects(self.step):
                 draw = Draw(self.step, {n: t.cpu().clone() for n, t in self.ensemble.state().items()},
                             log_likelihood.cpu(), kinetic)
+                if bad := [name for name, tensor in draw.weights.items() if not tensor.isfinite().all()]:
+                    raise InputError(f"{bad[0]} has become non-finite by step {self.step}; lower lr")
                 if self.store is not None:
                     self.store.add({"chains": draw.weights}, self.step, self.settings.temperature_at(self.step - 1))
                 self.draws.append(draw)

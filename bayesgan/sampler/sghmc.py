@@ -36,8 +36,9 @@ class SGHMC(torch.optim.Optimizer):
         scheme: "symplectic" or "baoa".
         generator: Source of the noise, on the parameters' device. Without one, a generator of its own is seeded by
             the operating system. Its state is part of `state_dict()`.
-        check_gradients: Refuse a non-finite gradient before it moves anything. On a GPU each check waits for all work
-            before it; without it, look at the weights from time to time.
+        check_gradients: Refuse a non-finite gradient before it moves anything. On a GPU, where each check waits for
+            all work before it, only every `check_every` = 20 steps: then weights may have become non-finite, and stay
+            so until the check finds it. Without it, look at the weights from time to time.
 
     Raises:
         ValueError: At construction for values outside these ranges; at `step()` for a missing or non-finite
@@ -85,6 +86,7 @@ class SGHMC(torch.optim.Optimizer):
         if fixed is not None:
             self._fix_preconditioner(fixed)
         device = next(self._all_parameters()).device
+        self.check_every = 1 if device.type == "cpu" else 20
         if generator is None:
             generator = torch.Generator(device)
             generator.seed()
@@ -260,7 +262,7 @@ class SGHMC(torch.optim.Optimizer):
         for parameter in self._all_parameters():
             if parameter.grad is None:
                 raise InputError(f"{self._name(parameter)} has no gradient; call backward() first, or leave it out")
-        if not self.check_gradients:
+        if not self.check_gradients or self.steps % self.check_every:
             return
         # a sum is the cheapest pass that NaN and infinity survive; a finite overflow is told apart below
         sums = torch.stack([parameter.grad.sum().double() for parameter in self._all_parameters()])
@@ -269,8 +271,8 @@ class SGHMC(torch.optim.Optimizer):
         for parameter in self._all_parameters():
             if not parameter.grad.isfinite().all():
                 raise InputError(
-                    f"{self._name(parameter)} has a non-finite gradient at step {self.steps}; "
-                    "lower eta or clip the loss"
+                    f"{self._name(parameter)} has a non-finite gradient at step {self.steps}"
+                    f"{'' if self.check_every == 1 else ' or shortly before'}; lower eta or clip the loss"
                 )
 
     def _fix_preconditioner(self, diagonals: list[torch.Tensor]) -> None:

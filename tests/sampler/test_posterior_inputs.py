@@ -164,3 +164,13 @@ def test_a_submodule_named_generator_is_a_module_like_any_other():
     sampler = PosteriorSampler(Model(), mean_loss=lambda out, y: ((out - y) ** 2).mean() / 2, num_data=20, chains=2,
                                burn_in=2, thin=1)
     assert sampler.run((x, x[:, :1]), 3, progress=False).predict(x).shape == (20, 1)
+
+
+def test_a_draw_that_is_not_finite_is_never_collected():
+    """Between two checks of the gradients, as on a GPU."""
+    sampler = classifier()
+    sampler.chain.check_gradients = False
+    next(iter(sampler.ensemble.parameters.values())).data[0, 0] = float("inf")
+    with pytest.raises(ValueError, match="has become non-finite by step"):
+        sampler.run(classes(), draws=1, progress=False)
+    assert not sampler.draws

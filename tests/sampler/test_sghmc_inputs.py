@@ -46,6 +46,20 @@ def test_bad_gradients_are_named(gradient, words):
     assert torch.equal(good, torch.zeros(2))  # nothing moved
 
 
+def test_where_a_check_waits_for_the_device_it_comes_every_twentieth_step():
+    """As on a GPU: a gradient that was bad at step 5 is found at step 20, through the weights it spoilt."""
+    theta = parameter(torch.zeros(2))
+    chain = SGHMC([theta], 0.1)
+    assert chain.check_every == 1  # of a CPU
+    chain.check_every = 20
+    for step in range(20):
+        theta.grad = torch.full((2,), math.nan) if step == 5 else theta.detach().clone()
+        chain.step()
+    theta.grad = theta.detach().clone()
+    with pytest.raises(ValueError, match="non-finite gradient at step 20 or shortly before"):
+        chain.step()
+
+
 def test_sampling_with_an_adapting_preconditioner_is_refused():
     chain = SGHMC([parameter(torch.ones(2))], 0.1, preconditioner="rmsprop")
     with pytest.raises(ValueError, match="freeze_preconditioner"):
