@@ -279,11 +279,11 @@ class Options:
 
     @property
     def spread_moments(self) -> tuple[int, ...]:
-        """Iterations before which labels are spread: the first, and equally far apart until sampling begins."""
+        """Iterations before which labels are spread: the first, and ever further apart until sampling begins."""
         if not self.unlabelled_batch:
             return ()
         end = self.burn_in if self.temperature > 0 else self.train_iter
-        return tuple(sorted({end * time // self.spread_labels for time in range(self.spread_labels)}))
+        return tuple(sorted({int(end * (time / self.spread_labels) ** 1.5) for time in range(self.spread_labels)}))
 
     def network_name(self, data_shape: tuple[int, ...]) -> str:
         """The pair's name, `auto` resolved for data of this shape."""

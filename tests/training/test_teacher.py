@@ -70,8 +70,8 @@ def test_the_graphs_surest_overrule_the_networks_and_the_others_must_agree():
 
 def test_labels_are_spread_at_the_start_and_again_before_sampling():
     options = trainer(spread_labels=3, train_iter=100, burn_in=60).options
-    assert options.spread_moments == (0, 20, 40)
-    assert trainer(spread_labels=2, temperature=0.0, train_iter=100).options.spread_moments == (0, 50)
+    assert options.spread_moments == (0, 11, 32)
+    assert trainer(spread_labels=2, temperature=0.0, train_iter=100).options.spread_moments == (0, 35)
     assert trainer(spread_labels=0).options.spread_moments == ()
     one = trainer(spread_labels=1)
     assert (one.teacher.classes == UNKNOWN).all()
