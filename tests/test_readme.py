@@ -28,7 +28,7 @@ TINY = "--df_dim 4 --num_layers 2 --batch_size 8 --train_iter 8 --n_save 8 --eng
 COMMANDS = {
     "python run_bgan.py": (TINY, "a minute"),
     "python run_bgan_semi.py": (TINY, "half a minute"),
-    "python run_bgan_semi.py --recipe mnist-fast --data_path FOLDER": (TINY, "18 minutes"),
+    "python run_bgan_semi.py --recipe mnist-fast --data_path FOLDER": (TINY, "half an hour"),
     "python -m bayesgan evaluate RUN": ("", ""),
     "python run_bgan.py --resample obrs": (TINY, "a minute"),
     "python -m bayesgan resample RUN --n 64 --method mh --budget 640": ("--n 4", "some seconds"),
