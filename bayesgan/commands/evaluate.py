@@ -168,7 +168,7 @@ def evaluate(run_folder: Path, device: torch.device | str = "cpu", data_path: Pa
     if count > 1:
         answers[f"posterior, {count} discriminators"] = whole
     if options.unlabelled_batch:
-        averaged = list(posterior.each("averages"))[-1]
+        averaged = next(Posterior(folder, device, posterior.draws[-1:]).each("averages"))
         answers["averaged weights"] = questions.ask(averaged)
     if options.spread_moments:
         answers["label spreading"] = by_spreading(averaged, data, questions)

@@ -132,8 +132,9 @@ def dry_run(
     if folder is not None:
         resume(folder, trainer)
     print("values that are not the defaults:", *lines, sep="\n")
-    seconds = timed_step(trainer)
-    minutes = seconds * (options.train_iter - trainer.iteration) / 60
+    first, seconds = timed_steps(trainer)
+    spreadings = [moment for moment in options.spread_moments if moment >= trainer.iteration]
+    minutes = (seconds * (options.train_iter - trainer.iteration) + first * len(spreadings)) / 60
     print(f"dry run: {seconds:.2f} s per iteration, about {minutes:.1f} minutes; no run was written")
     return 0
 
@@ -219,17 +220,19 @@ def taught(options: Options, data: Dataset) -> str:
         what = f"classes it is sure of at {options.confidence:g} teach all discriminators on distorted data"
     times = len(options.spread_moments)
     points = min(len(data.train), MOST_POINTS)
-    graph = f"; labels are spread {times} times, on a graph of {points} of {len(data.train)} data" if times else ""
+    graph = (f"; labels are spread {times} times on a graph of {points} of {len(data.train)} data, classes being taken "
+             "to be of equal size") if times else ""
     return f"the teacher (--consistency {options.consistency:g}): {what}{graph}"
 
 
-def timed_step(trainer: Trainer) -> float:
-    """Seconds of the second iteration: the first also warms up."""
-    trainer.step()
-    begun = time.perf_counter()
-    losses = trainer.step()
-    losses.generators.sum().item()
-    return time.perf_counter() - begun
+def timed_steps(trainer: Trainer) -> tuple[float, float]:
+    """Seconds of the first iteration, which warms up and spreads labels, and of the second."""
+    seconds = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        trainer.step().generators.sum().item()
+        seconds.append(time.perf_counter() - begun)
+    return seconds[0], seconds[1]
 
 
 def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: float) -> str:

@@ -87,8 +87,10 @@ class Dataset:
         rename[classes] = torch.arange(len(classes))
         parts = {}
         for part in ("train", "test"):
-            labels = rename[getattr(self, f"{part}_labels")]
-            parts[part], parts[f"{part}_labels"] = getattr(self, part)[labels >= 0], labels[labels >= 0]
+            before = getattr(self, f"{part}_labels")
+            labels = rename[before]
+            kept = (labels != UNKNOWN) | (before == UNKNOWN)  # data of no known class may be of these
+            parts[part], parts[f"{part}_labels"] = getattr(self, part)[kept], labels[kept]
         return replace(self, **parts, classes=tuple(self.classes[c] for c in classes))
 
     def hold_out(self, share: float) -> "Dataset":

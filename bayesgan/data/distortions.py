@@ -48,5 +48,6 @@ def distorted(data: Tensor, strength: float, generator: torch.Generator) -> Tens
     within = torch.arange(side, device=data.device) - corners.floor()  # (2, n, S)
     inside = (within >= 0) & (within < erased)
     square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
-    colour = images.flatten(2).median(-1).values[..., None, None]
+    middle = (side * side - 1) // 2  # a sort, as torch's median is not deterministic on a GPU
+    colour = images.flatten(2).sort(-1).values[..., middle, None, None]
     return torch.where(square, colour, moved).view(data.shape)

@@ -134,12 +134,16 @@ def image_folder(options: DataOptions) -> Dataset:
     names, read = picture_source(options.data_path)
     paths = [PurePath(name) for name in names]
     folders = {path.parent.name for path in paths}
-    classes = sorted(folders.difference(NO_CLASS))
+    classes = sorted(folder for folder in folders if folder.lower() not in NO_CLASS)
+    if flat := [path for path in paths if path.parent == PurePath(TEST)]:
+        if folders & set(NO_CLASS):
+            raise InputError(f"pictures in {TEST} need a folder of their class, got {flat[0]}; move them into "
+                             f"{TEST}/CLASS, or rename {TEST} if it is a class")
     data = images_tensor(read_pictures(names, read, options.image_size), None)
     if len(folders) < 2:
         return split(data, None, 0.1, "image_folder", ())
     labels = torch.tensor([classes.index(p.parent.name) if p.parent.name in classes else UNKNOWN for p in paths])
-    apart = torch.tensor([TEST in path.parts[:-2] for path in paths]) & (labels != UNKNOWN)
+    apart = torch.tensor([TEST in (part.lower() for part in p.parts[:-2]) for p in paths]) & (labels != UNKNOWN)
     if apart.all():
         raise InputError(f"{options.data_path} holds pictures in its folder {TEST} alone; name the folder above it, or "
                          "add pictures to train on")
@@ -154,12 +158,12 @@ DATA_SETS.register("image_folder")(DataSource(image_folder, {}))
 
 
 def a_share_of_each_class(labels: torch.Tensor, share: float) -> torch.Tensor:
-    """(n,) bool: a fixed random share of the labelled of each class, at least one of it."""
+    """(n,) bool: a fixed random share of the labelled of each class, at least one of it but never all."""
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels[labels != UNKNOWN].unique():
         own = order[labels[order] == label]
-        chosen[own[: max(1, round(share * len(own)))]] = True
+        chosen[own[: min(max(1, round(share * len(own))), len(own) - 1)]] = True
     return chosen
 
 

@@ -15,7 +15,7 @@ from bayesgan.options.recipes import FEW_LABELS, RECIPES
 __all__ = ["explain", "resolve"]
 
 ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0}
-OF_A_LENGTH = ("burn_in", "ramp", "n_save")  # a layer's schedule belongs to its own train_iter
+OF_A_LENGTH = ("burn_in", "ramp")  # a layer's schedule belongs to its own train_iter
 SEMI = {"N": 100, **FEW_LABELS}  # 128 labels, the reference's default, are no multiple of 10 classes
 
 
@@ -55,10 +55,12 @@ def layers(given: dict, semi: bool) -> list[Layer]:
     if semi:
         few = {name: value for name, value in SEMI.items() if name != "normalise" or keeps_norms(given, recipe)}
         found = [Layer("run_bgan_semi.py", few), *found, Layer(f"data set {name} with labels", source.semi)]
+    if not keeps_norms(given, recipe):
+        recipe = {name: value for name, value in recipe.items() if name != "normalise"}
     found += [Layer(f"recipe {given.get('recipe')}", recipe), Layer("given", given)]
     for number, (origin, values) in enumerate(found):
         lengths = [stronger.values["train_iter"] for stronger in found[number + 1:] if "train_iter" in stronger.values]
-        if lengths and lengths[-1] != values.get("train_iter"):
+        if any(length != values.get("train_iter") for length in lengths):
             found[number] = Layer(origin, {name: value for name, value in values.items() if name not in OF_A_LENGTH})
     merged = {name: value for layer in found for name, value in layer.values.items()}
     if semi and "label_batch_size" not in given and (merged.get("label_batch_size") or 0) > merged["N"]:

@@ -153,6 +153,7 @@ class Trainer:
             for player in self.players:
                 player.sampler.freeze_preconditioner()
         if self.iteration in options.spread_moments:
+            self.check([], self.iteration)
             self.teacher.spread(self.data, untrained=self.iteration == 0)
         torch.compiler.cudagraph_mark_step_begin()  # nothing of the last iteration is needed any more
         latent = latent_draw(options.generators, options.gen_batch, options.z_dim, self.random("latent"))
@@ -261,14 +262,14 @@ class Trainer:
         return keyed_generator(self.options.random_seed, *key, iteration, device=self.device)
 
     def check(self, history: list[Losses], first: int) -> None:
-        """Raises `Diverged` if a loss in `history` (from iteration `first`) or a weight is not finite.
+        """Raises `Diverged` if a loss in `history` (from iteration `first`; may be empty) or a weight is not finite.
 
         It names the earliest, and of these the one with the fewest companions: within an iteration the fault spreads.
         """
         found = []  # iteration, how many members, what
         for player in self.players:
-            losses = torch.stack([getattr(one, player.group) for one in history])
-            bad = ~losses.isfinite()  # (iterations, members)
+            losses = [getattr(one, player.group) for one in history]
+            bad = ~torch.stack(losses).isfinite() if losses else torch.zeros(1, 1)  # (iterations, members)
             if bad.any():
                 row, member = bad.nonzero()[0].tolist()
                 found.append((first + row, int(bad[row].sum()), f"the loss of {player.role} {member}"))

@@ -67,14 +67,15 @@ def new_trial(options: Options, data: Dataset, device: torch.device) -> Trainer:
     On large networks each member fills the cores by itself, so that two tell what twenty would, in a tenth of the time.
     """
     two = dataclasses.replace(
-        options, num_mcmc=1, num_gen=min(2, options.generators), num_disc=min(2, options.discriminators)
+        options, num_mcmc=1, num_gen=min(2, options.generators), num_disc=min(2, options.discriminators),
+        spread_labels=0,
     )
     trial = Trainer(two, data, device)
     trial.step()
     begun = time.perf_counter()
     trial.step()
     slow = device.type == "cpu" and time.perf_counter() - begun > SLOW
-    return trial if slow else Trainer(options, data, device)
+    return trial if slow else Trainer(dataclasses.replace(options, spread_labels=0), data, device)
 
 
 def fastest(trial: Trainer, player: Player, candidates: list[Candidate], lines: list[str]) -> Candidate:

@@ -29,12 +29,14 @@ class Spread(NamedTuple):
     Attributes:
         classes: (n,) int64.
         sureness: (n,) in [0, 1], the share of the class in the point's score; 0 where no label reaches it.
+        found: Share of every second label that the others find again; NaN with one label a class.
         others: (m, Y) the shares of all classes in what the nearest points say of each of the others.
     """
 
     classes: Tensor
     sureness: Tensor
     others: Tensor
+    found: float
 
     def surest(self, share: float) -> Tensor:
         """The surest so many of all points: (n,) bool."""
@@ -48,7 +50,8 @@ def spread_labels(
 ) -> Spread:
     """Solves (I - .99 S) F = Y on the graph of 12 neighbours by cosine, and balances the classes' masses.
 
-    S is the edge weights divided by the roots of both ends' degrees, Y one-hot on the labelled points.
+    Classes are taken to be of about equal size. S is the edge weights divided by the roots of both ends' degrees, Y
+    one-hot on the labelled points.
 
     Args:
         features: (n, F).
@@ -65,16 +68,25 @@ def spread_labels(
     root = 1 / np.sqrt(np.asarray(weights.sum(1)).ravel().clip(1e-12))
     scaled = sparse.diags(root) @ weights @ sparse.diags(root)
     system = sparse.identity(len(points)) - DAMPING * scaled
-    given = np.zeros((len(points), classes))
-    given[rows.numpy(force=True), labels.numpy(force=True)] = 1
-    scores = np.stack([cg(system, column, rtol=1e-6)[0] for column in given.T], 1).clip(0)
-    shares = balanced(scores)
+    rows, labels = rows.numpy(force=True), labels.numpy(force=True)
+    shares = shares_from(system, rows, labels, classes)
+    order = np.argsort(labels, kind="stable")
+    kept, hidden = order[::2], order[1::2]
+    again = shares_from(system, rows[kept], labels[kept], classes)[rows[hidden]].argmax(1) == labels[hidden]
+    found = float(again.mean()) if len(labels) >= 2 * classes else float("nan")
     said = np.zeros((0, classes))
     if others is not None:
         said = edges(*search.kneighbors(on_the_sphere(axes.transform(others.numpy(force=True)))), len(points)) @ shares
         said = said / said.sum(1, keepdims=True).clip(1e-300)
     sureness, best = torch.from_numpy(shares).max(1)
-    return Spread(best, sureness, torch.from_numpy(said))
+    return Spread(best, sureness, torch.from_numpy(said), found)
+
+
+def shares_from(system: sparse.spmatrix, rows: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """(n, Y) what labels at these rows say of all points."""
+    given = np.zeros((system.shape[0], classes))
+    given[rows, labels] = 1
+    return balanced(np.stack([cg(system, column, rtol=1e-6)[0] for column in given.T], 1).clip(0))
 
 
 def on_the_sphere(points: np.ndarray) -> np.ndarray:

@@ -87,8 +87,11 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
     events = SummaryWriter(folder.path / "tensorboard", purge_step=trainer.iteration + 1)
     with asked_to_stop() as stop, events as writer:
         while trainer.iteration < options.train_iter:
+            spreading = trainer.iteration in options.spread_moments
             history.append(trainer.step())
             done = trainer.iteration
+            if spreading and (words := trainer.teacher.doubts()):
+                progress.say(f"warning: {words}")
             due = Due.after(done, options, stop.is_set())
             if not (due.show or due.collect):
                 continue

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import Dataset, labelled_rows, to_float
@@ -9,10 +10,12 @@ from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
 from bayesgan.training.label_spreading import MOST_POINTS, Spread, spread_labels
 
-__all__ = ["Teacher", "spread_on_features"]
+__all__ = ["SIDE", "Teacher", "spread_on_features"]
 
 SLOWEST_RATE = 0.002  # of the weights' running mean: it remembers 500 iterations
 SURE_SHARE = 0.9  # of all images, whose class is the graph's
+LEAST_FOUND = 0.5  # of every second label by the others; a graph that finds fewer is not listened to
+SIDE = 32  # of images that are their own features, at most
 UNKNOWN = -1  # no graph has said a class
 
 
@@ -21,12 +24,14 @@ class Teacher:
 
     An image's class is the likeliest under the average prediction of all members' averaged weights, and the teacher is
     sure of it if its probability is high enough. Once there is a graph, the classes of its surest nine tenths are the
-    graph's, and of the others the teacher is sure only where both agree.
+    graph's, and of the others the teacher is sure only where both agree. A graph that does not find labels again that
+    are hidden from it is not listened to.
 
     Attributes:
-        average: Name -> (members, ...): the exponential average of weights, with their present statistics.
+        average: Name -> (members, ...): the exponential average of weights and statistics.
         classes: (n,) what the graph says of each training image, -1 before there is one.
         surest: (n,) bool, the graph's surest.
+        found: Of the newest graph, see `Spread`; NaN before there is one.
         asked, sure: How many images were asked about and how many it was sure of, since `share` was called.
     """
 
@@ -35,6 +40,7 @@ class Teacher:
         self.average = {name: tensor.clone() for name, tensor in discriminators.state().items()}
         self.classes = torch.full((count,), UNKNOWN, device=discriminators.device)
         self.surest = torch.zeros(count, dtype=torch.bool, device=discriminators.device)
+        self.found = float("nan")
         self.asked, self.sure = 0, torch.zeros((), device=discriminators.device)
 
     @torch.no_grad()
@@ -67,8 +73,19 @@ class Teacher:
             untrained: The networks have learnt nothing: the graph is one of the data as they are.
         """
         among, graph = spread_on_features(None if untrained else self.discriminators, data, self.average)
-        self.classes.fill_(UNKNOWN)[among] = graph.classes.to(among.device)
-        self.surest.fill_(False)[among] = graph.surest(SURE_SHARE).to(among.device)
+        self.found = graph.found
+        self.classes.fill_(UNKNOWN)
+        self.surest.fill_(False)
+        if not graph.found < LEAST_FOUND:  # NaN where there is one label a class
+            self.classes[among] = graph.classes.to(among.device)
+            self.surest[among] = graph.surest(SURE_SHARE).to(among.device)
+
+    def doubts(self) -> str:
+        """Why the newest graph is not listened to, in words; empty where it is."""
+        if not self.found < LEAST_FOUND:
+            return ""
+        return (f"label spreading finds {self.found:.0%} of the labels again that are hidden from it: not listened to "
+                "this time (--spread_labels 0 leaves it out)")
 
     def share(self) -> float:
         """Of the images asked about since the last call, how many it was sure of; NaN before the first."""
@@ -103,7 +120,7 @@ def spread_on_features(
     rows, among = labelled_rows(data), torch.arange(len(data.train), device=data.train.device)
     if len(among) > MOST_POINTS:
         source = keyed_generator(0, "graph", device=among.device)
-        chosen = torch.randperm(len(among), generator=source, device=among.device)[: MOST_POINTS - len(rows)]
+        chosen = torch.randperm(len(among), generator=source, device=among.device)[: max(0, MOST_POINTS - len(rows))]
         among = torch.cat([rows, chosen]).unique()
     of_others = None if others is None else last_features(discriminators, others, state)
     graph = spread_labels(last_features(discriminators, data.train[among], state), torch.searchsorted(among, rows),
@@ -115,6 +132,8 @@ def spread_on_features(
 def last_features(discriminators: Ensemble | None, data: Tensor, state: dict[str, Tensor] | None = None) -> Tensor:
     """(n, ...) as it is stored, or floats -> (n, members · F)."""
     if discriminators is None:
+        if data.dim() == 4 and data.shape[-1] > SIDE:
+            data = torch.cat([adaptive_avg_pool2d(to_float(part), SIDE) for part in data.split(CHUNK)])
         return to_float(data).flatten(1)
     parts = []
     for part in data.split(CHUNK):

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from bayesgan.basics.errors import Diverged
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.objectives import consistency_loss
 from bayesgan.options import load_data, resolve
 from bayesgan.training.algorithm import Trainer
-from bayesgan.training.teacher import UNKNOWN
+from bayesgan.training.teacher import UNKNOWN, last_features
 
 GIVEN = {"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "num_layers": 2, "N": 20,
          "batch_size": 16, "train_iter": 12, "consistency": 1.0, "spread_labels": 0}
@@ -118,3 +119,27 @@ def test_vectors_and_every_network_can_be_taught(given):
 def test_a_confidence_that_chance_reaches_is_refused():
     with pytest.raises(ValueError, match="--confidence must be more than 1/10 for 10 classes.*got 0.1; raise it"):
         trainer(confidence=0.1)
+
+
+def test_a_graph_that_does_not_find_hidden_labels_again_is_not_listened_to_and_says_so(monkeypatch):
+    good, bad = trainer(spread_labels=1), trainer(spread_labels=1)
+    good.step()
+    assert good.teacher.found > 0.5 and good.teacher.doubts() == "" and good.teacher.surest.any()
+    bad.data.train.random_(256, generator=keyed_generator(0, "nothing in common"))
+    bad.step()
+    assert bad.teacher.found < 0.5 and "not listened to" in bad.teacher.doubts()
+    assert not bad.teacher.surest.any() and (bad.teacher.classes == UNKNOWN).all()
+
+
+def test_weights_that_are_not_finite_are_named_before_labels_are_spread():
+    one = trainer(spread_labels=2, temperature=0.0)
+    while one.iteration < 4:
+        one.step()
+    next(iter(one.discriminators.ensemble.parameters.values())).data[1] = float("nan")
+    with pytest.raises(Diverged, match="a weight of discriminator 1 became non-finite"):
+        one.step()
+
+
+def test_large_images_are_their_own_features_at_32_pixels():
+    features = last_features(None, torch.full((2, 3, 64, 64), 255, dtype=torch.uint8))
+    assert features.shape == (2, 3 * 32 * 32) and torch.allclose(features, torch.ones(()))
