@@ -88,6 +88,7 @@ def fastest(trial: Trainer, player: Player, candidates: list[Candidate], lines: 
     for candidate in candidates:
         try:
             player.use(candidate)
+            player.sampler.zero_grad()  # or CUDA graphs would add to what another candidate left
             work()
             check_outputs(trial, player)
         except Exception as error:  # compilers and allocators raise many kinds
