@@ -26,7 +26,10 @@ def normalised(layer: nn.Module, apply, inputs: Tensor, *where) -> Tensor:
     """What `apply(inputs, weight, bias, *where)` gives with the layer's normalisation."""
     if layer.normalise == "group":
         values, channels = apply(inputs, layer.weight, None, *where), len(layer.bias)
-        return group_norm(values, math.gcd(GROUPS, channels), 1 + layer.scale, layer.bias)
+        groups = math.gcd(GROUPS, channels)
+        if values.dim() == 2:  # of fewer than eight units mean and variance leave little
+            groups = math.gcd(groups, max(1, channels // 8))
+        return group_norm(values, groups, 1 + layer.scale, layer.bias)
     weight = fixed_norm(layer.weight) if layer.normalise == "weight" else layer.weight
     values = apply(inputs, weight, layer.bias, *where)
     return group_norm(values, 1) if layer.normalise == "layer" else values

@@ -67,3 +67,12 @@ def test_fan_in_of_each_kind_of_layer():
     assert scales["1.weight"] == pytest.approx((2 / 18) ** 0.5)
     assert scales["2.weight"] == pytest.approx((2 / 24) ** 0.5)  # 6 maps · 16 taps / 4 at a time
     assert scales["0.bias"] == 1.0
+
+
+@pytest.mark.parametrize("width", [8, 37, 64])
+def test_group_norm_leaves_vectors_their_information(width):
+    """A group of one unit would have mean itself and variance 0, and every datum the same features."""
+    torch.manual_seed(0)
+    _, discriminator = pair("mlp", data_shape=(7,), discriminator_width=width, normalise="group")
+    _, features = discriminator(torch.randn(50, 7))
+    assert features.std(0).mean() > 0.1

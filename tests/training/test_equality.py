@@ -15,7 +15,7 @@ from bayesgan.training.engine_choice import ROLES
 
 TINY = {"num_gen": 3, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "batch_size": 16, "gen_batch_size": 12,
         "train_iter": 40, "num_layers": 2, "feature_matching": False}
-SEMI = {"N": 20, "label_batch_size": 10}
+SEMI = {"N": 20, "label_batch_size": 10, "consistency": 0.0}
 
 
 def pieces(semi=False, **changes):
@@ -93,6 +93,7 @@ class NoWaiting(TorchDispatchMode):
         (False, {"coupling": "full"}),
         (False, {"wasserstein": True}),
         (True, {"feature_matching": True, "noise": 0.3, "shift": 1, "dropout": 0.3}),
+        (True, {"consistency": 1.0, "spread_labels": 1}),  # spread in the first iteration alone
     ],
 )
 def test_an_iteration_never_waits_for_the_device(semi, changes, monkeypatch):
