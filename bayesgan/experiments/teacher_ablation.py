@@ -27,6 +27,7 @@ METHODS = {  # changes to what run_bgan_semi.py does by itself
 @dataclass(frozen=True)
 class Settings:
     N: int = option(100, "labels", least=1)
+    methods: tuple[str, ...] = option(tuple(METHODS), "what is compared", choices=list(METHODS))
     draws: int = draws_option(5)
     train_iter: int = train_iter_option(600)
     jobs: int = jobs_option()
@@ -35,7 +36,7 @@ class Settings:
 def run(settings: Settings, cells: Cells) -> Report:
     """Trains what is missing, and compares the methods."""
     shared = {"label_batch_size": min(32, settings.N)}
-    wanted = {(method, settings.N): {**shared, **changes} for method, changes in METHODS.items()}
+    wanted = {(method, settings.N): {**shared, **METHODS[method]} for method in settings.methods}
     return report(collect(cells, wanted, settings.draws, settings.train_iter, settings.jobs))
 
 

@@ -28,8 +28,9 @@ SMALL = {
     "fashion_lsgan": (["--data_path", "{data}", "--train_iter", "2", "--samples", "100", "--budget", "4",
                        "--judge_steps", "2"], ["side_by_side.png"]),
     "coupling": (["--seeds", "1", "--points", "2", "--scale", "0.002"], ["coupling.png"]),
-    "semi_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4"], ["errors.png"]),
-    "teacher_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4"], ["errors.png"]),
+    "semi_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "T=1"], ["errors.png"]),
+    "teacher_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "no teacher"],
+                         ["errors.png"]),
 }
 WRONG = {
     "synthetic": ["--seeds", "0"], "linear_regression": ["--draws", "1"], "digits_uncertainty": ["--labels", "0"],
