@@ -135,10 +135,10 @@ def image_folder(options: DataOptions) -> Dataset:
     paths = [PurePath(name) for name in names]
     folders = {path.parent.name for path in paths}
     classes = sorted(folder for folder in folders if folder.lower() not in NO_CLASS)
-    if flat := [path for path in paths if path.parent == PurePath(TEST)]:
-        if folders & set(NO_CLASS):
-            raise InputError(f"pictures in {TEST} need a folder of their class, got {flat[0]}; move them into "
-                             f"{TEST}/CLASS, or rename {TEST} if it is a class")
+    flat = [path for path in paths if path.parent == PurePath(TEST)]
+    if flat and len(classes) < len(folders):
+        raise InputError(f"pictures in {TEST} need a folder of their class, got {flat[0]}; move them into "
+                         f"{TEST}/CLASS, or rename {TEST} if it is a class")
     data = images_tensor(read_pictures(names, read, options.image_size), None)
     if len(folders) < 2:
         return split(data, None, 0.1, "image_folder", ())

@@ -6,7 +6,7 @@ __all__ = ["FEW_LABELS", "RECIPES"]
 NOISY = {"feature_matching": True, "noise": 0.3, "dropout": 0.5}
 
 # of every run with labels whose data set or recipe knows nothing better: one generator and one discriminator, small
-# enough for 20 minutes on two CPU cores, and a teacher
+# enough for half an hour on one CPU core, and a teacher
 FEW_LABELS = {"df_dim": 32, "num_layers": 3, "normalise": "group", "label_batch_size": 50, **NOISY, "lr": 0.001,
               "lr_decay": 3.0, "temperature": 0.01, "train_iter": 8000, "burn_in": 7000, "ramp": 100, "keep": 18,
               "n_save": 500, "consistency": 1.0, "spread_labels": 8}

@@ -29,8 +29,8 @@ class Spread(NamedTuple):
     Attributes:
         classes: (n,) int64.
         sureness: (n,) in [0, 1], the share of the class in the point's score; 0 where no label reaches it.
-        found: Share of every second label that the others find again; NaN with one label a class.
         others: (m, Y) the shares of all classes in what the nearest points say of each of the others.
+        found: Share of every second label that the others find again; NaN with one label a class.
     """
 
     classes: Tensor
@@ -70,10 +70,12 @@ def spread_labels(
     system = sparse.identity(len(points)) - DAMPING * scaled
     rows, labels = rows.numpy(force=True), labels.numpy(force=True)
     shares = shares_from(system, rows, labels, classes)
-    order = np.argsort(labels, kind="stable")
-    kept, hidden = order[::2], order[1::2]
-    again = shares_from(system, rows[kept], labels[kept], classes)[rows[hidden]].argmax(1) == labels[hidden]
-    found = float(again.mean()) if len(labels) >= 2 * classes else float("nan")
+    found = float("nan")
+    if len(labels) >= 2 * classes:
+        order = np.argsort(labels, kind="stable")
+        kept, hidden = order[::2], order[1::2]
+        again = shares_from(system, rows[kept], labels[kept], classes)[rows[hidden]].argmax(1)
+        found = float((again == labels[hidden]).mean())
     said = np.zeros((0, classes))
     if others is not None:
         said = edges(*search.kneighbors(on_the_sphere(axes.transform(others.numpy(force=True)))), len(points)) @ shares

@@ -6,6 +6,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import Dataset, labelled_rows, to_float
+from bayesgan.data.dataset import UNKNOWN
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
 from bayesgan.training.label_spreading import MOST_POINTS, Spread, spread_labels
@@ -16,7 +17,6 @@ SLOWEST_RATE = 0.002  # of the weights' running mean: it remembers 500 iteration
 SURE_SHARE = 0.9  # of all images, whose class is the graph's
 LEAST_FOUND = 0.5  # of every second label by the others; a graph that finds fewer is not listened to
 SIDE = 32  # of images that are their own features, at most
-UNKNOWN = -1  # no graph has said a class
 
 
 class Teacher:
@@ -29,7 +29,7 @@ class Teacher:
 
     Attributes:
         average: Name -> (members, ...): the exponential average of weights and statistics.
-        classes: (n,) what the graph says of each training image, -1 before there is one.
+        classes: (n,) what the graph says of each training image, `UNKNOWN` before there is one.
         surest: (n,) bool, the graph's surest.
         found: Of the newest graph, see `Spread`; NaN before there is one.
         asked, sure: How many images were asked about and how many it was sure of, since `share` was called.

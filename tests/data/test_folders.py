@@ -48,6 +48,13 @@ def test_nothing_to_train_on_is_refused(tmp_path):
         load(tmp_path)
 
 
+def test_pictures_right_in_test_are_refused_where_they_cannot_be_a_class(tmp_path):
+    few_labels(tmp_path)
+    write_pictures(tmp_path, ("test",), count=2)
+    with pytest.raises(ValueError, match="pictures in test need a folder of their class, got test/0.png; move them"):
+        load(tmp_path)
+
+
 def test_held_out_data_cost_no_label_and_labels_are_chosen_among_the_labelled(tmp_path):
     few_labels(tmp_path)
     data = load(tmp_path).hold_out(0.5)

@@ -5,10 +5,11 @@ import torch
 
 from bayesgan.basics.errors import Diverged
 from bayesgan.basics.randomness import keyed_generator
+from bayesgan.data.dataset import UNKNOWN
 from bayesgan.objectives import consistency_loss
 from bayesgan.options import load_data, resolve
 from bayesgan.training.algorithm import Trainer
-from bayesgan.training.teacher import UNKNOWN, last_features
+from bayesgan.training.teacher import last_features
 
 GIVEN = {"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "num_layers": 2, "N": 20,
          "batch_size": 16, "train_iter": 12, "consistency": 1.0, "spread_labels": 0}
