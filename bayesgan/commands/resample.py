@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +13,26 @@ from bayesgan.basics.devices import pick_device
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.randomness import keyed_generator
-from bayesgan.data import Dataset, to_bytes, to_float
+from bayesgan.data import to_bytes, to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.objectives import real_score
 from bayesgan.resampling import (
     CALIBRATIONS,
+    PLAIN,
+    RATIOS,
     RULES,
-    DensityRatio,
     LatentProposal,
     Resampler,
-    boosted_score,
+    judged_resampler,
     ratio_figure,
+    refit,
 )
-from bayesgan.resampling import refit as refit_networks
 from bayesgan.store import Posterior, RunFolder
 
 __all__ = ["add_arguments", "posterior_resampler", "resample_run", "run"]
 
-REFITS = ("none", "network", "boosting")
 # objective -> kind of score
 KINDS = {"standard": "logit", "least_squares": "least_squares", "wasserstein": "wasserstein"}
 
@@ -41,37 +40,38 @@ KINDS = {"standard": "logit", "least_squares": "least_squares", "wasserstein": "
 def posterior_resampler(
     run_folder: Path | str,
     method: str = "obrs",
-    budget: int = 100,
+    budget: int | None = None,
     *,
+    ratio: str = "auto",
     calibration: str = "platt",
-    refit: str = "none",
-    refit_steps: int | None = None,
+    refit_steps: int = 0,
     draws: int | None = None,
     weights: list[float] | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
     data_path: Path | None = None,
-    distances: bool = False,
     **settings,
 ) -> Resampler:
-    """The mixture of all collected generators, corrected by the average of all collected discriminators.
+    """The mixture of all collected generators, corrected by a density ratio that is judged by the samples it leads to.
 
-    Calibrated on the training data that the run put aside with --calibration_fraction.
+    Ratios are fitted on the run's training data, calibrated and judged on what it put aside with
+    --calibration_fraction. The score is the average of all collected discriminators; a semi-supervised run's newest
+    discriminators are the features.
 
     Args:
-        refit: What is done against the frozen mixture, on the training data, before the calibration. none: nothing.
-            network: the discriminators are trained on. boosting: trees on their scores and, for vectors, the data.
-        refit_steps: Minibatches of 256 (network, default 2000) or trees (boosting, default 300).
+        budget: Default 20 for images, 100 for vectors.
+        ratio: As of `Resampler.calibrated`.
+        refit_steps: Minibatches of 256 by which the discriminators are first trained on against the frozen mixture.
         draws: Only so many of the newest collected draws, which costs less; default all.
         weights: One positive number a generator (draws x members); default equal.
         data_path: Where the run's data is now, if it has moved.
-        distances: Also measure how far outputs lie from the training data.
         settings: Of the method; see `Resampler`.
 
     Raises:
         ValueError: If the run has no draws, no held-out data, or its data is absent.
     """
-    check_refit(refit, refit_steps)
+    if refit_steps < 0:
+        raise InputError(f"refit_steps must be at least 0, got {refit_steps}; 0 leaves the discriminators as they are")
     if draws is not None and draws < 1:
         raise InputError(f"draws must be at least 1, got {draws}; leave it out to use all")
     folder = RunFolder.open(Path(run_folder))
@@ -92,24 +92,22 @@ def posterior_resampler(
     def score(batch: Tensor) -> Tensor:  # (n, ...) -> (n, K)
         return torch.cat([single_scores(discriminators, part) for part in batch.split(CHUNK)])
 
+    newest = range(discriminators.members - options.num_disc, discriminators.members)
+
+    def features(batch: Tensor) -> Tensor:  # (n, ...) -> (n, num_disc · F)
+        return torch.cat([torch.cat([discriminators.forward_member(k, part)[1] for k in newest], 1)
+                          for part in batch.split(CHUNK)])
+
     proposal = LatentProposal(decode, options.z_dim, shares, device)
-    Resampler(proposal, score, method, budget, **settings)  # refuses wrong options before a fit that may take long
-    if refit != "none":
-        score = refitted(refit, refit_steps, discriminators, score, proposal, data, seed)
-    kind = "logit" if refit != "none" else KINDS[options.objective]
-    held_out = to_float(data.calibration).to(device)
-    ratio = DensityRatio.fit(score, held_out, proposal, kind=kind, calibration=calibration, seed=seed)
-    training = to_float(data.train) if distances else None
-    return Resampler(proposal, ratio, method, budget, training=training, **settings)
-
-
-def check_refit(refit: str, steps: int | None) -> None:
-    """Raises InputError for an unknown way, or steps without one."""
-    if refit not in REFITS:
-        raise InputError(f"refit must be one of: {', '.join(REFITS)}; got {refit!r}")
-    if steps is not None and (refit == "none" or steps < 1):
-        raise InputError(f"refit_steps must be at least 1 and needs refit network or boosting, got {steps} with refit "
-                         f"{refit}")
+    training, real = (to_float(part).to(device) for part in (data.train, data.calibration))
+    Resampler(proposal, score, method, budget or 1, **settings)  # refuses wrong options before a refit
+    if refit_steps:
+        refit_discriminators(discriminators, proposal, training, refit_steps, seed)
+    return judged_resampler(
+        proposal, score, real, ratio=ratio, features=features if options.semi else None, training=training,
+        kind="logit" if refit_steps else KINDS[options.objective], calibration=calibration, method=method,
+        budget=budget, seed=seed, chunk=4096, **settings,
+    )
 
 
 def single_scores(discriminators: Ensemble, batch: Tensor) -> Tensor:
@@ -118,35 +116,19 @@ def single_scores(discriminators: Ensemble, batch: Tensor) -> Tensor:
     return torch.stack([real_score(discriminators.forward_member(k, batch)[0]) for k in members], 1)
 
 
-def refitted(
-    refit: str, steps: int | None, discriminators: Ensemble, score: Callable[[Tensor], Tensor],
-    proposal: LatentProposal, data: Dataset, seed: int,
-) -> Callable[[Tensor], Tensor]:
-    """A score fitted to the frozen mixture on the training data; "network" changes the discriminators in place."""
-
-    @torch.no_grad()
-    def generate(n: int, source: torch.Generator) -> Tensor:
-        return proposal.decode(proposal.draw(n, source))
-
-    train = data.train.to(discriminators.device)
-    if refit == "boosting":
-        def features(batch: Tensor) -> Tensor:
-            return score(batch) if data.is_images else torch.cat([batch, score(batch)], 1)
-
-        return boosted_score(features, to_float(train), generate, iterations=steps or 300, seed=seed)
-
+def refit_discriminators(
+    discriminators: Ensemble, proposal: LatentProposal, training: Tensor, steps: int, seed: int
+) -> None:
+    """Trains the discriminators on against the frozen mixture, in place."""
     def learning(batch: Tensor) -> Tensor:
         logits, _ = discriminators.forward(batch.expand(discriminators.members, *batch.shape), train=False)
         return real_score(logits).T
 
-    def real(rows: Tensor) -> Tensor:
-        return to_float(train[rows.to(train.device)])
-
-    losses = refit_networks(
-        learning, discriminators.parameters.values(), real, len(train), generate, steps=steps or 2000, seed=seed
+    losses = refit(
+        learning, discriminators.parameters.values(), lambda rows: training[rows.to(training.device)], len(training),
+        lambda n, source: proposal.decode(proposal.draw(n, source)), steps=steps, seed=seed,
     )
     print(f"refitted {discriminators.members} discriminators: loss {losses[0]:.3f} -> {losses[-1]:.3f} (chance 1.386)")
-    return score
 
 
 def resample_run(run_folder: Path, n: int, seed: int = 0, **options) -> Path:
@@ -160,7 +142,7 @@ def resample_run(run_folder: Path, n: int, seed: int = 0, **options) -> Path:
     Returns:
         The folder.
     """
-    resampler = posterior_resampler(run_folder, seed=seed, distances=True, **options)
+    resampler = posterior_resampler(run_folder, seed=seed, **options)
     folder = RunFolder.open(Path(run_folder))
     options.pop("device", None)
     data = folder.load_data(options.get("data_path"))
@@ -183,8 +165,9 @@ def resample_run(run_folder: Path, n: int, seed: int = 0, **options) -> Path:
     shown = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     content = {"options": shown, "seed": seed, **resampler.diagnostics.as_dict()}
     write_atomically(place / "diagnostics.json", lambda path: path.write_text(json.dumps(content, indent=1)))
-    figure = ratio_figure(resampler.held_out_scores())
-    write_atomically(place / "ratio.png", lambda path: figure.savefig(path, format="png"))
+    if resampler.expected is None or resampler.expected.ratio != PLAIN:
+        figure = ratio_figure(resampler.held_out_scores())
+        write_atomically(place / "ratio.png", lambda path: figure.savefig(path, format="png"))
     print(resampler.diagnostics)
     return place
 
@@ -203,16 +186,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="for example runs/bgan_digits_1700000000")
     parser.add_argument("--n", type=int, default=64, help="samples to write (default: 64)")
     parser.add_argument("--method", default="obrs", help=f"one of: {', '.join(RULES)} (default: obrs)")
-    parser.add_argument("--budget", type=int, default=100, help="proposals a sample (default: 100)")
+    parser.add_argument("--budget", type=int, help="proposals a sample (default: 20 for images, 100 for vectors)")
+    parser.add_argument(
+        "--ratio", default="auto",
+        help=f"one of: {', '.join(RATIOS)}, or auto: the one with the best samples, or none (default: auto)",
+    )
     parser.add_argument("--calibration", default="platt", help=f"one of: {', '.join(CALIBRATIONS)} (default: platt)")
-    parser.add_argument(
-        "--refit", default="none",
-        help="first fit the ratio to the frozen generators; one of: none, network (train the discriminators on), "
-             "boosting (trees on their scores; the sharpest for vectors)",
-    )
-    parser.add_argument(
-        "--refit_steps", type=int, help="minibatches (network, default 2000) or trees (boosting, default 300)"
-    )
+    parser.add_argument("--refit_steps", type=int, default=0,
+                        help="minibatches by which the discriminators are first trained on (default: 0)")
     parser.add_argument("--draws", type=int, help="only so many of the newest collected draws (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of proposals and selection (default: 0)")
     parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")

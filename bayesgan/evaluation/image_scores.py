@@ -16,6 +16,7 @@ from bayesgan.networks import NETWORKS, NetworkSizes
 __all__ = ["Judge", "two_sample_auc"]
 
 CHUNK = 1000
+NEIGHBOUR = 3  # whose distance is the radius around a datum, for precision and recall
 
 
 def fit(images: Tensor, labels: Tensor, classes: int, steps: int, seed: int, batch: int = 128) -> Ensemble:
@@ -78,7 +79,10 @@ class Judge:
         Returns:
             class_shares: Of the predicted classes; covered: how many have a quarter of an even share.
             class_score: exp(mean KL(p(y|x), p(y))), 1 to the number of classes (Salimans et al. 2016, this classifier).
+            class_kl: KL of the predicted classes from an even share, in nats.
             frechet: Distance of Gaussians fitted to 512 features of images and of the reference (Heusel et al. 2017).
+            precision, recall: Share of images among the reference's neighbours, and the other way round
+                (Kynkäänniemi et al. 2019).
         """
         logits, features = outputs(self.classifier, images)
         p = logits.softmax(1)
@@ -86,8 +90,17 @@ class Judge:
         divergence = predictive_entropy(p.mean(0)) - predictive_entropy(p).mean()
         return {
             "class_shares": shares.tolist(), "covered": int((shares >= 0.25 / self.classes).sum()),
-            "class_score": divergence.exp().item(), "frechet": frechet(features.numpy(), self._features.numpy()),
+            "class_kl": float(np.log(self.classes) - predictive_entropy(shares)),
+            "class_score": divergence.exp().item(),
+            "frechet": frechet(features.numpy(), self._features.numpy()),
+            "precision": share_within(features, self._features), "recall": share_within(self._features, features),
         }
+
+
+def share_within(points: Tensor, others: Tensor) -> float:
+    """Share of points (n, F) nearer to one of the others (m, F) than that one's 3rd neighbour among the others."""
+    radius = torch.cdist(others, others).kthvalue(NEIGHBOUR + 1, 1).values  # each is its own nearest
+    return (torch.cdist(points, others) <= radius).any(1).double().mean().item()
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:

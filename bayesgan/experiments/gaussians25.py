@@ -1,4 +1,4 @@
-"""What does resampling make of one GAN and of a posterior on 25 Gaussians, with raw, calibrated and refitted ratios?
+"""What does resampling make of one GAN and of a posterior on 25 Gaussians, with raw, calibrated and boosted ratios?
 
 The benchmark of Azadi et al. 2019 and Turner et al. 2019. Their code was never published; its settings are all here.
 """
@@ -23,14 +23,16 @@ from bayesgan.experiments.cells import Cells
 from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
 from bayesgan.experiments.runs import run_cells
 from bayesgan.options import option
-from bayesgan.resampling import RULES, DensityRatio, LatentProposal, boosted_score
+from bayesgan.resampling import RULES, DensityRatio, LatentProposal
+from bayesgan.resampling.ratios.boosting import Boosting
+from bayesgan.resampling.ratios.task import Task
 from bayesgan.store.posterior import load_posterior
 from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Settings", "run"]
 
 MODELS = {"one GAN": {"ml": True}, "posterior": {"keep": 3}}  # 10 generators, temperature 1; 3 draws of them
-RATIOS = ("raw", "calibrated", "refitted")  # refitted: boosting against the frozen mixture, then calibrated
+RATIOS = ("raw", "calibrated", "boosted")  # boosted: trees on the points and their neighbours, then calibrated
 METHODS = {"DRS": {"percentile": 95.0}, "MH": {}, "OBRS": {}}
 PLAIN = ("-", "GAN")  # ratio and method of what is not resampled
 SHOWN = [PLAIN, *((ratio, "OBRS") for ratio in RATIOS)]  # in the scatter plot
@@ -44,7 +46,7 @@ class Settings:
     train_iter: int = option(6000, "iterations of each run", least=2 * SAVES)
     budget: int = option(100, "proposals an output", least=2)
     samples: int = option(10_000, "outputs behind each figure", least=1000)
-    trees: int = option(300, "of the refitted ratio", least=1)
+    trees: int = option(150, "of the boosted ratio", least=1)
     jobs: int = option(1, "runs at the same time", least=1)
 
 
@@ -116,9 +118,9 @@ def resampled(
     drawn = {PLAIN: pool[:count]}
     for ratio in ratios:
         score = scores
-        if ratio == "refitted":
-            score = boosted_score(lambda x: torch.cat([x, scores(x)], 1), data.train, generate,
-                                  iterations=settings.trees, seed=seed)
+        if ratio == "boosted":
+            score, _ = Boosting(settings.trees).fit(
+                Task(proposal, data.train, data.calibration, None, "logit", None, seed))
         calibration = "none" if ratio == "raw" else "platt"
         log_ratio = DensityRatio.fit(score, data.calibration, proposal, calibration=calibration, seed=seed)
         with torch.no_grad():
@@ -150,7 +152,7 @@ def end_table(rows: list[dict], end: int) -> list[dict[str, str]]:
 
 def curves(rows: list[dict]) -> Figure:
     """High quality and JSD over training, for every model, ratio and method; mean over seeds."""
-    styles = {"-": "-", "raw": ":", "calibrated": "-", "refitted": "o"}
+    styles = {"-": "-", "raw": ":", "calibrated": "-", "boosted": "o"}
     colours = {"GAN": "k", **{method: f"C{number}" for number, method in enumerate(METHODS)}}
     figure = Figure(figsize=(11, 7), dpi=100)
     panels = figure.subplots(2, len(MODELS), sharex=True, sharey="row")

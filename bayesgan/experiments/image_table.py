@@ -5,27 +5,36 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from bayesgan.basics.randomness import keyed_generator
+from bayesgan.basics.tables import mean_sd
 from bayesgan.data import Dataset, to_bytes, to_float
 from bayesgan.evaluation.image_scores import Judge, two_sample_auc
 from bayesgan.experiments.registry import Report
 
 __all__ = ["compare", "report"]
 
+FIGURES = {"class_score": ("class score", ".2f"), "class_kl": ("class KL", ".3f"), "frechet": ("Frechet", ".1f"),
+           "precision": ("precision", ".2f"), "recall": ("recall", ".2f"),
+           "two_sample_auc": ("two-sample AUC (.5 is best)", ".3f")}
+
+
+def judged_by(data: Dataset, count: int, steps: int) -> tuple[Judge, Tensor]:
+    """A judge with half of the test images, at most `count`, as its reference; and as many of the other half."""
+    order = torch.randperm(len(data.test), generator=keyed_generator(0, "reference"))
+    count = min(len(order) // 2, count)
+    judge = Judge(data.train, data.train_labels, data.test, data.test_labels, steps,
+                  reference=data.test[order[count : 2 * count]])
+    return judge, data.test[order[:count]]
+
 
 def compare(sets: dict[str, Tensor], data: Dataset, judge_steps: int) -> dict[str, dict]:
     """The scores of each set (n, C, H, W) in [-1, 1], and of real ones; see `Judge.scores` and `two_sample_auc`.
 
-    The test images are halved: one half is the row "real", the other the reference of the Frechet distance. All sets
-    are cut to one size, since that distance depends on it.
+    All sets are cut to one size, since a Frechet distance depends on it.
     """
-    order = torch.randperm(len(data.test), generator=keyed_generator(0, "reference"))
-    count = min(len(order) // 2, *map(len, sets.values()))
-    sets = {**sets, "real": to_float(data.test[order[:count]])}
-    reference = data.test[order[count : 2 * count]]
-    judge = Judge(data.train, data.train_labels, data.test, data.test_labels, judge_steps, reference=reference)
+    judge, real = judged_by(data, min(map(len, sets.values())), judge_steps)
     rows = {}
-    for name, images in sets.items():
-        images = to_bytes(images[:count])  # as real images are stored, or a classifier tells them by their grey levels
+    for name, images in {**sets, "real": to_float(real)}.items():
+        images = to_bytes(images[: len(real)])  # as real images are stored, or a classifier tells them by grey levels
         auc = two_sample_auc(data.train[: len(images)], images, max(1, judge_steps // 3))
         rows[name] = {**judge.scores(images), "two_sample_auc": auc, "judge_accuracy": judge.accuracy,
                       "images": len(images)}
@@ -33,13 +42,15 @@ def compare(sets: dict[str, Tensor], data: Dataset, judge_steps: int) -> dict[st
     return rows
 
 
-def report(rows: dict[str, dict], pictures: dict[str, Figure | Tensor]) -> Report:
-    """What `compare` found, with pictures of it."""
-    table = [
-        {"set": name, "images": str(row["images"]), "classes": str(row["covered"]),
-         "class score": f"{row['class_score']:.2f}", "Frechet": f"{row['frechet']:.2f}",
-         "two-sample AUC (.5 is best)": f"{row['two_sample_auc']:.3f}"}
-        for name, row in rows.items()
-    ]
-    accuracy = next(iter(rows.values()))["judge_accuracy"]
-    return Report(rows, table, pictures, f"judge's accuracy on real test images {accuracy:.4f}")
+def report(seeds: list[dict[str, dict]], pictures: dict[str, Figure | Tensor]) -> Report:
+    """What `compare` found for each seed, with pictures of it."""
+    names = dict.fromkeys(name for rows in seeds for name in rows)
+    table = []
+    for name in names:
+        own = [rows[name] for rows in seeds if name in rows]
+        table.append({"set": name, "seeds": str(len(own)), "classes": mean_sd([row["covered"] for row in own], ".1f"),
+                      **{title: mean_sd([row[key] for row in own], form) for key, (title, form) in FIGURES.items()}})
+    first = seeds[0]["real"]
+    note = (f"mean ± sd over {len(seeds)} seeds, {first['images']} images; the judge's accuracy on real test images "
+            f"{first['judge_accuracy']:.4f}")
+    return Report(seeds, table, pictures, note)

@@ -12,7 +12,7 @@ from bayesgan.experiments.image_table import compare, report
 from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
 from bayesgan.experiments.runs import device_of, trained
 from bayesgan.options import load_data, option, resolve
-from bayesgan.resampling import RULES
+from bayesgan.resampling import PLAIN, RATIOS, RULES
 from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Settings", "run"]
@@ -27,15 +27,16 @@ class Settings:
     data_path: Path = option(Path("datasets"), "where the data is")
     train_iter: int = option(2500, "iterations of the run", least=1)
     samples: int = option(2000, "images behind each score", least=100)
-    budget: int = option(50, "proposals an image", least=1)
+    budget: int = option(20, "proposals an image", least=1)
     draws: int | None = option(None, "only so many of the run's newest draws (default: all)", least=1)
     methods: tuple[str, ...] = option(("obrs", "mh"), "selection rules", choices=RULES)
-    refit_steps: int = option(500, "minibatches of the refitted ratio", least=1)
+    ratios: tuple[str, ...] = option(("score", "auto"), "density ratios", choices=(*RATIOS, "auto"))
+    refit_steps: int = option(0, "minibatches by which the discriminators are trained on first", least=0)
     judge_steps: int = option(1500, "training of the judging classifier", least=1)
 
 
 def run(settings: Settings, cells: Cells) -> Report:
-    """Trains what is missing, resamples with both ratios and every rule, and has all judged."""
+    """Trains what is missing, resamples with every ratio and rule, and has all judged."""
     given = {**RUN, "dataset": settings.dataset, "data_path": settings.data_path, "train_iter": settings.train_iter}
     options = resolve(given)[0] if settings.run is None else RunFolder.open(settings.run).options()
     # with all labels, also those that a semi-supervised run never read: the judge is not part of the run
@@ -45,17 +46,18 @@ def run(settings: Settings, cells: Cells) -> Report:
     folder = settings.run or trained(cells.folder / "run", given)
     cells.note_device(device_of(RunFolder.open(folder)))
     cells.note_device(device_name("cpu"))  # of the resampling and the scores
-    plain = posterior_resampler(folder, settings.methods[0], settings.budget, draws=settings.draws)
-    refitted = posterior_resampler(folder, settings.methods[0], settings.budget, refit="network",
-                                   refit_steps=settings.refit_steps, draws=settings.draws)
-    sets = {"posterior": plain.with_method("obrs", 1).sample(settings.samples, seed=1)}
-    for name, resampler in (("calibrated", plain), ("refitted", refitted)):
+    sets = {}
+    for ratio in settings.ratios:
+        one = posterior_resampler(folder, settings.methods[0], settings.budget, ratio=ratio, draws=settings.draws,
+                                  refit_steps=settings.refit_steps)
+        if one.expected is not None:
+            print(one.expected.words, flush=True)
+        sets.setdefault("posterior", one.with_method("obrs", 1).sample(settings.samples, seed=1))
         for method in settings.methods:
-            chosen = resampler.with_method(method)
-            sets[f"{method}, {name}"] = after = chosen.sample(settings.samples, seed=1)
-            print(chosen.diagnostics)
+            chosen = one if one.expected and one.expected.ratio == PLAIN else one.with_method(method)
+            sets[f"{method}, {ratio}"] = after = chosen.sample(settings.samples, seed=1)
     pictures = {"before": sets["posterior"][:100], "after": after[:100]}
-    return report(compare(sets, data, settings.judge_steps), pictures)
+    return report([compare(sets, data, settings.judge_steps)], pictures)
 
 
 EXPERIMENTS.register("mnist_resampling")(Experiment(Settings, run, __doc__))

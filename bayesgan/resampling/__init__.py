@@ -1,15 +1,15 @@
 """Corrects a trained generator with a discriminator: density ratio, calibration, selection. Start with resampler.py."""
 
-from bayesgan.resampling import rules
-from bayesgan.resampling.boosting import boosted_score
+from bayesgan.resampling import ratios, rules
 from bayesgan.resampling.calibration import CALIBRATIONS, LEAST, SCORES
 from bayesgan.resampling.diagnostics import Diagnostics
+from bayesgan.resampling.guard import PLAIN, Expected
 from bayesgan.resampling.plots import ratio_figure
 from bayesgan.resampling.proposals import LatentProposal
 from bayesgan.resampling.ratio import DensityRatio
 from bayesgan.resampling.refit import refit
-from bayesgan.resampling.registry import RULES
-from bayesgan.resampling.resampler import Resampler
+from bayesgan.resampling.registry import RATIOS, RULES
+from bayesgan.resampling.resampler import Resampler, judged_resampler
 from bayesgan.resampling.rules.mh import metropolis_hastings
 from bayesgan.resampling.rules.obrs import budgeted_rejection
 
@@ -17,15 +17,19 @@ __all__ = [
     "CALIBRATIONS",
     "DensityRatio",
     "Diagnostics",
+    "Expected",
     "LEAST",
     "LatentProposal",
+    "PLAIN",
+    "RATIOS",
     "RULES",
     "Resampler",
     "SCORES",
-    "boosted_score",
     "budgeted_rejection",
+    "judged_resampler",
     "metropolis_hastings",
     "ratio_figure",
+    "ratios",
     "refit",
     "rules",
 ]

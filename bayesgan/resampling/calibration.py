@@ -16,7 +16,7 @@ from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.registry import Registry
 
-__all__ = ["CALIBRATIONS", "LEAST", "SCORES", "fit", "log_odds", "slope_interval"]
+__all__ = ["CALIBRATIONS", "LEAST", "SCORES", "fit", "log_odds", "logistic", "slope_interval"]
 
 LEAST = 20  # real data, and as many generated ones, below which a fit means nothing
 WEAK = 1e4  # scikit-learn's C: a ridge that only keeps separable data finite
@@ -65,7 +65,7 @@ def fit(name: str, real: Tensor, fake: Tensor, kind: str = "logit") -> Calibrate
     scores = torch.cat([real, fake])
     if (scores == scores[0]).all():
         raise InputError(f"the discriminator is constant: all {len(scores)} scores are {scores[0].flatten()[0]:g}; "
-                         "it cannot tell real from generated, train it further or refit it")
+                         "it cannot tell real from generated, train it further, or give score None")
     if name == "none" and kind == "wasserstein":
         raise InputError("calibration none takes scores for log odds, which wasserstein scores are not; use platt")
     labels = torch.cat([torch.ones(len(real)), torch.zeros(len(fake))]).to(scores)
@@ -74,11 +74,15 @@ def fit(name: str, real: Tensor, fake: Tensor, kind: str = "logit") -> Calibrate
     return lambda values: calibrated(values) + balance
 
 
-def logistic(features: Tensor, labels: Tensor) -> tuple[Tensor, float]:
-    """Weights (F,) and intercept of a logistic regression on features (n, F), standardised for the fit alone."""
+def logistic(features: Tensor, labels: Tensor, ridge: float = WEAK) -> tuple[Tensor, float]:
+    """Weights (F,) and intercept of a logistic regression on features (n, F), standardised for the fit alone.
+
+    Args:
+        ridge: scikit-learn's C; smaller holds the weights closer to 0.
+    """
     mean, spread = features.mean(0), features.std(0).clamp_min(1e-12)
     standardised = (features - mean) / spread
-    model = LogisticRegression(C=WEAK, max_iter=1000).fit(standardised.cpu().numpy(), labels.cpu().numpy())
+    model = LogisticRegression(C=ridge, max_iter=1000).fit(standardised.cpu().numpy(), labels.cpu().numpy())
     weights = torch.from_numpy(model.coef_[0]).to(features) / spread
     return weights, float(model.intercept_[0]) - float((weights * mean).sum())
 

@@ -8,6 +8,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from torch import Tensor
 
 from bayesgan.evaluation.classification import reliability
+from bayesgan.resampling.guard import PLAIN, Expected
 from bayesgan.resampling.ratio import HeldOut
 
 __all__ = ["Calibration", "Diagnostics", "calibration_figures", "nearest_distance"]
@@ -69,6 +70,8 @@ class Diagnostics:
         duplicates: Share of the outputs that repeat another.
         member_shares: Share of each generator in the pool and in the outputs, (2, members).
         nearest: Median distance of an output to its nearest training datum; nearest_real the same of held-out data.
+        separated: Share of held-out real data whose ratio exceeds that of 99.9 % of the generated ones.
+        expected: What the ratio is worth, measured on other samples; see `Expected`.
         moves: Acceptance of global and local moves of a latent-space chain.
         warnings: What a user should know, in words.
     """
@@ -90,10 +93,13 @@ class Diagnostics:
     member_shares: list[list[float]] | None = None
     nearest: float | None = None
     nearest_real: float | None = None
+    separated: float | None = None
+    expected: Expected | None = None
     moves: dict | None = None
     warnings: list[str] = field(default_factory=list)
 
-    as_dict = asdict
+    def as_dict(self) -> dict:
+        return {**asdict(self), "expected": self.expected and self.expected.as_dict()}
 
     def held_out(self, real: Tensor, fake: Tensor) -> None:
         """Fills in what log ratios of held-out real (n,) and of generated data (m,) tell."""
@@ -114,7 +120,7 @@ class Diagnostics:
         self.held_out(held.real_log_w, held.fake_log_w)
         self.before = calibration_figures(scores.mean(1), labels)
         self.after = calibration_figures(torch.cat([held.real_log_w, held.fake_log_w]), labels, held.fitted_on)
-        self.slope = held.slope
+        self.slope, self.separated = held.slope, held.separated
         self.z_members = [calibration_figures(column, labels).z for column in scores.unbind(1)]
 
     def of_pool(self, log_w: Tensor) -> None:
@@ -122,18 +128,26 @@ class Diagnostics:
         count = np.log(len(log_w))
         self.mean_weight = float((log_w.logsumexp(0) - count).exp())
         self.ess_share = float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0) - count).exp())
-        if (log_w == log_w[0]).all():
+        if (log_w == log_w[0]).all() and (self.expected is None or self.expected.ratio != PLAIN):
             self.warnings.append("all proposals have the same ratio: the discriminator is constant and nothing is "
                                  "corrected")
 
     def conclude(self) -> None:
         """Adds warnings for whatever is out of order."""
         say = self.warnings.append
-        if self.mean_weight is not None and not 0.8 <= self.mean_weight <= 1.25:
+        if self.expected is not None and self.expected.words.startswith("warning: "):
+            say(self.expected.words.removeprefix("warning: "))
+        apart = self.separated is not None and self.separated > 0.9
+        judged = apart or self.expected is not None  # samples of this budget were looked at, or ratios mean nothing
+        if apart and (self.expected is None or not self.expected.helps):
+            remedy = "; use ratio auto" if self.expected is None else ""
+            say(f"{self.separated:.0%} of real data are beyond nearly all generated ones: the ratio tells them apart "
+                f"by an artefact and cannot say which samples are better{remedy}")
+        if self.mean_weight is not None and not 0.8 <= self.mean_weight <= 1.25 and not apart:
             rare = self.mean_weight < 1 and self.ess_share is not None and self.ess_share < 0.05
             say(f"the mean weight is {self.mean_weight:.2f} where a density ratio has 1: " + (
                 "the few proposals that carry the weight are rare in this pool; raise the budget" if rare else
-                "the discriminators are not calibrated to this generator; refit them, or calibrate on more data"))
+                "the ratio is wrong in parts of the pool; fit or calibrate it on more data"))
         if self.after is not None and abs(self.after.z) > 4:
             say(f"calibration z is {self.after.z:.1f}: the ratio is off in the mean; calibrate on more data")
         if self.slope is not None and self.slope[2] - self.slope[1] > 0.5 * abs(self.slope[0]):
@@ -145,23 +159,24 @@ class Diagnostics:
                 "calibrated")
         if self.acceptance_by_auc is not None and self.acceptance_by_auc > 1.02:
             say("the discriminator ranks generated data above real data; it is worse than none")
-        if self.ess_share is not None and self.ess_share * self.budget < 1:
+        if self.ess_share is not None and self.ess_share * self.budget < 1 and not judged:
             worth, needed = self.ess_share * self.budget, int(1 / self.ess_share) + 1
             say(f"the pool is worth {worth:.2f} independent draws an output; raise the budget to {needed}")
-        if self.never_moved is not None and self.never_moved > 0.05:
+        if self.never_moved is not None and self.never_moved > 0.05 and not judged:
             say(f"{self.never_moved:.0%} of the chains never moved; raise the budget")
         if self.duplicates > 0.01:
             say(f"{self.duplicates:.0%} of the outputs repeat another")
-        if self.bound is not None and self.bound > 0.05 and not self.moves:
+        if self.bound is not None and self.bound > 0.05 and not self.moves and not judged:
             say(f"no rule can come nearer than {self.bound:.2f} in total variation at this budget; raise it")
         if self.nearest_real is not None and self.nearest < 0.5 * self.nearest_real:
             say("outputs lie much nearer to training data than held-out data does: the generator copies")
-        if self.moves and not 0.1 <= self.moves["local_acceptance"] and self.method != "langevin":
+        if self.moves and self.moves["local_acceptance"] < 0.1:
             say(f"local moves are accepted {self.moves['local_acceptance']:.0%} of the time; lower the step")
 
     def __str__(self) -> str:
         lines = [
             f"{self.method}, {self.n} outputs, budget {self.budget}",
+            *([] if self.expected is None else [self.expected.words]),
             f"mean weight {show(self.mean_weight)} (1 if true)   ESS of the pool {show(self.ess_share)} of its size   "
             f"bound on total variation {show(self.bound)}",
             f"acceptance {show(self.acceptance)}   2(1-AUC) {show(self.acceptance_by_auc)}   never moved "

@@ -22,38 +22,42 @@ def chunks(
 
 
 class Pool:
-    """`total` independent proposals, of which a rule picks.
-
-    Args:
-        log_ratio: Data (n, ...) -> (n,).
+    """`total` independent proposals, which one ratio after the other may score and rules pick from.
 
     Attributes:
-        log_w: (total,) float64, on the CPU.
-        members: (total,) int64, which generator made each; None where there is one.
+        members: (total,) int64, which generator made each; None where there is one. Known once they were scored.
     """
 
-    def __init__(
-        self, proposal: CallableProposal | LatentProposal, log_ratio: Callable[[Tensor], Tensor], total: int,
-        chunk: int, seed: int,
-    ):
+    def __init__(self, proposal: CallableProposal | LatentProposal, total: int, chunk: int, seed: int):
         self.proposal, self.total, self.chunk, self.seed = proposal, total, chunk, seed
-        self._data: list[Tensor] | None = []
-        self.log_w = torch.empty(total, dtype=torch.float64)  # in one piece: small ones would lie in the way of images
-        members = []
-        for codes, first in self._chunks():
-            data = proposal.decode(codes)
-            self.log_w[first : first + len(data)] = log_ratio(data)
+        self.members: Tensor | None = None
+        self._data: list[Tensor] = []  # all of it, or nothing
+
+    def log_w(self, log_ratio: Callable[[Tensor], Tensor]) -> Tensor:
+        """What log_ratio, data (n, ...) -> (n,), says of every proposal: (total,) float64, on the CPU."""
+        log_w = torch.empty(self.total, dtype=torch.float64)  # in one piece: small ones would lie in the way of images
+        first = 0
+        for data in list(self._data) or self._drawn():
+            log_w[first : first + len(data)] = log_ratio(data)
+            first += len(data)
+        return log_w
+
+    def _drawn(self) -> Iterator[Tensor]:
+        """The data in chunks; kept where all of it fits."""
+        members, kept = [], []
+        for codes, _ in self._chunks():
+            data = self.proposal.decode(codes)
             if codes.members is not None:
                 members.append(codes.members.cpu())
-            if data[0].numel() * data.element_size() * total > KEPT:
-                self._data = None
-            if self._data is not None:
-                self._data.append(data)
+            if data[0].numel() * data.element_size() * self.total <= KEPT:
+                kept.append(data)
+            yield data
         self.members = torch.cat(members) if members else None
+        self._data = kept
 
     def take(self, picked: Tensor) -> Tensor:
         """The data at positions (n,), in their order."""
-        if self._data is not None:
+        if self._data:
             data = torch.cat(self._data)
             return data[picked.to(data.device)]
         order = picked.argsort()

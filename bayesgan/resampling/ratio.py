@@ -12,7 +12,7 @@ from bayesgan.resampling.calibration import LEAST, Calibrated, fit, log_odds, sl
 from bayesgan.resampling.pool import chunks
 from bayesgan.resampling.proposals import CallableProposal, LatentProposal
 
-__all__ = ["DensityRatio", "HeldOut", "checked"]
+__all__ = ["DensityRatio", "HeldOut", "checked", "refuse_overlap"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class HeldOut:
     fake_log_w: Tensor
     fitted_on: int | None
     slope: tuple[float, float, float] | None = None
+
+    @property
+    def separated(self) -> float:
+        """Share of the real data whose ratio is beyond the 99.9 % quantile of the generated ones'."""
+        return (self.real_log_w > self.fake_log_w.quantile(0.999)).double().mean().item()
 
 
 class DensityRatio:
@@ -89,10 +94,7 @@ class DensityRatio:
             raise InputError(f"real must hold at least {2 * LEAST} data to calibrate and to check, got {len(real)}; "
                              "hold out more")
         if training is not None:
-            shared = overlap(real, training)
-            if shared:
-                raise InputError(f"{shared} of {len(real)} held-out data are in the training data too; a calibration "
-                                 "on data that the discriminator has seen is wrong, hold out others")
+            refuse_overlap(real, training)
         if not isinstance(proposal, LatentProposal):
             proposal = CallableProposal(proposal)
         order = torch.randperm(len(real), generator=keyed_generator(seed, "split"))
@@ -134,6 +136,14 @@ def checked(values: Tensor, count: int) -> Tensor:
         raise InputError(f"{int(values.isnan().sum())} of {values.numel()} scores are NaN; the discriminator is broken "
                          "there")
     return values
+
+
+def refuse_overlap(real: Tensor, training: Tensor) -> None:
+    """Raises InputError if held-out data are among the training data, or cannot be compared with them."""
+    shared = overlap(real, training)
+    if shared:
+        raise InputError(f"{shared} of {len(real)} held-out data are in the training data too; a calibration on data "
+                         "that the discriminator has seen is wrong, hold out others")
 
 
 def overlap(real: Tensor, training: Tensor) -> int:

@@ -1,14 +1,21 @@
-"""Selection rules by name. A rule joins by one registration in a module of rules/; its fields are its settings."""
+"""Selection rules and density ratios by name.
 
+One joins by a registration in a module of rules/ or ratios/; its fields are its settings.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from bayesgan.basics.registry import Registry
 
-__all__ = ["RULES", "Rule", "Selection"]
+if TYPE_CHECKING:
+    from bayesgan.resampling.ratios.task import Task
+
+__all__ = ["RATIOS", "RULES", "Ratio", "Rule", "Selection"]
 
 
 @dataclass(frozen=True)
@@ -45,4 +52,23 @@ class Rule(Protocol):
         """
 
 
+class Ratio(Protocol):
+    """How a density ratio is fitted, up to its calibration.
+
+    Attributes:
+        learns: It is fitted to real data, so that a calibration needs others.
+        smooth: It has a gradient, which latent moves need.
+    """
+
+    learns: bool
+    smooth: bool
+
+    def lacks(self, task: "Task") -> str:
+        """What it would need and the task has not, in words; empty where it can be fitted."""
+
+    def fit(self, task: "Task") -> tuple[Callable[[Tensor], Tensor], str]:
+        """score(data (n, ...)) -> (n,) or (n, K), and what kind of score that is; see `log_odds`."""
+
+
 RULES: Registry[type] = Registry("method")
+RATIOS: Registry[type] = Registry("ratio")

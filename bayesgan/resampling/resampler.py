@@ -9,15 +9,19 @@ from torch import Tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling.diagnostics import Diagnostics, nearest_distance
+from bayesgan.resampling.guard import LEAST_PART, PLAIN, Expected, Guard, choose
 from bayesgan.resampling.pool import Pool
 from bayesgan.resampling.proposals import CallableProposal, Codes, LatentProposal
-from bayesgan.resampling.ratio import DensityRatio, checked
-from bayesgan.resampling.registry import RULES, Rule
+from bayesgan.resampling.ratio import DensityRatio, checked, refuse_overlap
+from bayesgan.resampling.ratios.fitting import AUTO, fit_ratios
+from bayesgan.resampling.ratios.task import Task
+from bayesgan.resampling.registry import RULES, Ratio, Rule
 from bayesgan.resampling.rules.latent import LatentRule, LatentSpace
 
-__all__ = ["Resampler"]
+__all__ = ["Resampler", "judged_resampler"]
 
 NEAREST = 1000  # outputs compared with the training data
+BUDGETS = {"images": 20, "vectors": 100}  # more would buy precision with recall
 
 
 class Resampler:
@@ -39,10 +43,13 @@ class Resampler:
 
     Attributes:
         diagnostics: Of the last `sample`.
+        expected: What the ratio is worth under this method and budget, where `calibrated` measured it; else None.
 
     Raises:
         ValueError: For an unknown method or setting, or a budget below 1.
     """
+
+    expected: Expected | None = None
 
     def __init__(
         self,
@@ -78,36 +85,62 @@ class Resampler:
     def calibrated(
         cls,
         generate: Callable[[int, torch.Generator], Tensor] | LatentProposal,
-        score: Callable[[Tensor], Tensor],
+        score: Callable[[Tensor], Tensor] | None,
         real: Tensor,
         *,
+        ratio: str | Ratio = "auto",
+        features: Callable[[Tensor], Tensor] | None = None,
+        training: Tensor | None = None,
         kind: str = "logit",
         calibration: str = "platt",
+        method: str = "obrs",
+        budget: int | None = None,
         seed: int = 0,
-        training: Tensor | None = None,
         chunk: int = 4096,
-        **options,
+        **settings,
     ) -> "Resampler":
-        """A resampler whose ratio is a discriminator's score, calibrated on real data it was not trained on.
+        """A resampler whose ratio is fitted and calibrated here, and judged by the samples it leads to.
+
+        Half of `real` fits and calibrates ratios, a quarter chooses among them, a quarter measures the one that is
+        used. `expected` then says what was found. With fewer than 80 real data a ratio that is named is used unjudged.
 
         Args:
-            score, real, kind, calibration, seed, training: As of `DensityRatio.fit`.
-            chunk, options: As of `Resampler`.
+            score: score(data (n, ...)) -> (n,) of one discriminator, or (n, K) of several, in eval mode; None where
+                there is none.
+            real: (m, ...) held out from all training of generator and discriminators.
+            ratio: A name in `RATIOS`, or one of its classes with settings; auto tries all that can be fitted, and
+                samples plainly if none of them makes samples better for certain.
+            features: features(data (n, ...)) -> (n, F), for ratio features; for example a classifier's last layer.
+            training: (m, ...) the training data, which ratios are then fitted on; checked to share nothing with `real`.
+            kind, calibration: As of `DensityRatio.fit`.
+            budget: Default 20 for images, 100 for vectors.
+            seed: Of parts, fits and generated data.
+            method, chunk, settings: As of `Resampler`.
 
         Raises:
-            ValueError: As both do.
+            ValueError: If `real` is too small for what is asked or overlaps `training`, generated data are of another
+                shape or range, a ratio cannot be fitted to what is given, or as the others do.
         """
-        cls(generate, score, chunk=chunk, **options)  # refuses wrong options before a fit that may take long
-        ratio = DensityRatio.fit(score, real, generate, kind=kind, calibration=calibration, seed=seed,
-                                 training=training, chunk=chunk)
-        return cls(generate, ratio, chunk=chunk, training=training, **options)
+        if training is not None:
+            refuse_overlap(real, training)
+        return judged_resampler(
+            generate, score, real, ratio=ratio, features=features, training=training, kind=kind,
+            calibration=calibration, method=method, budget=budget, seed=seed, chunk=chunk, **settings,
+        )
 
-    def sample(self, n: int, seed: int = 0) -> Tensor:
+    def pool(self, n: int, seed: int = 0) -> Pool | None:
+        """The proposals of `sample`, for several ratios and rules; None where a rule makes its own as it goes."""
+        if isinstance(self.rule, LatentRule):
+            return None
+        return Pool(self.proposal, self.rule.pool(n, self.budget), self.chunk, seed)
+
+    def sample(self, n: int, seed: int = 0, pool: Pool | None = None) -> Tensor:
         """n outputs; `diagnostics` then tells what happened.
 
         Args:
             n: >= 1.
             seed: The same seed and settings give the same outputs.
+            pool: What `pool(n, seed)` of a resampler with this generator, n and budget gave: drawn once, used again.
 
         Returns:
             (n, ...) as `generate` makes them; never real data.
@@ -117,25 +150,25 @@ class Resampler:
         """
         if n < 1:
             raise InputError(f"n must be at least 1, got {n}")
-        self.diagnostics = Diagnostics(n, self.budget, self.method)
+        self.diagnostics = Diagnostics(n, self.budget, self.method, expected=self.expected)
         if isinstance(self.rule, LatentRule):
             codes = self._walk(n, seed)
             with torch.no_grad():
                 starts = range(0, n, self.chunk)
                 data = torch.cat([self.proposal.decode(codes.rows(slice(i, i + self.chunk))) for i in starts])
         else:
-            data = self._pick(n, seed)
+            data = self._pick(n, seed, pool or self.pool(n, seed))
         self._measure(data)
         return data
 
     @torch.no_grad()
-    def _pick(self, n: int, seed: int) -> Tensor:
-        pool = Pool(self.proposal, self._ratio, self.rule.pool(n, self.budget), self.chunk, seed)
+    def _pick(self, n: int, seed: int, pool: Pool) -> Tensor:
+        log_w = pool.log_w(self._ratio)
         source = keyed_generator(seed, "selection")
         real = self._real_starts(n, source) if self.rule.wants_real else None
-        selection = self.rule.select(pool.log_w, n, source, real)
+        selection = self.rule.select(log_w, n, source, real)
         result = self.diagnostics
-        result.of_pool(pool.log_w)
+        result.of_pool(log_w)
         result.duplicates = 1 - len(selection.picked.unique()) / n
         if selection.moved is not None:
             result.never_moved = 1 - selection.moved.double().mean().item()
@@ -201,3 +234,59 @@ class Resampler:
         """The same generator and ratio under another rule or budget."""
         return Resampler(self.generate, self.log_ratio, method, self.budget if budget is None else budget,
                          chunk=self.chunk, training=self.training, **settings)
+
+
+@torch.no_grad()
+def judged_resampler(
+    generate: Callable[[int, torch.Generator], Tensor] | LatentProposal,
+    score: Callable[[Tensor], Tensor] | None,
+    real: Tensor,
+    *,
+    ratio: str | Ratio,
+    features: Callable[[Tensor], Tensor] | None,
+    training: Tensor | None,
+    kind: str,
+    calibration: str,
+    method: str,
+    budget: int | None,
+    seed: int,
+    chunk: int,
+    **settings,
+) -> Resampler:
+    """`Resampler.calibrated` without its check that training data are others than the real ones held out."""
+    if budget is None:
+        budget = BUDGETS["images" if real.dim() == 4 else "vectors"]
+    plain = Resampler(generate, lambda data: torch.zeros(len(data)), budget=1, chunk=chunk, training=training)
+
+    def resampler(log_ratio: Callable[[Tensor], Tensor]) -> Resampler:
+        return Resampler(generate, log_ratio, method, budget, chunk=chunk, training=training, **settings)
+
+    smooth = isinstance(resampler(plain.log_ratio).rule, LatentRule)  # refuses wrong options before fits take time
+    order = torch.randperm(len(real), generator=keyed_generator(seed, "parts"))
+    real = real[order.to(real.device)]
+    judged = len(real) >= 4 * LEAST_PART
+    if ratio == AUTO and not judged:
+        raise InputError(f"real must hold at least {4 * LEAST_PART} data to fit, to choose and to measure, got "
+                         f"{len(real)}; hold out more, or name a ratio, which is then used unjudged")
+    quarter = len(real) // 4 if judged else 0
+    choosing, measuring, held_out = real.split([quarter, quarter, len(real) - 2 * quarter])
+    known = real[:0] if training is None else training
+    task = Task(generate, known, held_out, score, kind, features, seed)
+    task.refuse_other_data(real)
+    ratios = fit_ratios(ratio, task, held_out, calibration, chunk, smooth)
+    resamplers = {PLAIN: plain, **{name: resampler(one) for name, one in ratios.items()}}
+    if not judged:
+        return resamplers[next(iter(ratios))]
+    guard = Guard(held_out if training is None else training, choosing, measuring)
+    pools: dict[int, Pool | None] = {}
+
+    def sample(name: str, n: int, seed: int) -> Tensor:
+        one = resamplers[name]
+        if name == PLAIN:
+            return one.sample(n, seed)
+        return one.sample(n, seed, pools.setdefault(seed, one.pool(n, seed)))
+
+    expected = choose(list(ratios), sample, guard, ratio == AUTO)
+    chosen = resamplers[expected.ratio]
+    chosen.expected, chosen.diagnostics = expected, None
+    return chosen

@@ -30,7 +30,7 @@ class LatentSpace:
         log_w = self.log_ratio(self.proposal.decode(Codes(z, codes.members))).double()
         if not log_w.requires_grad:
             raise InputError("the log ratio has no gradient, as isotonic calibration and boosting have none; latent "
-                             "moves need calibration platt, beta or vector, and refit network")
+                             "moves need another ratio, and calibration platt, beta or vector")
         value = log_w - (z.double() ** 2).sum(1) / 2
         (gradient,) = torch.autograd.grad(value.sum(), z)
         return value.detach(), gradient, log_w.detach()

@@ -1,5 +1,6 @@
 """Metropolis-Hastings with the generator as independent proposal (MH-GAN, Turner et al. 2019), all chains at once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,15 @@ from bayesgan.resampling.registry import RULES, Selection
 
 __all__ = ["MetropolisHastings", "last_states", "metropolis_hastings"]
 
+CHAINS = 2048  # of a thread at a time: a proposal of all of them stays in its cache
+
 
 def metropolis_hastings(log_w: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """The last state of each of n independence chains that accept i over j with probability min(1, w_i / w_j).
 
-    No loop: state j gives way to i when log w_j < t_i = log w_i + Exp(1), so a chain ends in the first j that no later
-    t_i beats. (Were that j jumped over by a move from s to i, then t_i >= log w_s > t_j > log w_j: a contradiction.)
+    No loop over chains: state j gives way to i when log w_j < t_i = log w_i + Exp(1), so a chain ends in the first j
+    that no later t_i beats. (Were that j jumped over by a move from s to i, then t_i >= log w_s > t_j > log w_j: a
+    contradiction.)
 
     Args:
         log_w: (n, K+1) log density ratios; column 0 is the start, the others the proposals in order.
@@ -34,20 +38,29 @@ def metropolis_hastings(log_w: Tensor, generator: torch.Generator | None = None)
         raise InputError("log_w holds NaN; a score is undefined there, see the discriminator")
     source = generator or torch.default_generator
     seed = int(torch.randint(2**62, (), generator=source, device=source.device))
-    # numpy: its ziggurat draws exponentials six times as fast as torch does on a CPU
-    challenges = np.random.Generator(np.random.SFC64(seed)).standard_exponential(log_w.shape)
-    return last_states(log_w.double().cpu().numpy(), challenges).to(log_w.device)
+    chains = log_w.detach().cpu().numpy()
+
+    def run(first: int) -> np.ndarray:
+        part = np.ascontiguousarray(chains[first : first + CHAINS].T, dtype=np.float32)
+        # numpy: its ziggurat draws exponentials six times as fast as torch does on a CPU
+        source = np.random.Generator(np.random.SFC64([seed, first]))
+        return last_states(part, source.standard_exponential(part.shape, dtype=np.float32))
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        picked = np.concatenate(list(threads.map(run, range(0, len(chains), CHAINS))))
+    return torch.from_numpy(picked).to(log_w.device)
 
 
-def last_states(log_w: np.ndarray, challenges: np.ndarray) -> Tensor:
-    """The picked columns, given the Exp(1) draws (n, K+1); those of column 0 are not used. Overwrites `challenges`."""
-    challenges += log_w  # t_i
-    backwards = challenges[:, ::-1]
-    np.maximum.accumulate(backwards, 1, out=backwards)  # max over i >= j
-    stays = log_w[:, :-1] >= challenges[:, 1:]
-    first = stays.argmax(1)
-    # where no earlier state stays, the last proposal is the answer
-    return torch.from_numpy(np.where(stays[np.arange(len(first)), first], first, log_w.shape[1] - 1))
+def last_states(log_w: np.ndarray, challenges: np.ndarray) -> np.ndarray:
+    """The picked proposals (n,) of chains side by side (K+1, n), given Exp(1) draws (K+1, n), the first of no use."""
+    beaten = np.full(log_w.shape[1], -np.inf, log_w.dtype)  # max over i > j of t_i
+    picked, stays = np.empty(log_w.shape[1], np.int64), np.empty(log_w.shape[1], bool)
+    for j in range(len(log_w) - 1, -1, -1):
+        np.greater_equal(log_w[j], beaten, out=stays)
+        np.copyto(picked, j, where=stays)
+        challenges[j] += log_w[j]
+        np.maximum(beaten, challenges[j], out=beaten)
+    return picked
 
 
 @RULES.register("mh")

@@ -1,0 +1,188 @@
+"""Did resampling make the samples better? Asked of the samples themselves, since no ratio can be asked about itself.
+
+A sharper discriminator finds an artefact by which it tells all generated data from real ones; its log-loss is then the
+best of all and its choices are the worst. The distance from samples to real data that fitted nothing is not fooled.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from bayesgan.evaluation.image_scores import frechet
+
+__all__ = ["LEAST_PART", "PLAIN", "Expected", "Guard", "Tried", "choose"]
+
+PLAIN = "plain"
+LEAST_PART = 20  # held-out data in each of the parts that choose and that measure
+MOST = 2000  # samples, and as many real data, behind a distance
+COMPONENTS = 48  # principal components of images; unwhitened, so that what is large in pixels is large here
+NEIGHBOUR = 8  # of vectors: which neighbour among real data is looked at
+SPLITS = 10  # random halves behind a spread
+SURE = 3.0  # standard deviations that a gain must have
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A ratio's samples, or the generator's as they are ("plain").
+
+    Attributes:
+        distance: To held-out real data; see `Guard`.
+        spread: Its standard deviation, from halves of the samples.
+    """
+
+    distance: float
+    spread: float
+
+    def gain_over(self, other: "Tried") -> float:
+        """How much nearer this is, in standard deviations of the difference."""
+        return (other.distance - self.distance) / max(1e-12, float(np.hypot(self.spread, other.spread)))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a ratio is worth under the rule and budget it was asked for.
+
+    Attributes:
+        ratio: The one that is used; plain for none.
+        tried: Every candidate on the data that choose.
+        before, after: Plain and chosen samples, measured on data that chose nothing.
+        floor: The distance between two samples of real data of that size.
+        gap_closed: 0 where nothing changed, 1 where samples are as near as real data.
+        uncertainty: Standard deviation of gap_closed.
+        words: All this in one sentence, or a warning.
+    """
+
+    ratio: str
+    tried: dict[str, Tried]
+    before: Tried
+    after: Tried
+    floor: float
+    words: str
+
+    @property
+    def helps(self) -> bool:
+        """Samples are better for certain."""
+        return self.ratio != PLAIN and self.tried[self.ratio].gain_over(self.tried[PLAIN]) > SURE
+
+    @property
+    def gap_closed(self) -> float:
+        return (self.before.distance - self.after.distance) / self._gap
+
+    @property
+    def uncertainty(self) -> float:
+        return float(np.hypot(self.before.spread, self.after.spread)) / self._gap
+
+    @property
+    def _gap(self) -> float:
+        """Of plain samples; at least their own spread, where there is none to close."""
+        return max(self.before.distance - self.floor, self.before.spread, 1e-12)
+
+    def as_dict(self) -> dict:
+        return {**asdict(self), "gap_closed": self.gap_closed, "uncertainty": self.uncertainty}
+
+
+class Guard:
+    """A label-free distance from samples to held-out real data, with as many of either.
+
+    Images: the Frechet distance in 48 principal components of the pixels. Vectors: the energy distance (Székely & Rizzo
+    2004) of the data, plus that of the distance to their 8th neighbour among real data, as a rank among the distances
+    of real data; it sees samples between clusters, and no artefact can make it larger than that.
+
+    Args:
+        known: (m, ...) real data that axes and neighbours are taken from; not among the others.
+        choosing, measuring: (n, ...) each, held out from everything.
+    """
+
+    def __init__(self, known: Tensor, choosing: Tensor, measuring: Tensor):
+        self.count = min(MOST, len(choosing), len(measuring))
+        view = pixels if known.dim() == 4 else points
+        self.view, self.between = view(known, self.count)
+        self.parts = {"choosing": self.view(choosing[: self.count]), "measuring": self.view(measuring[: self.count])}
+        self.floor = self.between(*self.parts.values())
+
+    def distance(self, samples: Tensor, part: str) -> Tried:
+        """Of `count` samples (count, ...) to a part of the real data."""
+        seen, real = self.view(samples), self.parts[part]
+        source, apart = np.random.default_rng(0), []
+        for _ in range(SPLITS):
+            halves = np.array_split(source.permutation(len(seen)), 2)
+            apart.append(np.subtract(*(self.between(seen[half], real) for half in halves)))
+        return Tried(self.between(seen, real), float(np.sqrt(np.mean(np.square(apart))) / 2))
+
+
+View = Callable[[Tensor], np.ndarray]
+
+
+def flat(data: Tensor) -> np.ndarray:
+    return data.flatten(1).double().numpy(force=True)
+
+
+def pixels(known: Tensor, count: int) -> tuple[View, Callable[[np.ndarray, np.ndarray], float]]:
+    """Principal components of images, and the Frechet distance."""
+    components = min(COMPONENTS, known[0].numel(), len(known) // 4, max(1, count // 4))
+    axes = PCA(components, svd_solver="randomized", random_state=0).fit(flat(known[:10_000]))
+    return lambda data: axes.transform(flat(data)), frechet
+
+
+def points(known: Tensor, count: int) -> tuple[View, Callable[[np.ndarray, np.ndarray], float]]:
+    """Vectors scaled to variance 1 in all, beside them the rank of their distance to a neighbour; energy distances."""
+    real = flat(known)
+    scale = 1 / np.sqrt(real.var(0).sum().clip(1e-24))
+    search = NearestNeighbors().fit(real)
+
+    def to_neighbour(data: np.ndarray, rank: int) -> np.ndarray:
+        return search.kneighbors(data, min(rank, len(real)))[0][:, -1:]
+
+    usual = np.sort(to_neighbour(real[:MOST], NEIGHBOUR + 1), 0)[:, 0]  # each is its own nearest
+
+    def view(data: Tensor) -> np.ndarray:
+        rank = np.searchsorted(usual, to_neighbour(flat(data), NEIGHBOUR)) / len(usual)
+        return np.column_stack([flat(data) * scale, rank])
+
+    def between(a: np.ndarray, b: np.ndarray) -> float:
+        return energy(a[:, :-1], b[:, :-1]) + energy(a[:, -1:], b[:, -1:])
+
+    return view, between
+
+
+def energy(a: np.ndarray, b: np.ndarray) -> float:
+    """2 E|x - y| - E|x - x'| - E|y - y'|, unbiased: 0 in the mean for rows of one law."""
+    own = [cdist(rows, rows).sum() / (len(rows) * (len(rows) - 1)) for rows in (a, b)]
+    return float(2 * cdist(a, b).mean() - sum(own))
+
+
+def choose(names: list[str], sample: Callable[[str, int, int], Tensor], guard: Guard, automatic: bool) -> Expected:
+    """Tries every ratio on actual samples.
+
+    Args:
+        names: Of ratios; "plain" is tried besides.
+        sample: sample(name, n, seed) -> data (n, ...) under the rule and budget that will be used.
+        automatic: The best that beats plain samples for certain is used, and plain ones where none does. Otherwise the
+            only name is used whatever comes out.
+    """
+    tried = {name: guard.distance(sample(name, guard.count, 0), "choosing") for name in (PLAIN, *names)}
+    plain = tried[PLAIN]
+    best = min(names, key=lambda name: tried[name].distance)
+    helps = tried[best].gain_over(plain) > SURE
+    ratio = best if helps or not automatic else PLAIN
+    before = guard.distance(sample(PLAIN, guard.count, 1), "measuring")
+    after = before if ratio == PLAIN else guard.distance(sample(ratio, guard.count, 1), "measuring")
+    expected = Expected(ratio, tried, before, after, guard.floor, "")
+    figures = (f"distance to real data {before.distance:.3g} -> {after.distance:.3g}, real against real "
+               f"{guard.floor:.3g}: {expected.gap_closed:.0%} of the gap closed")
+    if ratio == PLAIN:
+        words = ("no ratio makes samples better for certain "
+                 f"({', '.join(f'{name} {tried[name].distance:.3g}' for name in names)}; plain {plain.distance:.3g} ± "
+                 f"{plain.spread:.2g}): the generator's samples are given as they are")
+    elif helps:
+        words = f"ratio {ratio}: {figures}"
+    else:
+        harms = tried[ratio].gain_over(plain) < -SURE
+        words = (f"warning: ratio {ratio} makes samples {'worse' if harms else 'no better for certain'} ({figures}); "
+                 "use ratio auto")
+    return Expected(ratio, tried, before, after, guard.floor, words)

@@ -1,0 +1,59 @@
+"""The bluntest ratio that is more than a score: for few data, where a network would learn them by heart."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from bayesgan.resampling.calibration import log_odds, logistic
+from bayesgan.resampling.ratios.task import Task
+from bayesgan.resampling.registry import RATIOS
+
+__all__ = ["Components"]
+
+MOST = 5000  # real data, and as many generated
+RIDGE = 0.1  # scikit-learn's C on standardised columns
+
+
+@RATIOS.register("components")
+@dataclass(frozen=True)
+class Components:
+    """Ridge logistic regression on the score, principal components of real data and their squares.
+
+    Attributes:
+        components: Principal components, at most.
+    """
+
+    components: int = 32
+    learns: ClassVar[bool] = True
+    smooth: ClassVar[bool] = True
+
+    def lacks(self, task: Task) -> str:
+        return ""
+
+    def fit(self, task: Task) -> tuple[Callable[[Tensor], Tensor], str]:
+        data = task.some(MOST)
+        flat = task.views(task.as_stored, data, "data")
+        count = min(self.components, flat.shape[1], len(flat) // 4)
+        axes = PCA(count, svd_solver="randomized" if count < flat.shape[1] else "full", random_state=task.seed)
+        spread = axes.fit_transform(flat.numpy(force=True)).std(0).clip(1e-12)
+        centre, turn = (torch.from_numpy(np.asarray(part, dtype=np.float32)).to(flat)
+                        for part in (axes.mean_, axes.components_.T / spread))
+
+        def view(data: Tensor) -> Tensor:
+            parts = (task.as_stored(data).flatten(1).float() - centre) @ turn
+            columns = [parts, parts**2]
+            if task.score is not None:
+                columns.append(log_odds(task.score(data).reshape(len(data), -1), task.kind).mean(1, keepdim=True))
+            return torch.cat(columns, 1).double()
+
+        with torch.no_grad():
+            real = torch.cat([view(part) for part in data.split(1000)])
+        fake = task.fakes(view, len(real), "fitted against")
+        labels = torch.cat([torch.ones(len(real)), torch.zeros(len(fake))])
+        weights, intercept = logistic(torch.cat([real, fake]), labels, RIDGE)
+        return lambda data: view(data) @ weights + intercept, "logit"

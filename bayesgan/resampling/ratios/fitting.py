@@ -1,0 +1,60 @@
+"""Which ratios can be fitted to what there is, fitted and calibrated."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from bayesgan.basics.errors import InputError
+from bayesgan.resampling.calibration import LEAST
+from bayesgan.resampling.ratio import DensityRatio
+from bayesgan.resampling.ratios.task import Task
+from bayesgan.resampling.registry import RATIOS, Ratio
+
+__all__ = ["AUTO", "fit_ratios"]
+
+AUTO = "auto"
+
+
+def fit_ratios(
+    ratio: str | Ratio, task: Task, held_out: Tensor, calibration: str, chunk: int, smooth: bool
+) -> dict[str, DensityRatio]:
+    """Name -> ratio: the one that was asked for, or with "auto" all that are possible.
+
+    Args:
+        task: Its real data are training data; empty where there are none, and two thirds of `held_out` take their place
+            for ratios that learn.
+        held_out: (m, ...) real data that no ratio has been fitted to; they calibrate.
+        smooth: The selection rule needs a gradient.
+
+    Raises:
+        ValueError: If none is possible.
+    """
+    automatic = ratio == AUTO
+    if automatic:
+        wanted = {name: RATIOS[name]() for name in RATIOS}
+    elif isinstance(ratio, str):
+        wanted = {ratio: RATIOS[ratio]()}
+    else:
+        wanted = {next((name for name in RATIOS if RATIOS[name] is type(ratio)), type(ratio).__name__): ratio}
+    learnt = len(held_out) * 2 // 3 if len(task.real) == 0 else 0
+    learning = replace(task, real=held_out[:learnt] if learnt else task.real, check=held_out[learnt:])
+    fitted, reasons = {}, []
+    for name, one in wanted.items():
+        rest = learning.check if one.learns else held_out
+        reason = one.lacks(learning)
+        if smooth and not one.smooth:
+            reason = f"ratio {name} has no gradient, which latent moves need; use another ratio, or method obrs or mh"
+        if not reason and len(rest) < 2 * LEAST:
+            reason = (f"ratio {name} learns and needs at least {2 * LEAST} other held-out data to calibrate and to "
+                      f"check, got {len(rest)}; hold out more, or give training=")
+        if reason:
+            reasons.append(reason)
+            continue
+        with torch.enable_grad():
+            score, kind = one.fit(learning)
+        fitted[name] = DensityRatio.fit(score, rest, task.generate, kind=kind, calibration=calibration, seed=task.seed,
+                                        chunk=chunk)
+    if not fitted:
+        raise InputError(reasons[0])
+    return fitted
