@@ -29,6 +29,7 @@ from bayesgan.resampling import (
     ratio_figure,
     refit,
 )
+from bayesgan.resampling.resampler import refuse_count
 from bayesgan.store import Posterior, RunFolder
 
 __all__ = ["add_arguments", "posterior_resampler", "resample_run", "run"]
@@ -142,6 +143,7 @@ def resample_run(run_folder: Path, n: int, seed: int = 0, **options) -> Path:
     Returns:
         The folder.
     """
+    refuse_count(n)
     resampler = posterior_resampler(run_folder, seed=seed, **options)
     folder = RunFolder.open(Path(run_folder))
     options.pop("device", None)

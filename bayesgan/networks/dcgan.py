@@ -73,6 +73,8 @@ class Generator(nn.Module):
     z (B, Z) -> images (B, C, H, W) in [-1, 1].
     """
 
+    images_only = True
+
     def __init__(self, sizes: NetworkSizes):
         super().__init__()
         channels, side, _ = sizes.data_shape

@@ -34,6 +34,8 @@ class Discriminator(nn.Module):
 class Generator(nn.Module):
     """`layers` hidden ReLU layers. z (B, Z) -> (B, *data_shape): tanh for images, unbounded for vectors."""
 
+    images_only = False
+
     def __init__(self, sizes: NetworkSizes):
         super().__init__()
         wide = [sizes.latent, *[sizes.generator_width] * sizes.layers]

@@ -46,6 +46,8 @@ class Discriminator(nn.Module):
 class Generator(nn.Module):
     """`layers` softplus layers with batch norm, at most theirs: 2. z (B, Z) -> (B, *data_shape), tanh for images."""
 
+    images_only = False
+
     def __init__(self, sizes: NetworkSizes):
         super().__init__()
         wide = [sizes.latent, *[sizes.generator_width] * min(sizes.layers, 2)]

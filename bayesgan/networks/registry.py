@@ -1,4 +1,7 @@
-"""What a network is told, and the registry of pairs: name -> (generator class, discriminator class)."""
+"""What a network is told, and the registry of pairs: name -> (generator class, discriminator class).
+
+A generator class says with `images_only` whether it can make vectors.
+"""
 
 from dataclasses import dataclass
 

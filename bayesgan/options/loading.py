@@ -6,8 +6,9 @@ from torch import Tensor
 
 from bayesgan.basics.errors import InputError
 from bayesgan.data import DATA_SETS, DataOptions, Dataset, choose_labels, with_labels
+from bayesgan.networks import NETWORKS
 from bayesgan.options.options import Options
-from bayesgan.resampling import LEAST
+from bayesgan.resampling import LEAST_JUDGED
 
 __all__ = ["data_options", "load_data"]
 
@@ -48,10 +49,10 @@ def check_data(options: Options, data: Dataset) -> None:
         raise InputError(
             f"--batch_size must be at most the {len(data.train)} training data, got {options.batch_size}"
         )
-    if options.resample is not None and len(data.calibration) < 2 * LEAST:
+    if options.resample is not None and len(data.calibration) < LEAST_JUDGED:
         raise InputError(
-            f"--resample calibrates on at least {2 * LEAST} held-out data, {data.name} leaves {len(data.calibration)} "
-            f"of --calibration_fraction {options.calibration_fraction}; raise it or leave --resample out"
+            f"--resample needs at least {LEAST_JUDGED} held-out data, {data.name} leaves {len(data.calibration)} of "
+            f" --calibration_fraction {options.calibration_fraction}; raise it or leave --resample out"
         )
     if options.unlabelled_batch and options.confidence <= 1 / len(data.classes):
         raise InputError(
@@ -77,8 +78,8 @@ def check_images(data: Dataset) -> None:
 
 def check_vectors(options: Options, data: Dataset) -> None:
     """Raises InputError for options that need images."""
-    if options.network == "dcgan":
-        raise InputError(f"--network dcgan needs images, {data.name} holds vectors; use --network mlp")
+    if options.network != "auto" and NETWORKS[options.network][0].images_only:
+        raise InputError(f"--network {options.network} needs images, {data.name} holds vectors; use --network mlp")
     if options.shift:
         raise InputError(f"--shift moves images, {data.name} holds vectors; leave it out")
     if options.image_size is not None:

@@ -3,7 +3,7 @@
 from bayesgan.resampling import ratios, rules
 from bayesgan.resampling.calibration import CALIBRATIONS, LEAST, SCORES
 from bayesgan.resampling.diagnostics import Diagnostics
-from bayesgan.resampling.guard import PLAIN, Expected
+from bayesgan.resampling.guard import LEAST_JUDGED, PLAIN, Expected
 from bayesgan.resampling.plots import ratio_figure
 from bayesgan.resampling.proposals import LatentProposal
 from bayesgan.resampling.ratio import DensityRatio
@@ -19,6 +19,7 @@ __all__ = [
     "Diagnostics",
     "Expected",
     "LEAST",
+    "LEAST_JUDGED",
     "LatentProposal",
     "PLAIN",
     "RATIOS",

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from bayesgan.evaluation.image_scores import frechet
 
-__all__ = ["LEAST_PART", "PLAIN", "Expected", "Guard", "Tried", "choose"]
+__all__ = ["LEAST_JUDGED", "PLAIN", "Expected", "Guard", "Tried", "choose"]
 
 PLAIN = "plain"
-LEAST_PART = 20  # held-out data in each of the parts that choose and that measure
+LEAST_JUDGED = 80  # held-out data: half of them fit, a quarter chooses, a quarter measures
 MOST = 2000  # samples, and as many real data, behind a distance
 COMPONENTS = 48  # principal components of images; unwhitened, so that what is large in pixels is large here
 NEIGHBOUR = 8  # of vectors: which neighbour among real data is looked at
@@ -103,33 +103,35 @@ class Guard:
         view = pixels if known.dim() == 4 else points
         self.view, self.between = view(known, self.count)
         self.parts = {"choosing": self.view(choosing[: self.count]), "measuring": self.view(measuring[: self.count])}
-        self.floor = self.between(*self.parts.values())
+        (self.floor,) = self.between(*self.parts.values(), [np.arange(self.count)])
 
     def distance(self, samples: Tensor, part: str) -> Tried:
         """Of `count` samples (count, ...) to a part of the real data."""
-        seen, real = self.view(samples), self.parts[part]
-        source, apart = np.random.default_rng(0), []
+        source, rows = np.random.default_rng(0), [np.arange(len(samples))]
         for _ in range(SPLITS):
-            halves = np.array_split(source.permutation(len(seen)), 2)
-            apart.append(np.subtract(*(self.between(seen[half], real) for half in halves)))
-        return Tried(self.between(seen, real), float(np.sqrt(np.mean(np.square(apart))) / 2))
+            rows += np.array_split(source.permutation(len(samples)), 2)
+        whole, *halves = self.between(self.view(samples), self.parts[part], rows)
+        apart = np.subtract(halves[::2], halves[1::2])
+        return Tried(whole, float(np.sqrt(np.mean(np.square(apart))) / 2))
 
 
 View = Callable[[Tensor], np.ndarray]
+# the distances of several selections of rows (n, F) from others (m, F)
+Between = Callable[[np.ndarray, np.ndarray, list[np.ndarray]], list[float]]
 
 
 def flat(data: Tensor) -> np.ndarray:
     return data.flatten(1).double().numpy(force=True)
 
 
-def pixels(known: Tensor, count: int) -> tuple[View, Callable[[np.ndarray, np.ndarray], float]]:
+def pixels(known: Tensor, count: int) -> tuple[View, Between]:
     """Principal components of images, and the Frechet distance."""
     components = min(COMPONENTS, known[0].numel(), len(known) // 4, max(1, count // 4))
     axes = PCA(components, svd_solver="randomized", random_state=0).fit(flat(known[:10_000]))
-    return lambda data: axes.transform(flat(data)), frechet
+    return lambda data: axes.transform(flat(data)), lambda a, b, rows: [frechet(a[some], b) for some in rows]
 
 
-def points(known: Tensor, count: int) -> tuple[View, Callable[[np.ndarray, np.ndarray], float]]:
+def points(known: Tensor, count: int) -> tuple[View, Between]:
     """Vectors scaled to variance 1 in all, beside them the rank of their distance to a neighbour; energy distances."""
     real = flat(known)
     scale = 1 / np.sqrt(real.var(0).sum().clip(1e-24))
@@ -144,16 +146,21 @@ def points(known: Tensor, count: int) -> tuple[View, Callable[[np.ndarray, np.nd
         rank = np.searchsorted(usual, to_neighbour(flat(data), NEIGHBOUR)) / len(usual)
         return np.column_stack([flat(data) * scale, rank])
 
-    def between(a: np.ndarray, b: np.ndarray) -> float:
-        return energy(a[:, :-1], b[:, :-1]) + energy(a[:, -1:], b[:, -1:])
-
-    return view, between
+    return view, energy
 
 
-def energy(a: np.ndarray, b: np.ndarray) -> float:
-    """2 E|x - y| - E|x - x'| - E|y - y'|, unbiased: 0 in the mean for rows of one law."""
-    own = [cdist(rows, rows).sum() / (len(rows) * (len(rows) - 1)) for rows in (a, b)]
-    return float(2 * cdist(a, b).mean() - sum(own))
+def energy(a: np.ndarray, b: np.ndarray, selections: list[np.ndarray]) -> list[float]:
+    """2 E|x - y| - E|x - x'| - E|y - y'|, unbiased: 0 in the mean for rows of one law; the last column apart."""
+    def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return cdist(one[:, :-1], other[:, :-1]) + cdist(one[:, -1:], other[:, -1:])
+
+    within, to_others, of_others = apart(a, a), apart(a, b).mean(1), apart(b, b).sum() / (len(b) * (len(b) - 1))
+    found = []
+    for rows in selections:
+        chosen = np.bincount(rows, minlength=len(a)).astype(float)
+        own = chosen @ within @ chosen / (len(rows) * (len(rows) - 1))
+        found.append(float(2 * to_others[rows].mean() - own - of_others))
+    return found
 
 
 def choose(names: list[str], sample: Callable[[str, int, int], Tensor], guard: Guard, automatic: bool) -> Expected:

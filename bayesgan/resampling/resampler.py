@@ -8,8 +8,9 @@ from torch import Tensor
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
+from bayesgan.resampling.calibration import CALIBRATIONS
 from bayesgan.resampling.diagnostics import Diagnostics, nearest_distance
-from bayesgan.resampling.guard import LEAST_PART, PLAIN, Expected, Guard, choose
+from bayesgan.resampling.guard import LEAST_JUDGED, PLAIN, Expected, Guard, choose
 from bayesgan.resampling.pool import Pool
 from bayesgan.resampling.proposals import CallableProposal, Codes, LatentProposal
 from bayesgan.resampling.ratio import DensityRatio, checked, refuse_overlap
@@ -18,7 +19,7 @@ from bayesgan.resampling.ratios.task import Task
 from bayesgan.resampling.registry import RULES, Ratio, Rule
 from bayesgan.resampling.rules.latent import LatentRule, LatentSpace
 
-__all__ = ["Resampler", "judged_resampler"]
+__all__ = ["Resampler", "judged_resampler", "refuse_count"]
 
 NEAREST = 1000  # outputs compared with the training data
 BUDGETS = {"images": 20, "vectors": 100}  # more would buy precision with recall
@@ -148,8 +149,7 @@ class Resampler:
         Raises:
             ValueError: If n < 1, ratios are NaN or of another length, or the rule cannot fill n (see its message).
         """
-        if n < 1:
-            raise InputError(f"n must be at least 1, got {n}")
+        refuse_count(n)
         self.diagnostics = Diagnostics(n, self.budget, self.method, expected=self.expected)
         if isinstance(self.rule, LatentRule):
             codes = self._walk(n, seed)
@@ -236,6 +236,12 @@ class Resampler:
                          chunk=self.chunk, training=self.training, **settings)
 
 
+def refuse_count(n: int) -> None:
+    """Raises InputError where nothing is asked for."""
+    if n < 1:
+        raise InputError(f"n must be at least 1, got {n}")
+
+
 @torch.no_grad()
 def judged_resampler(
     generate: Callable[[int, torch.Generator], Tensor] | LatentProposal,
@@ -261,12 +267,14 @@ def judged_resampler(
     def resampler(log_ratio: Callable[[Tensor], Tensor]) -> Resampler:
         return Resampler(generate, log_ratio, method, budget, chunk=chunk, training=training, **settings)
 
-    smooth = isinstance(resampler(plain.log_ratio).rule, LatentRule)  # refuses wrong options before fits take time
+    # wrong options are refused before fits take time
+    CALIBRATIONS[calibration]
+    smooth = isinstance(resampler(plain.log_ratio).rule, LatentRule)
     order = torch.randperm(len(real), generator=keyed_generator(seed, "parts"))
     real = real[order.to(real.device)]
-    judged = len(real) >= 4 * LEAST_PART
+    judged = len(real) >= LEAST_JUDGED
     if ratio == AUTO and not judged:
-        raise InputError(f"real must hold at least {4 * LEAST_PART} data to fit, to choose and to measure, got "
+        raise InputError(f"real must hold at least {LEAST_JUDGED} data to fit, to choose and to measure, got "
                          f"{len(real)}; hold out more, or name a ratio, which is then used unjudged")
     quarter = len(real) // 4 if judged else 0
     choosing, measuring, held_out = real.split([quarter, quarter, len(real) - 2 * quarter])

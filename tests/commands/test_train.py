@@ -219,7 +219,7 @@ def test_ml_says_what_it_overrides(tmp_path, capsys):
         (["--resample", "best"], "--resample must be one of"),
         (
             ["--resample", "mh", "--calibration_fraction", "0.01"],
-            "calibrates on at least 40 held-out data, digits leaves 14",
+            "needs at least 80 held-out data, digits leaves 14",
         ),
         (["--wasserstein", "--objective", "standard"], "--wasserstein is --objective wasserstein"),
         (["--dataset", "image_folder", "--data_path", "nowhere"], "nowhere does not exist"),

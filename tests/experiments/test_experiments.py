@@ -25,8 +25,8 @@ SMALL = {
                       "4", "--data_path", "{data}"], ["errors.png"]),
     "mnist_resampling": (["--data_path", "{data}", "--train_iter", "4", "--samples", "100", "--budget", "4",
                           "--refit_steps", "2", "--judge_steps", "2"], ["before.png", "after.png"]),
-    "fashion_lsgan": (["--data_path", "{data}", "--train_iter", "2", "--samples", "100", "--budget", "4",
-                       "--judge_steps", "2"], ["side_by_side.png"]),
+    "fashion_lsgan": (["--data_path", "{data}", "--seeds", "1", "--train_iter", "2", "--samples", "100", "--budget",
+                       "4", "--judge_steps", "2", "--moves", "mala"], ["side_by_side.png"]),
     "coupling": (["--seeds", "1", "--points", "2", "--scale", "0.002"], ["coupling.png"]),
     "semi_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "T=1"], ["errors.png"]),
     "teacher_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "no teacher"],
@@ -42,7 +42,7 @@ WRONG = {
 CHOOSING = {"seeds", "draws", "N", "methods", "jobs"}  # settings that say which cells there are, not what is in them
 OTHER = {  # a value that is not in SMALL, of every other setting of an experiment with cells
     "z_dim": "9", "cluster_dim": "3", "train_iter": "8", "budget": "11", "samples": "1200", "trees": "4",
-    "discriminators": "3", "points": "4", "scale": "0.004", "recipe": "mnist-best", "data_path": "elsewhere",
+    "discriminators": "3", "points": "4", "judge_steps": "3", "moves": "hmc", "scale": "0.004", "recipe": "mnist-best", "data_path": "elsewhere",
 }
 
 
@@ -50,7 +50,7 @@ OTHER = {  # a value that is not in SMALL, of every other setting of an experime
 def test_contract(name, tmp_path, capsys, monkeypatch):
     arguments, pictures = SMALL[name]
     (tmp_path / "data").mkdir()
-    write_idx(tmp_path / "data", sizes=(400, 60))
+    write_idx(tmp_path / "data", sizes=(1200, 60))
     out_dir = ["--out-dir", str(tmp_path / "the results")]
     line = [name, *(argument.format(data=tmp_path / "data") for argument in arguments), *out_dir]
     assert main(line) == 0, capsys.readouterr().err

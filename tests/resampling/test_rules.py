@@ -183,12 +183,13 @@ def latent_problem():
 
 @pytest.mark.parametrize("method", [name for name in RULES if name not in POOL_RULES])
 def test_latent_moves_keep_the_target(method):
-    """mala and hmc: mean 0 and variance 1 within |z| < 5, local moves accepted; langevin never refuses."""
+    """mala and hmc: mean 0 and variance 1 within |z| < 5, local moves accepted; langevin and flow never refuse."""
     proposal, ratio = latent_problem()
-    settings = {"step": 0.5} if method != "langevin" else {}
+    always = method in ("langevin", "flow")
+    settings = {} if always else {"step": 0.5}
     resampler = Resampler(proposal, ratio, method, 60, **settings)
     drawn = resampler.sample(4000)
-    if method == "langevin":
+    if always:
         assert resampler.diagnostics.moves == {"local_acceptance": 1.0}
     else:
         assert drawn.mean(0).abs().max() < 5 / 4000**0.5 and (drawn.var(0) - 1).abs().max() < 5 * (2 / 4000) ** 0.5
@@ -218,7 +219,7 @@ def test_a_latent_rule_without_a_local_move_is_no_rule():
 
 def test_latent_moves_need_a_gradient():
     proposal, ratio = latent_problem()
-    for method in ("mala", "hmc", "langevin"):
+    for method in ("mala", "hmc", "langevin", "flow"):
         with pytest.raises(ValueError, match="the log ratio has no gradient"):
             Resampler(proposal, lambda x: ratio(x).detach(), method, 10).sample(5)
 
@@ -228,6 +229,17 @@ def test_langevin_follows_the_gradient():
     proposal = LatentProposal(lambda member, z: z, 1, torch.ones(1))
     drawn = Resampler(proposal, lambda x: 2 * x[:, 0].double(), "langevin", 400, step=0.2).sample(2000)
     assert drawn.mean() == pytest.approx(2, abs=0.15) and drawn.std() == pytest.approx(1, abs=0.1)
+
+
+def test_the_flow_goes_up_the_ratio_alone():
+    """One generator, w = exp(2 x): z drifts by step²/2 · 2 a move and spreads by noise · step · sqrt(moves)."""
+    proposal = LatentProposal(lambda member, z: z, 1, torch.ones(1))
+    drawn = Resampler(proposal, lambda x: 2 * x[:, 0].double(), "flow", 50, step=0.2, noise=0.5).sample(4000)
+    variance = 1 + 50 * (0.5 * 0.2) ** 2
+    assert drawn.mean() == pytest.approx(50 * 0.04, abs=5 * (variance / 4000) ** 0.5)
+    assert drawn.var() == pytest.approx(variance, rel=5 * (2 / 4000) ** 0.5)
+    with pytest.raises(ValueError, match="noise must be at least 0"):
+        RULES["flow"](noise=-1.0)
 
 
 def test_start_real_never_outputs_the_real():

@@ -39,15 +39,15 @@ def fit_ratios(
         wanted = {next((name for name in RATIOS if RATIOS[name] is type(ratio)), type(ratio).__name__): ratio}
     learnt = len(held_out) * 2 // 3 if len(task.real) == 0 else 0
     learning = replace(task, real=held_out[:learnt] if learnt else task.real, check=held_out[learnt:])
-    fitted, reasons = {}, []
+    fitted, reasons, short = {}, [], ""
     for name, one in wanted.items():
         rest = learning.check if one.learns else held_out
         reason = one.lacks(learning)
         if smooth and not one.smooth:
             reason = f"ratio {name} has no gradient, which latent moves need; use another ratio, or method obrs or mh"
         if not reason and len(rest) < 2 * LEAST:
-            reason = (f"ratio {name} learns and needs at least {2 * LEAST} other held-out data to calibrate and to "
-                      f"check, got {len(rest)}; hold out more, or give training=")
+            reason = short = (f"ratio {name} learns and needs at least {2 * LEAST} other held-out data to calibrate "
+                              f"and to check, got {len(rest)}; hold out more, or give training=")
         if reason:
             reasons.append(reason)
             continue
@@ -56,5 +56,5 @@ def fit_ratios(
         fitted[name] = DensityRatio.fit(score, rest, task.generate, kind=kind, calibration=calibration, seed=task.seed,
                                         chunk=chunk)
     if not fitted:
-        raise InputError(reasons[0])
+        raise InputError(short or reasons[0])
     return fitted

@@ -27,12 +27,14 @@ class LatentSpace:
     def log_prob(self, codes: Codes) -> tuple[Tensor, Tensor, Tensor]:
         """log w + log N(z), its gradient in z, and log w: (n,), (n, Z), (n,), the scalars in float64."""
         z = codes.values.detach().requires_grad_()
-        log_w = self.log_ratio(self.proposal.decode(Codes(z, codes.members))).double()
+        with torch.enable_grad():
+            log_w = self.log_ratio(self.proposal.decode(Codes(z, codes.members))).double()
+            value = log_w - (z.double() ** 2).sum(1) / 2
+            total = value.sum()
         if not log_w.requires_grad:
             raise InputError("the log ratio has no gradient, as isotonic calibration and boosting have none; latent "
                              "moves need another ratio, and calibration platt, beta or vector")
-        value = log_w - (z.double() ** 2).sum(1) / 2
-        (gradient,) = torch.autograd.grad(value.sum(), z)
+        (gradient,) = torch.autograd.grad(total, z)
         return value.detach(), gradient, log_w.detach()
 
 
