@@ -31,7 +31,7 @@ COMMANDS = {
     "python run_bgan_semi.py --recipe mnist-fast --data_path FOLDER": (TINY, "half an hour"),
     "python -m bayesgan evaluate RUN": ("", ""),
     "python run_bgan.py --resample obrs": (TINY, "a minute"),
-    "python -m bayesgan resample RUN --n 64 --method mh --budget 640": ("--n 4", "some seconds"),
+    "python -m bayesgan resample RUN --n 64 --method mh": ("--n 4 --budget 5", "some seconds"),
     "python run_bgan.py --dataset mnist --data_path FOLDER --num_gen 5 --num_mcmc 2": (TINY, "hours"),
     "python run_bgan.py --dataset image_folder --data_path MY_PICTURES --image_size 32": (TINY, "hours"),
     "python run_bgan.py --dataset npz --data_path mine.npz": (TINY, "hours"),
@@ -141,7 +141,7 @@ def test_resampler_block():
     names = {
         "generator": nn.Sequential(nn.Linear(64, 64), nn.Unflatten(1, (1, 8, 8)), nn.Tanh()).eval(),
         "discriminator": nn.Sequential(nn.Flatten(), nn.Linear(64, 1)).eval(),
-        "held_out": torch.rand(100, 1, 8, 8),
+        "held_out": torch.rand(100, 1, 8, 8) * 2 - 1,
     }
     assert all(f"`{name}`" in prose(README) for name in names), "the README must say that these are the reader's"
     exec(python_block("Resampler"), names)

@@ -42,7 +42,8 @@ WRONG = {
 CHOOSING = {"seeds", "draws", "N", "methods", "jobs"}  # settings that say which cells there are, not what is in them
 OTHER = {  # a value that is not in SMALL, of every other setting of an experiment with cells
     "z_dim": "9", "cluster_dim": "3", "train_iter": "8", "budget": "11", "samples": "1200", "trees": "4",
-    "discriminators": "3", "points": "4", "judge_steps": "3", "moves": "hmc", "scale": "0.004", "recipe": "mnist-best", "data_path": "elsewhere",
+    "discriminators": "3", "points": "4", "judge_steps": "3", "moves": "hmc", "scale": "0.004", "recipe": "mnist-best",
+    "data_path": "elsewhere",
 }
 
 
