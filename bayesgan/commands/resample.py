@@ -29,7 +29,7 @@ from bayesgan.resampling import (
     ratio_figure,
     refit,
 )
-from bayesgan.resampling.resampler import refuse_count
+from bayesgan.resampling.resampler import refuse_count, usual_budget
 from bayesgan.store import Posterior, RunFolder
 
 __all__ = ["add_arguments", "posterior_resampler", "resample_run", "run"]
@@ -149,7 +149,9 @@ def resample_run(run_folder: Path, n: int, seed: int = 0, **options) -> Path:
     options.pop("device", None)
     data = folder.load_data(options.get("data_path"))
     samples = resampler.sample(n, seed).cpu()
-    place = folder.path / "resampled" / f"{resampler.method}_{resampler.budget}_{seed}"
+    # as asked for, also where plain samples are given
+    budget = options.get("budget") or usual_budget(data.shape)
+    place = folder.path / "resampled" / f"{options.get('method', 'obrs')}_{budget}_{seed}"
     place.mkdir(parents=True, exist_ok=True)
     arrays = to_bytes(samples) if data.is_images else samples
 

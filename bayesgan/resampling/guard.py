@@ -5,7 +5,7 @@ best of all and its choices are the worst. The distance from samples to real dat
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -19,6 +19,7 @@ __all__ = ["LEAST_JUDGED", "PLAIN", "Expected", "Guard", "Tried", "choose"]
 
 PLAIN = "plain"
 LEAST_JUDGED = 80  # held-out data: half of them fit, a quarter chooses, a quarter measures
+FEW = 500  # below, the distance is a blunt one
 MOST = 2000  # samples, and as many real data, behind a distance
 COMPONENTS = 48  # principal components of images; unwhitened, so that what is large in pixels is large here
 NEIGHBOUR = 8  # of vectors: which neighbour among real data is looked at
@@ -179,6 +180,8 @@ def choose(names: list[str], sample: Callable[[str, int, int], Tensor], guard: G
     ratio = best if helps or not automatic else PLAIN
     before = guard.distance(sample(PLAIN, guard.count, 1), "measuring")
     after = before if ratio == PLAIN else guard.distance(sample(ratio, guard.count, 1), "measuring")
+    if automatic and after.distance > before.distance:  # what the one half of the judges saw, the other did not
+        ratio, after = PLAIN, before
     expected = Expected(ratio, tried, before, after, guard.floor, "")
     figures = (f"distance to real data {before.distance:.3g} -> {after.distance:.3g}, real against real "
                f"{guard.floor:.3g}: {expected.gap_closed:.0%} of the gap closed")
@@ -186,10 +189,12 @@ def choose(names: list[str], sample: Callable[[str, int, int], Tensor], guard: G
         words = ("no ratio makes samples better for certain "
                  f"({', '.join(f'{name} {tried[name].distance:.3g}' for name in names)}; plain {plain.distance:.3g} ± "
                  f"{plain.spread:.2g}): the generator's samples are given as they are")
-    elif helps:
+        if guard.count < FEW:
+            words += f"; {guard.count} held-out data judged, with {FEW} or more a smaller gain would be seen"
+    elif helps and after.distance < before.distance:
         words = f"ratio {ratio}: {figures}"
     else:
         harms = tried[ratio].gain_over(plain) < -SURE
         words = (f"warning: ratio {ratio} makes samples {'worse' if harms else 'no better for certain'} ({figures}); "
                  "use ratio auto")
-    return Expected(ratio, tried, before, after, guard.floor, words)
+    return replace(expected, words=words)

@@ -15,14 +15,13 @@ from bayesgan.resampling.pool import Pool
 from bayesgan.resampling.proposals import CallableProposal, Codes, LatentProposal
 from bayesgan.resampling.ratio import DensityRatio, checked, refuse_overlap
 from bayesgan.resampling.ratios.fitting import AUTO, fit_ratios
-from bayesgan.resampling.ratios.task import Task
+from bayesgan.resampling.ratios.task import Task, refuse_other_data, refuse_strange_scores
 from bayesgan.resampling.registry import RULES, Ratio, Rule
 from bayesgan.resampling.rules.latent import LatentRule, LatentSpace
 
-__all__ = ["Resampler", "judged_resampler", "refuse_count"]
+__all__ = ["Resampler", "judged_resampler", "refuse_count", "usual_budget"]
 
 NEAREST = 1000  # outputs compared with the training data
-BUDGETS = {"images": 20, "vectors": 100}  # more would buy precision with recall
 
 
 class Resampler:
@@ -236,6 +235,11 @@ class Resampler:
                          chunk=self.chunk, training=self.training, **settings)
 
 
+def usual_budget(shape: tuple[int, ...]) -> int:
+    """Proposals an output for data of this shape: 20 for images, where more buy precision with recall; else 100."""
+    return 20 if len(shape) == 3 else 100
+
+
 def refuse_count(n: int) -> None:
     """Raises InputError where nothing is asked for."""
     if n < 1:
@@ -260,8 +264,7 @@ def judged_resampler(
     **settings,
 ) -> Resampler:
     """`Resampler.calibrated` without its check that training data are others than the real ones held out."""
-    if budget is None:
-        budget = BUDGETS["images" if real.dim() == 4 else "vectors"]
+    budget = usual_budget(real[0].shape) if budget is None else budget
     plain = Resampler(generate, lambda data: torch.zeros(len(data)), budget=1, chunk=chunk, training=training)
 
     def resampler(log_ratio: Callable[[Tensor], Tensor]) -> Resampler:
@@ -270,8 +273,9 @@ def judged_resampler(
     # wrong options are refused before fits take time
     CALIBRATIONS[calibration]
     smooth = isinstance(resampler(plain.log_ratio).rule, LatentRule)
-    order = torch.randperm(len(real), generator=keyed_generator(seed, "parts"))
-    real = real[order.to(real.device)]
+    device = refuse_other_data(plain.proposal, real, seed)
+    real = real[torch.randperm(len(real), generator=keyed_generator(seed, "parts")).to(real.device)].to(device)
+    training = None if training is None else training.to(device)
     judged = len(real) >= LEAST_JUDGED
     if ratio == AUTO and not judged:
         raise InputError(f"real must hold at least {LEAST_JUDGED} data to fit, to choose and to measure, got "
@@ -280,7 +284,8 @@ def judged_resampler(
     choosing, measuring, held_out = real.split([quarter, quarter, len(real) - 2 * quarter])
     known = real[:0] if training is None else training
     task = Task(generate, known, held_out, score, kind, features, seed)
-    task.refuse_other_data(real)
+    if score is not None:
+        refuse_strange_scores(score, real)
     ratios = fit_ratios(ratio, task, held_out, calibration, chunk, smooth)
     resamplers = {PLAIN: plain, **{name: resampler(one) for name, one in ratios.items()}}
     if not judged:

@@ -11,11 +11,13 @@ from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling.pool import chunks
 from bayesgan.resampling.proposals import CallableProposal, LatentProposal
+from bayesgan.resampling.ratio import checked
 
-__all__ = ["CHUNK", "Task"]
+__all__ = ["CHUNK", "Task", "refuse_other_data", "refuse_strange_scores"]
 
 CHUNK = 1000  # data looked at at a time
 SCALES = ((-1, 1), (0, 1), (0, 255))  # of images of 8 bits
+LOOKED_AT = 64  # generated data, before anything is fitted
 MARGIN = 0.1  # of the real range, by which generated images may leave it
 
 
@@ -77,21 +79,6 @@ class Task:
         parts = chunks(self.proposal, n, CHUNK, self.seed, role)
         return torch.cat([view(self.proposal.decode(codes)) for codes, _ in parts])
 
-    @torch.no_grad()
-    def refuse_other_data(self, real: Tensor) -> None:
-        """Raises InputError where generated data are not of the shape or, for images, range of `real` (m, ...)."""
-        fake = self.proposal.decode(self.proposal.draw(64, keyed_generator(self.seed, "first look")))
-        if fake.shape[1:] != real.shape[1:]:
-            raise InputError(f"the generator makes data of shape {tuple(fake.shape[1:])} and real ones have "
-                             f"{tuple(real.shape[1:])}; bring both to one shape")
-        if not fake.isfinite().all():
-            raise InputError("the generator makes NaN or infinity; look at its weights")
-        low, high = real.min().item(), real.max().item()
-        allowed = MARGIN * (high - low)
-        if real.dim() == 4 and (fake.min() < low - allowed or fake.max() > high + allowed):
-            raise InputError(f"generated images have values in {fake.min():.3g}..{fake.max():.3g} and real ones in "
-                             f"{low:.3g}..{high:.3g}; scale both alike")
-
     def some(self, most: int) -> Tensor:
         """At most so many of the real data to fit on, at random."""
         rows = torch.randperm(len(self.real), generator=keyed_generator(self.seed, "fitted on"))[:most]
@@ -116,3 +103,43 @@ class Task:
         if seen.dim() == 0 or len(seen) != count:
             raise InputError(f"{what} have shape {tuple(seen.shape)} for {count} data; return one row a datum")
         return seen.reshape(count, -1).float()
+
+
+@torch.no_grad()
+def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor, seed: int) -> torch.device:
+    """Where data are generated; InputError where they are not repeated, or of another shape or range than real ones."""
+    fake, again = (proposal.decode(proposal.draw(LOOKED_AT, keyed_generator(seed, "first look"))) for _ in range(2))
+    if fake.shape[1:] != real.shape[1:] or len(fake) != LOOKED_AT:
+        raise InputError(f"generate({LOOKED_AT}, generator) gave data {tuple(fake.shape)} and real ones are "
+                         f"{tuple(real.shape)}; bring both to one shape")
+    if not fake.isfinite().all():
+        raise InputError("the generator makes NaN or infinity; look at its weights")
+    if not close(fake, again):
+        raise InputError("generate gives other data for the same torch.Generator; draw everything from the one it is "
+                         "given, torch.randn(n, 64, generator=generator), and put the network in eval mode")
+    low, high = real.min().item(), real.max().item()
+    allowed = MARGIN * (high - low)
+    if real.dim() == 4 and (fake.min() < low - allowed or fake.max() > high + allowed):
+        raise InputError(f"generated images have values in {fake.min():.3g}..{fake.max():.3g} and real ones in "
+                         f"{low:.3g}..{high:.3g}; scale both alike")
+    return fake.device
+
+
+@torch.no_grad()
+def refuse_strange_scores(score: Callable[[Tensor], Tensor], real: Tensor) -> None:
+    """Raises InputError where a score is random, depends on its batch, or is two classes of one discriminator."""
+    some, half = real[:LOOKED_AT], real[: LOOKED_AT // 2]
+    whole, again = checked(score(some), len(some)), score(some)
+    if not close(whole, again):
+        raise InputError("score is random: the same data got two scores; call discriminator.eval() first")
+    if not close(whole[: len(half)], score(half)):
+        raise InputError("a score depends on the other data of its batch, as batch norm does in training; call "
+                         "discriminator.eval() first")
+    if whole.dim() == 2 and whole.shape[1] == 2 and torch.corrcoef(whole.T.double())[0, 1] < -0.99:
+        raise InputError("score gives two columns, one the other's opposite: [fake, real] of one discriminator; "
+                         "return the difference of its logits, real - fake")
+
+
+def close(one: Tensor, other: Tensor) -> bool:
+    """The same up to the rounding of another order of summing."""
+    return one.shape == other.shape and torch.allclose(one.double(), other.double(), 1e-3, 1e-4, equal_nan=True)
