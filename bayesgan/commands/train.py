@@ -200,6 +200,7 @@ def describe(trainer: Trainer) -> str:
     lines = [
         f"{data.name}: {len(data.train)} training data of shape {'x'.join(map(str, data.shape))}{labels}; "
         f"{len(data.calibration)} more held out, {len(data.test)} for testing",
+        *data.notes,
         f"{options.generators} generators of {generators:,} weights, {options.discriminators} discriminators of "
         f"{discriminators:,}, on {trainer.device}, at most {needed / GIB:.1f} GiB of memory",
         f"{options.train_iter} iterations: {sampling}",

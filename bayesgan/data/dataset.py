@@ -27,6 +27,7 @@ class DataOptions:
         image_size: Side to scale images to; None keeps the file's.
         x_dim: Dimension D of the synthetic mixture.
         cluster_dim: Dimension d of each cluster of the synthetic mixture.
+        value_range: The values of black and white in the user's images; None works them out.
     """
 
     data_path: Path = Path("datasets")
@@ -34,6 +35,7 @@ class DataOptions:
     image_size: int | None = None
     x_dim: int = 100
     cluster_dim: int = 2
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Dataset:
         train_labels, test_labels: (N,) int64, or None where the set has none. `UNKNOWN` is a label that is not there.
         classes: One name a class; empty without labels.
         calibration: Training data put aside before training, for calibrating discriminators; None or no rows without.
+        notes: How the user's files were understood, a sentence each.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Dataset:
     test_labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     calibration: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -153,6 +157,16 @@ def split(data: Tensor, labels: Tensor | None, test_share: float, name: str, cla
         data = standardise(data, data[train])
     of_train, of_test = (None, None) if labels is None else (labels[train], labels[test])
     return Dataset(name, data[train], data[test], of_train, of_test, classes)
+
+
+def a_share_of_each_class(labels: Tensor, share: float) -> Tensor:
+    """(n,) bool: a fixed random share of the labelled of each class, at least one of it but never all."""
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels[labels != UNKNOWN].unique():
+        own = order[labels[order] == label]
+        chosen[own[: min(max(1, round(share * len(own))), len(own) - 1)]] = True
+    return chosen
 
 
 def standardise(data: Tensor, train: Tensor) -> Tensor:

@@ -4,34 +4,49 @@ import hashlib
 import io
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
-from bayesgan.data.dataset import DATA_SETS, UNKNOWN, DataOptions, Dataset, DataSource, images_tensor, split
+from bayesgan.data.dataset import (
+    DATA_SETS,
+    UNKNOWN,
+    DataOptions,
+    Dataset,
+    DataSource,
+    a_share_of_each_class,
+    images_tensor,
+    split,
+)
+from bayesgan.data.values import as_bytes, value_scale
 
 __all__ = ["read_picture", "read_pictures"]
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif"}
 NO_CLASS = ("unlabelled", "unlabeled")  # folders of pictures whose class nobody has said
-TEST = "test"  # a folder of class folders that are never trained on
+TEST = ("test", "testing")  # folders of class folders that are never trained on
+TRAIN, VALIDATION = ("train", "training"), ("val", "valid", "validation")
+SHOWN = 12  # classes that a note names
 SHAPES = ("circle", "square", "star", "triangle")
 
 
 def read_picture(content: bytes, name: str, image_size: int | None) -> np.ndarray:
     """One picture as uint8 (H, W) if it is grey, else (H, W, 3); scaled to image_size x image_size if given.
 
-    Transparent pixels are laid on white; 16-bit greys are scaled to 8 bits.
+    It is turned as its camera says (EXIF), transparent pixels are laid on white, and of a film the first picture
+    counts. Greys of more than 8 bits stay as they are, int32.
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
-            picture = plain(picture)
+            picture = plain(ImageOps.exif_transpose(picture))
             if image_size is not None and picture.size != (image_size, image_size):
                 picture = picture.resize((image_size, image_size), Image.Resampling.BOX)
             return np.asarray(picture)
@@ -47,9 +62,9 @@ def read_picture(content: bytes, name: str, image_size: int | None) -> np.ndarra
 
 
 def plain(picture: Image.Image) -> Image.Image:
-    """The picture in mode L or RGB."""
-    if picture.mode.startswith("I"):  # 16 bits, or 32 that hold 16
-        return Image.fromarray((np.asarray(picture).clip(0, 65_535) / 257).round().astype(np.uint8))
+    """The picture in mode L, RGB or, with more than 8 bits, I."""
+    if picture.mode.startswith("I"):
+        return picture.convert("I")
     grey = picture.mode in ("1", "L", "LA", "La")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
@@ -60,28 +75,36 @@ def plain(picture: Image.Image) -> Image.Image:
     return picture.convert("L" if (colours == colours[..., :1]).all() else "RGB")
 
 
-def read_pictures(names: list[str], read: Callable[[str], bytes], image_size: int | None) -> np.ndarray:
-    """All pictures as one array (N, H, W) or (N, H, W, 3).
+def read_pictures(
+    names: list[str], read: Callable[[str], bytes], image_size: int | None,
+    value_range: tuple[float, float] | None = None,
+) -> tuple[np.ndarray, str]:
+    """All pictures as one array (N, H, W) or (N, H, W, 3) of uint8, and what their values were taken for.
 
     Raises:
-        ValueError: If one cannot be read, or sizes or colours are mixed.
+        ValueError: If one cannot be read, sizes, colours or depths are mixed, or all are the same.
     """
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
         pictures = list(pool.map(lambda name: read_picture(read(name), name, image_size), names))
     for name, picture in zip(names, pictures):
-        if picture.shape != pictures[0].shape:
+        if picture.shape != pictures[0].shape or picture.dtype != pictures[0].dtype:
             raise InputError(
-                f"pictures must have one size and be all grey or all colour: {names[0]} is "
+                f"pictures must have one size and be all grey or all colour, of one depth: {names[0]} is "
                 f"{describe(pictures[0])}, {name} is {describe(picture)}; --image_size scales them, "
                 "colour you convert yourself"
             )
     if pictures[0].shape[0] != pictures[0].shape[1]:
         raise InputError(f"pictures must be square, {names[0]} is {describe(pictures[0])}; --image_size scales them")
-    return np.stack(pictures)
+    stacked = np.stack(pictures)
+    if len(stacked) > 1 and (stacked == stacked[:1]).all():
+        raise InputError(f"all {len(names)} pictures are the same; there is nothing to learn from copies of one")
+    black, white, note = value_scale([stacked], value_range)
+    return as_bytes(stacked, black, white), note
 
 
 def describe(picture: np.ndarray) -> str:
-    return f"{picture.shape[1]}x{picture.shape[0]} {'grey' if picture.ndim == 2 else 'colour'}"
+    depth = "" if picture.dtype == np.uint8 else " of more than 8 bits"
+    return f"{picture.shape[1]}x{picture.shape[0]} {'grey' if picture.ndim == 2 else 'colour'}{depth}"
 
 
 def picture_names(names: Iterable[str]) -> list[str]:
@@ -93,21 +116,21 @@ def picture_names(names: Iterable[str]) -> list[str]:
     )
 
 
-def picture_source(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
-    """Names of the pictures under a folder or in a zip, and how to read one.
+def picture_source(path: Path) -> tuple[list[str], Callable[[str], bytes], str]:
+    """Names of the pictures under a folder or in a zip, how to read one, and which files are left out, in words.
 
     Raises:
         ValueError: If there is no such place, it holds no pictures, or the zip is damaged.
     """
     if path.is_dir():
-        names = picture_names(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
+        all_names = [str(p.relative_to(path)) for p in path.rglob("*") if p.is_file()]  # no pipes, no sockets
         read = lambda name: (path / name).read_bytes()  # noqa: E731
     elif zipfile.is_zipfile(path):
         try:
             archive = zipfile.ZipFile(path)  # its reads are safe from several threads
         except zipfile.BadZipFile as error:
             raise InputError(f"{path} is a damaged zip ({error}); download it again") from None
-        names = picture_names(archive.namelist())
+        all_names = [name for name in archive.namelist() if not name.endswith("/")]
 
         def read(name: str) -> bytes:
             try:
@@ -120,51 +143,84 @@ def picture_source(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
         raise InputError(f"{path} is neither a folder of pictures nor a complete zip of them; download it again")
     else:
         raise InputError(f"{path} does not exist; --data_path names a folder or zip of pictures")
+    names = picture_names(all_names)
     if not names:
         raise InputError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {path}; --data_path names where they are")
-    return names, read
+    others = Counter(PurePath(name).suffix.lower() or "no suffix" for name in set(all_names) - set(names))
+    left_out = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+    return names, read, f"; left out: {left_out}" if left_out else ""
+
+
+def layout(paths: list[PurePath]) -> list[tuple[PurePath, str]]:
+    """The class folder of each picture and its part, "train" or "test".
+
+    Where all pictures lie below folders named train, val, test and their like, these are parts, and so is a folder
+    named test beside class folders if it holds class folders itself. What is in val is trained on. Pictures beside
+    folders have no class.
+    """
+    tops = {path.parts[0].lower() for path in paths if len(path.parts) > 1}
+    deep = any(len(path.parts) > 2 for path in paths)
+    parted = deep and tops & set(TEST) and tops & set(TRAIN) and tops <= {*TEST, *TRAIN, *VALIDATION, *NO_CLASS}
+    found = []
+    for path in paths:
+        top, place = path.parts[0].lower(), path.parent
+        below = {part.lower() for part in path.parts[:-2]}
+        test = bool(below & set(TEST)) and place.name.lower() not in NO_CLASS
+        if parted and len(path.parts) > 2:  # part/class/.../picture
+            place = PurePath(path.parts[1])
+        elif tops and (len(path.parts) == 1 or (parted and top not in TEST)):
+            place = PurePath(NO_CLASS[0])
+        found.append((place, "test" if test else "train"))
+    return found
+
+
+def in_order(name: str) -> tuple:
+    """Numbers as numbers, words after them."""
+    return (0, int(name), "") if name.isdecimal() else (1, 0, name)
 
 
 def image_folder(options: DataOptions) -> Dataset:
     """The user's pictures under data_path; the folder right above a picture is its class if there are several.
 
     Those in a folder named unlabelled have none. Pictures of classes below a folder named test are the test data;
-    without it a tenth of all is, or a fifth of the labelled where others are not.
+    without it a tenth of all is, or a fifth of the labelled where others are not. See `layout`.
     """
-    names, read = picture_source(options.data_path)
+    names, read, left_out = picture_source(options.data_path)
     paths = [PurePath(name) for name in names]
-    folders = {path.parent.name for path in paths}
-    classes = sorted(folder for folder in folders if folder.lower() not in NO_CLASS)
-    flat = [path for path in paths if path.parent == PurePath(TEST)]
+    own = layout(paths)
+    folders = {place.name for place, _ in own}
+    classes = sorted((folder for folder in folders if folder.lower() not in NO_CLASS), key=in_order)
+    flat = [path for path, (place, part) in zip(paths, own) if place.name.lower() in TEST and len(path.parts) == 2]
     if flat and len(classes) < len(folders):
-        raise InputError(f"pictures in {TEST} need a folder of their class, got {flat[0]}; move them into "
-                         f"{TEST}/CLASS, or rename {TEST} if it is a class")
-    data = images_tensor(read_pictures(names, read, options.image_size), None)
-    if len(folders) < 2:
-        return split(data, None, 0.1, "image_folder", ())
-    labels = torch.tensor([classes.index(p.parent.name) if p.parent.name in classes else UNKNOWN for p in paths])
-    apart = torch.tensor([TEST in (part.lower() for part in p.parts[:-2]) for p in paths]) & (labels != UNKNOWN)
+        raise InputError(f"pictures in {flat[0].parent} need a folder of their class, got {flat[0]}; move them into "
+                         f"{flat[0].parent}/CLASS, or rename {flat[0].parent} if it is a class")
+    pictures, note = read_pictures(names, read, options.image_size, options.value_range)
+    data = images_tensor(pictures, None)
+    notes = (f"read {len(names)} pictures{left_out}", note)
+    labels = torch.tensor([classes.index(place.name) if place.name in classes else UNKNOWN for place, _ in own])
+    apart = torch.tensor([part == "test" for _, part in own])
     if apart.all():
-        raise InputError(f"{options.data_path} holds pictures in its folder {TEST} alone; name the folder above it, or "
-                         "add pictures to train on")
+        raise InputError(f"{options.data_path} holds pictures in its folder {paths[0].parts[0]} alone; name the "
+                         "folder above it, or add pictures to train on")
+    if len(folders) < 2:
+        one = split(data, None, 0.1, "image_folder", ()) if not apart.any() else Dataset(
+            "image_folder", data[~apart], data[apart])
+        return replace(one, notes=notes)
+    apart &= labels != UNKNOWN
+    counts = [f"{name} ({count})" for name, count in zip(classes, labels[labels != UNKNOWN].bincount().tolist())]
+    without = f"; {int((labels == UNKNOWN).sum())} without a class" if (labels == UNKNOWN).any() else ""
+    told = "a folder of its own" if apart.any() else "cut off here"
+    notes += (f"{len(classes)} classes: {', '.join(counts[:SHOWN])}{' and more' if len(counts) > SHOWN else ''}"
+              f"{without}; the test part is {told}",)
     if not apart.any() and (labels != UNKNOWN).all():
-        return split(data, labels, 0.1, "image_folder", tuple(classes))
+        return replace(split(data, labels, 0.1, "image_folder", tuple(classes)), notes=notes)
     if not apart.any():
         apart = a_share_of_each_class(labels, 0.2)
-    return Dataset("image_folder", data[~apart], data[apart], labels[~apart], labels[apart], tuple(classes))
+    return Dataset("image_folder", data[~apart], data[apart], labels[~apart], labels[apart], tuple(classes),
+                   notes=notes)
 
 
 DATA_SETS.register("image_folder")(DataSource(image_folder, {}))
-
-
-def a_share_of_each_class(labels: torch.Tensor, share: float) -> torch.Tensor:
-    """(n,) bool: a fixed random share of the labelled of each class, at least one of it but never all."""
-    order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
-    chosen = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels[labels != UNKNOWN].unique():
-        own = order[labels[order] == label]
-        chosen[own[: min(max(1, round(share * len(own))), len(own) - 1)]] = True
-    return chosen
 
 
 def four_shapes(options: DataOptions) -> Dataset:
@@ -178,7 +234,7 @@ def four_shapes(options: DataOptions) -> Dataset:
                      options.data_path / "shapes", options.data_path / "four_shapes") if p.exists()),
         options.data_path,
     )
-    names, read = picture_source(source)
+    names, read, _ = picture_source(source)
     names = [name for name in names if PurePath(name).parent.name in SHAPES]
     absent = set(SHAPES) - {PurePath(name).parent.name for name in names}
     if absent:
@@ -190,7 +246,7 @@ def four_shapes(options: DataOptions) -> Dataset:
     images = read_cache(cache, stamp)
     if images is None:
         print(f"four_shapes: decoding {len(names)} pictures from {source} once, into {cache}", flush=True)
-        images = read_pictures(names, read, size)
+        images, _ = read_pictures(names, read, size)
         write_cache(cache, stamp, images)
     labels = torch.tensor([SHAPES.index(PurePath(name).parent.name) for name in names])
     return split(images_tensor(images, None), labels, 0.2, "four_shapes", SHAPES)

@@ -52,7 +52,7 @@ def check_data(options: Options, data: Dataset) -> None:
     if options.resample is not None and len(data.calibration) < LEAST_JUDGED:
         raise InputError(
             f"--resample needs at least {LEAST_JUDGED} held-out data, {data.name} leaves {len(data.calibration)} of "
-            f" --calibration_fraction {options.calibration_fraction}; raise it or leave --resample out"
+            f"--calibration_fraction {options.calibration_fraction}; raise it or leave --resample out"
         )
     if options.unlabelled_batch and options.confidence <= 1 / len(data.classes):
         raise InputError(
@@ -78,7 +78,7 @@ def check_images(data: Dataset) -> None:
 
 def check_vectors(options: Options, data: Dataset) -> None:
     """Raises InputError for options that need images."""
-    if options.network != "auto" and NETWORKS[options.network][0].images_only:
+    if options.network != "auto" and getattr(NETWORKS[options.network][0], "images_only", False):
         raise InputError(f"--network {options.network} needs images, {data.name} holds vectors; use --network mlp")
     if options.shift:
         raise InputError(f"--shift moves images, {data.name} holds vectors; leave it out")

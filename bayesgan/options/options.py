@@ -45,6 +45,7 @@ SEED = {"least": 0, "most": 2**63 - 1}
 SYNTHETIC = ("--dataset synthetic", lambda options: options.dataset == "synthetic")
 SHAPES = ("--dataset four_shapes", lambda options: options.dataset == "four_shapes")
 FILES = ("data sets that are read from files", lambda options: options.dataset not in GENERATED)
+OWN_IMAGES = ("--dataset npz or image_folder", lambda options: options.dataset in ("npz", "image_folder"))
 WARM = ("a positive --temperature", lambda options: options.temperature > 0)
 FLOORED = (
     "--optimizer adam with a positive --temperature",
@@ -85,6 +86,10 @@ class Options:
     )
     dataset: str = data("digits", "data set", choices=DATA_SETS, timing=False)
     image_size: int | None = data(None, "scale images to this side (default: the data's own)", least=8, most=200)
+    value_range: list[float] | None = data(
+        None, "two numbers, black and white in the images of npz or image_folder (default: worked out and told)",
+        needs=OWN_IMAGES, timing=False,
+    )
     classes: list[int] | None = data(None, "only these classes, by number", timing=False)
     x_dim: int = data(100, "synthetic: dimension of the data", **WIDTH, needs=SYNTHETIC)
     cluster_dim: int = data(2, "synthetic: dimension of each cluster", **WIDTH, needs=SYNTHETIC, timing=False)

@@ -8,7 +8,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from torch import Tensor
 
 from bayesgan.evaluation.classification import reliability
-from bayesgan.resampling.guard import PLAIN, Expected
+from bayesgan.resampling.guard import LEAST_JUDGED, PLAIN, Expected
 from bayesgan.resampling.ratio import HeldOut
 
 __all__ = ["Calibration", "Diagnostics", "calibration_figures", "nearest_distance"]
@@ -71,6 +71,7 @@ class Diagnostics:
         member_shares: Share of each generator in the pool and in the outputs, (2, members).
         nearest: Median distance of an output to its nearest training datum; nearest_real the same of held-out data.
         separated: Share of held-out real data whose ratio exceeds that of 99.9 % of the generated ones.
+        judged: The ratio was found to help, perhaps under another rule or budget.
         expected: What the ratio is worth, measured on other samples; see `Expected`.
         moves: Acceptance of global and local moves of a latent-space chain.
         warnings: What a user should know, in words.
@@ -95,6 +96,7 @@ class Diagnostics:
     nearest_real: float | None = None
     separated: float | None = None
     expected: Expected | None = None
+    judged: bool = False
     moves: dict | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -135,12 +137,12 @@ class Diagnostics:
     def conclude(self) -> None:
         """Adds warnings for whatever is out of order."""
         say = self.warnings.append
-        if self.expected is not None and self.expected.words.startswith("warning: "):
-            say(self.expected.words.removeprefix("warning: "))
+        if self.expected is not None and not self.expected.helps:
+            say(self.expected.words)
         apart = self.separated is not None and self.separated > 0.9
-        judged = apart or self.expected is not None  # samples of this budget were looked at, or ratios mean nothing
-        if apart and (self.expected is None or not self.expected.helps):
-            remedy = "; use ratio auto" if self.expected is None else ""
+        judged = apart or self.judged or self.expected is not None  # or ratios mean nothing
+        if apart and not self.judged:
+            remedy = f"; hold out {LEAST_JUDGED} data and use ratio auto" if self.expected is None else ""
             say(f"{self.separated:.0%} of real data are beyond nearly all generated ones: the ratio tells them apart "
                 f"by an artefact and cannot say which samples are better{remedy}")
         if self.mean_weight is not None and not 0.8 <= self.mean_weight <= 1.25 and not apart:
@@ -170,13 +172,13 @@ class Diagnostics:
             say(f"no rule can come nearer than {self.bound:.2f} in total variation at this budget; raise it")
         if self.nearest_real is not None and self.nearest < 0.5 * self.nearest_real:
             say("outputs lie much nearer to training data than held-out data does: the generator copies")
-        if self.moves and self.moves["local_acceptance"] < 0.1:
+        if self.moves and self.moves.get("local_acceptance", 1) < 0.1:
             say(f"local moves are accepted {self.moves['local_acceptance']:.0%} of the time; lower the step")
 
     def __str__(self) -> str:
         lines = [
             f"{self.method}, {self.n} outputs, budget {self.budget}",
-            *([] if self.expected is None else [self.expected.words]),
+            *([self.expected.words] if self.expected is not None and self.expected.helps else []),
             f"mean weight {show(self.mean_weight)} (1 if true)   ESS of the pool {show(self.ess_share)} of its size   "
             f"bound on total variation {show(self.bound)}",
             f"acceptance {show(self.acceptance)}   2(1-AUC) {show(self.acceptance_by_auc)}   never moved "

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+import torch
 from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.evaluation.image_scores import frechet
 
 __all__ = ["LEAST_JUDGED", "PLAIN", "Expected", "Guard", "Tried", "choose"]
@@ -21,6 +24,7 @@ PLAIN = "plain"
 LEAST_JUDGED = 80  # held-out data: half of them fit, a quarter chooses, a quarter measures
 FEW = 500  # below, the distance is a blunt one
 MOST = 2000  # samples, and as many real data, behind a distance
+MOST_KNOWN, MOST_BYTES = 10_000, 2**26  # real data that axes and neighbours are taken from, and numbers in them
 COMPONENTS = 48  # principal components of images; unwhitened, so that what is large in pixels is large here
 NEIGHBOUR = 8  # of vectors: which neighbour among real data is looked at
 SPLITS = 10  # random halves behind a spread
@@ -51,7 +55,8 @@ class Expected:
     Attributes:
         ratio: The one that is used; plain for none.
         tried: Every candidate on the data that choose.
-        before, after: Plain and chosen samples, measured on data that chose nothing.
+        before, after: Plain and chosen samples, measured on data that chose nothing, but for a veto: where they show
+            no gain, plain samples are used.
         floor: The distance between two samples of real data of that size.
         gap_closed: 0 where nothing changed, 1 where samples are as near as real data.
         uncertainty: Standard deviation of gap_closed.
@@ -101,8 +106,10 @@ class Guard:
 
     def __init__(self, known: Tensor, choosing: Tensor, measuring: Tensor):
         self.count = min(MOST, len(choosing), len(measuring))
+        rows = torch.randperm(len(known), generator=keyed_generator(0, "known"))  # they may lie in order of classes
+        rows = rows[: max(self.count, min(MOST_KNOWN, MOST_BYTES // known[0].numel()))]
         view = pixels if known.dim() == 4 else points
-        self.view, self.between = view(known, self.count)
+        self.view, self.between = view(known[rows.to(known.device)], self.count)
         self.parts = {"choosing": self.view(choosing[: self.count]), "measuring": self.view(measuring[: self.count])}
         (self.floor,) = self.between(*self.parts.values(), [np.arange(self.count)])
 
@@ -128,7 +135,7 @@ def flat(data: Tensor) -> np.ndarray:
 def pixels(known: Tensor, count: int) -> tuple[View, Between]:
     """Principal components of images, and the Frechet distance."""
     components = min(COMPONENTS, known[0].numel(), len(known) // 4, max(1, count // 4))
-    axes = PCA(components, svd_solver="randomized", random_state=0).fit(flat(known[:10_000]))
+    axes = PCA(components, svd_solver="randomized", random_state=0).fit(flat(known))
     return lambda data: axes.transform(flat(data)), lambda a, b, rows: [frechet(a[some], b) for some in rows]
 
 
@@ -173,28 +180,35 @@ def choose(names: list[str], sample: Callable[[str, int, int], Tensor], guard: G
         automatic: The best that beats plain samples for certain is used, and plain ones where none does. Otherwise the
             only name is used whatever comes out.
     """
-    tried = {name: guard.distance(sample(name, guard.count, 0), "choosing") for name in (PLAIN, *names)}
-    plain = tried[PLAIN]
-    best = min(names, key=lambda name: tried[name].distance)
+    plain = guard.distance(sample(PLAIN, guard.count, 0), "choosing")
+    tried, failed = {PLAIN: plain}, ""
+    for name in names:
+        try:
+            tried[name] = guard.distance(sample(name, guard.count, 0), "choosing")
+        except InputError as error:  # for example a rule that runs out of proposals
+            if not automatic:
+                raise
+            failed += f"; ratio {name} could not be sampled from: {error}"
+    best = min(tried, key=lambda name: tried[name].distance) if automatic else names[0]
     helps = tried[best].gain_over(plain) > SURE
     ratio = best if helps or not automatic else PLAIN
     before = guard.distance(sample(PLAIN, guard.count, 1), "measuring")
     after = before if ratio == PLAIN else guard.distance(sample(ratio, guard.count, 1), "measuring")
     if automatic and after.distance > before.distance:  # what the one half of the judges saw, the other did not
-        ratio, after = PLAIN, before
+        ratio, after, failed = PLAIN, before, f"{failed}; {ratio} seemed to, and other real data did not confirm it"
     expected = Expected(ratio, tried, before, after, guard.floor, "")
     figures = (f"distance to real data {before.distance:.3g} -> {after.distance:.3g}, real against real "
                f"{guard.floor:.3g}: {expected.gap_closed:.0%} of the gap closed")
     if ratio == PLAIN:
         words = ("no ratio makes samples better for certain "
-                 f"({', '.join(f'{name} {tried[name].distance:.3g}' for name in names)}; plain {plain.distance:.3g} ± "
-                 f"{plain.spread:.2g}): the generator's samples are given as they are")
+                 f"({', '.join(f'{name} {tried[name].distance:.3g}' for name in tried if name != PLAIN)}; plain "
+                 f"{plain.distance:.3g} ± {plain.spread:.2g}): the generator's samples are given as they are")
         if guard.count < FEW:
             words += f"; {guard.count} held-out data judged, with {FEW} or more a smaller gain would be seen"
     elif helps and after.distance < before.distance:
         words = f"ratio {ratio}: {figures}"
     else:
         harms = tried[ratio].gain_over(plain) < -SURE
-        words = (f"warning: ratio {ratio} makes samples {'worse' if harms else 'no better for certain'} ({figures}); "
+        words = (f"ratio {ratio} makes samples {'worse' if harms else 'no better for certain'} ({figures}); "
                  "use ratio auto")
-    return replace(expected, words=words)
+    return replace(expected, words=words + failed)

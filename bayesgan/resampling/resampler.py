@@ -21,6 +21,7 @@ from bayesgan.resampling.rules.latent import LatentRule, LatentSpace
 
 __all__ = ["Resampler", "judged_resampler", "refuse_count", "usual_budget"]
 
+JUDGED_SEED = 2**40  # beyond what people give
 NEAREST = 1000  # outputs compared with the training data
 
 
@@ -34,7 +35,7 @@ class Resampler:
             `LatentProposal`, which the methods mala, hmc and langevin need.
         log_ratio: log_ratio(data (n, ...)) -> (n,): log p/q, real over generated density. A `DensityRatio` also brings
             the figures it was checked with.
-        method: A name in `RULES`: obrs, mh, drs, sir, isir, mala, hmc, langevin.
+        method: A name in `RULES`: obrs, mh, drs, sir, isir, mala, hmc, langevin, flow.
         budget: Proposals an output, K; for latent methods evaluations of generator and discriminator.
         chunk: Proposals drawn at a time.
         training: (m, ...) the training data, for the distance of outputs to it; not needed otherwise. The distance of
@@ -50,6 +51,7 @@ class Resampler:
     """
 
     expected: Expected | None = None
+    judged = False  # its ratio has been found to help under some rule and budget
 
     def __init__(
         self,
@@ -149,7 +151,7 @@ class Resampler:
             ValueError: If n < 1, ratios are NaN or of another length, or the rule cannot fill n (see its message).
         """
         refuse_count(n)
-        self.diagnostics = Diagnostics(n, self.budget, self.method, expected=self.expected)
+        self.diagnostics = Diagnostics(n, self.budget, self.method, expected=self.expected, judged=self.judged)
         if isinstance(self.rule, LatentRule):
             codes = self._walk(n, seed)
             with torch.no_grad():
@@ -230,9 +232,18 @@ class Resampler:
         return self.log_ratio.held_out_scores()
 
     def with_method(self, method: str, budget: int | None = None, **settings) -> "Resampler":
-        """The same generator and ratio under another rule or budget."""
-        return Resampler(self.generate, self.log_ratio, method, self.budget if budget is None else budget,
-                         chunk=self.chunk, training=self.training, **settings)
+        """The same generator and ratio under another rule or budget, which nobody has judged.
+
+        Raises:
+            ValueError: If no ratio is used, since none helps.
+        """
+        if self.expected is not None and self.expected.ratio == PLAIN:
+            raise InputError("samples are plain, no ratio helps: there is nothing to select by; name a ratio to "
+                             "Resampler.calibrated, or call it with the other method")
+        other = Resampler(self.generate, self.log_ratio, method, self.budget if budget is None else budget,
+                          chunk=self.chunk, training=self.training, **settings)
+        other.judged = self.judged
+        return other
 
 
 def usual_budget(shape: tuple[int, ...]) -> int:
@@ -264,6 +275,14 @@ def judged_resampler(
     **settings,
 ) -> Resampler:
     """`Resampler.calibrated` without its check that training data are others than the real ones held out."""
+    for name, data in (("real", real), ("training", training)):
+        if data is not None and (not torch.is_tensor(data) or data.dim() < 2 or len(data) == 0):
+            got = tuple(data.shape) if torch.is_tensor(data) else type(data).__name__
+            raise InputError(f"{name} must be a tensor (m, ...) of data like the generator's, got {got}; "
+                             "torch.as_tensor and torch.stack make one")
+    if training is not None and len(training) < LEAST_JUDGED:
+        raise InputError(f"training must hold at least {LEAST_JUDGED} data to fit ratios on, got {len(training)}; "
+                         "leave it out")
     budget = usual_budget(real[0].shape) if budget is None else budget
     plain = Resampler(generate, lambda data: torch.zeros(len(data)), budget=1, chunk=chunk, training=training)
 
@@ -293,13 +312,13 @@ def judged_resampler(
     guard = Guard(held_out if training is None else training, choosing, measuring)
     pools: dict[int, Pool | None] = {}
 
-    def sample(name: str, n: int, seed: int) -> Tensor:
-        one = resamplers[name]
+    def sample(name: str, n: int, turn: int) -> Tensor:
+        one, own = resamplers[name], JUDGED_SEED + 2 * seed + turn  # samples that nobody gets
         if name == PLAIN:
-            return one.sample(n, seed)
-        return one.sample(n, seed, pools.setdefault(seed, one.pool(n, seed)))
+            return one.sample(n, own)
+        return one.sample(n, own, pools.setdefault(turn, one.pool(n, own)))
 
     expected = choose(list(ratios), sample, guard, ratio == AUTO)
     chosen = resamplers[expected.ratio]
-    chosen.expected, chosen.diagnostics = expected, None
+    chosen.expected, chosen.judged, chosen.diagnostics = expected, expected.helps or expected.ratio == PLAIN, None
     return chosen

@@ -71,8 +71,9 @@ def test_a_perfect_generator_is_sampled_plainly(score):
     assert resampler.expected.gap_closed == 0 and not resampler.expected.helps
     assert set(resampler.expected.tried) >= {PLAIN, "boosting", "components"}
     drawn = resampler.sample(50)
-    assert drawn.shape == (50, 3) and resampler.diagnostics.warnings == []
-    assert "as they are" in str(resampler.diagnostics)
+    assert drawn.shape == (50, 3) and resampler.diagnostics.warnings == [resampler.expected.words]
+    with pytest.raises(ValueError, match="no ratio helps: there is nothing to select by"):
+        resampler.with_method("mh")
 
 
 def test_an_artefact_is_not_taken_for_quality():
@@ -124,3 +125,28 @@ def test_few_held_out_data_are_used_unjudged():
 
     few = Resampler.calibrated(generate, lambda x: x[:, 0], clusters(60, source(), 0.5, 0.0), ratio="score")
     assert few.expected is None and few.sample(5).shape == (5, 3)
+
+
+def test_what_is_constant_in_real_data_is_no_artefact_in_a_coarse_view():
+    """A border of pure black that the generator misses by a grey level: once that was all the networks saw."""
+    def framed(n, generator, share, level):
+        images = torch.nn.functional.pad(halves(n, generator, share, 0.0), (4, 4, 4, 4), value=-1.0)
+        return images + level * torch.rand(images.shape, generator=generator) * (images == -1)
+
+    resampler = Resampler.calibrated(lambda n, generator: framed(n, generator, 0.2, 0.02), None,
+                                     framed(2000, source(7), 0.5, 0.0), ratio="coarse")
+    assert resampler.expected.gap_closed > 0.5
+
+
+def test_a_ratio_that_cannot_be_sampled_from_leaves_the_others():
+    def generate(n, generator):
+        return clusters(n, generator, 0.25, 0.0)
+
+    auto = Resampler.calibrated(generate, lambda x: 1e5 * x[:, 2], clusters(2000, source(7), 0.5, 0.0), method="drs",
+                                percentile=0.0)
+    assert auto.expected.ratio in ("boosting", "components", PLAIN)
+    constant = Resampler.calibrated(generate, lambda x: torch.zeros(len(x)), clusters(2000, source(7), 0.5, 0.0))
+    assert "score" not in constant.expected.tried and constant.expected.helps
+    other = constant.with_method("mh")
+    other.sample(50)
+    assert not any("use ratio auto" in text for text in other.diagnostics.warnings)

@@ -19,6 +19,8 @@ from bayesgan.resampling.registry import RATIOS
 
 __all__ = ["Boosting"]
 
+MOST = 60_000  # real data, a tenth of it where neighbours must be looked for one by one
+FEW_DIMENSIONS = 15  # for which a tree finds neighbours
 NEAR_REAL, NEAR_FAKE = 8, 32  # which neighbour's distance is looked at
 
 
@@ -52,7 +54,8 @@ class Boosting:
         return "ratio boosting is for vectors; for images use coarse" if task.images else ""
 
     def fit(self, task: Task) -> tuple[Callable[[Tensor], Tensor], str]:
-        real = task.views(lambda data: data, task.real, "data").numpy(force=True)
+        most = MOST if task.real[0].numel() <= FEW_DIMENSIONS else MOST // 10
+        real = task.views(lambda data: data, task.some(most), "data").numpy(force=True)
         fake = task.fakes(lambda data: data.flatten(1).float(), self.generated_per_real * len(real), "fitted against")
         near = [Neighbours(points, rank) for points, rank in ((real, NEAR_REAL), (fake.numpy(force=True), NEAR_FAKE))]
 

@@ -20,7 +20,7 @@ FINEST = 7  # maps of the default view, a side
 @RATIOS.register("coarse")
 @dataclass(frozen=True)
 class Coarse:
-    """Two small networks on averages of the image.
+    """Eight small networks on averages of the image.
 
     Attributes:
         side: Averages a side and channel; 0 for the least of 7 and half the image's side.

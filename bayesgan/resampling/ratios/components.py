@@ -38,9 +38,10 @@ class Components:
     def fit(self, task: Task) -> tuple[Callable[[Tensor], Tensor], str]:
         data = task.some(MOST)
         flat = task.views(task.as_stored, data, "data")
-        count = min(self.components, flat.shape[1], len(flat) // 4)
+        count = max(1, min(self.components, flat.shape[1], len(flat) // 4))
         axes = PCA(count, svd_solver="randomized" if count < flat.shape[1] else "full", random_state=task.seed)
-        spread = axes.fit_transform(flat.numpy(force=True)).std(0).clip(1e-12)
+        spread = axes.fit_transform(flat.numpy(force=True)).std(0)
+        spread = spread.clip(max(1e-12, 0.01 * spread.max()))
         centre, turn = (torch.from_numpy(np.asarray(part, dtype=np.float32)).to(flat)
                         for part in (axes.mean_, axes.components_.T / spread))
 

@@ -4,12 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from bayesgan.basics.errors import InputError
 from bayesgan.resampling.ratios.network import fit_network
-from bayesgan.resampling.ratios.task import Task
+from bayesgan.resampling.ratios.task import Task, refuse_changing
 from bayesgan.resampling.registry import RATIOS
 
 __all__ = ["Features"]
@@ -18,7 +16,7 @@ __all__ = ["Features"]
 @RATIOS.register("features")
 @dataclass(frozen=True)
 class Features:
-    """Two small networks on `features`: what a classifier sees is what people see, more than what a critic sees."""
+    """Eight small networks on `features`: what a classifier sees is what people see, more than what a critic sees."""
 
     learns: ClassVar[bool] = True
     smooth: ClassVar[bool] = True
@@ -30,8 +28,5 @@ class Features:
         def view(data: Tensor) -> Tensor:
             return task.features(task.as_stored(data))
 
-        with torch.no_grad():
-            once, again = view(task.check[:8]), view(task.check[:8])
-        if once.shape != again.shape or not torch.equal(once, again):
-            raise InputError("features are random: the same data gave two answers; put the network in eval mode")
+        refuse_changing(view, task.check, "features are random", "features depend")
         return fit_network(view, task, "features"), "logit"

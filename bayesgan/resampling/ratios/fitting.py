@@ -46,15 +46,21 @@ def fit_ratios(
         if smooth and not one.smooth:
             reason = f"ratio {name} has no gradient, which latent moves need; use another ratio, or method obrs or mh"
         if not reason and len(rest) < 2 * LEAST:
-            reason = short = (f"ratio {name} learns and needs at least {2 * LEAST} other held-out data to calibrate "
-                              f"and to check, got {len(rest)}; hold out more, or give training=")
+            other, remedy = (" other", ", or give training=") if one.learns and learnt else ("", "")
+            reason = short = (f"ratio {name} needs at least {2 * LEAST}{other} held-out data to calibrate and to "
+                              f"check, got {len(rest)}; hold out more{remedy}")
         if reason:
             reasons.append(reason)
             continue
-        with torch.enable_grad():
-            score, kind = one.fit(learning)
-        fitted[name] = DensityRatio.fit(score, rest, task.generate, kind=kind, calibration=calibration, seed=task.seed,
-                                        chunk=chunk)
+        try:
+            with torch.enable_grad():
+                score, kind = one.fit(learning)
+            fitted[name] = DensityRatio.fit(score, rest, task.generate, kind=kind, calibration=calibration,
+                                            seed=task.seed, chunk=chunk)
+        except InputError as error:  # for example a discriminator that is constant
+            if not automatic:
+                raise
+            reasons.append(str(error))
     if not fitted:
         raise InputError(short or reasons[0])
     return fitted

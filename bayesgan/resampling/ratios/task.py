@@ -13,7 +13,7 @@ from bayesgan.resampling.pool import chunks
 from bayesgan.resampling.proposals import CallableProposal, LatentProposal
 from bayesgan.resampling.ratio import checked
 
-__all__ = ["CHUNK", "Task", "refuse_other_data", "refuse_strange_scores"]
+__all__ = ["CHUNK", "Task", "refuse_changing", "refuse_other_data", "refuse_strange_scores"]
 
 CHUNK = 1000  # data looked at at a time
 SCALES = ((-1, 1), (0, 1), (0, 255))  # of images of 8 bits
@@ -75,9 +75,13 @@ class Task:
 
     @torch.no_grad()
     def fakes(self, view: Callable[[Tensor], Tensor], n: int, role: str) -> Tensor:
-        """view(data) of n generated data."""
+        """view(data) of n generated data; InputError where it is not finite."""
         parts = chunks(self.proposal, n, CHUNK, self.seed, role)
-        return torch.cat([view(self.proposal.decode(codes)) for codes, _ in parts])
+        seen = torch.cat([view(self.proposal.decode(codes)) for codes, _ in parts])
+        if not seen.isfinite().all():
+            raise InputError("what a ratio looks at is NaN or infinite on some generated data; look at score and "
+                             "features")
+        return seen
 
     def some(self, most: int) -> Tensor:
         """At most so many of the real data to fit on, at random."""
@@ -119,7 +123,8 @@ def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor,
                          "given, torch.randn(n, 64, generator=generator), and put the network in eval mode")
     low, high = real.min().item(), real.max().item()
     allowed = MARGIN * (high - low)
-    if real.dim() == 4 and (fake.min() < low - allowed or fake.max() > high + allowed):
+    narrow = fake.max() - fake.min() < (high - low) / 4  # of 64 images: another scale, or a generator of one grey
+    if real.dim() == 4 and (narrow or fake.min() < low - allowed or fake.max() > high + allowed):
         raise InputError(f"generated images have values in {fake.min():.3g}..{fake.max():.3g} and real ones in "
                          f"{low:.3g}..{high:.3g}; scale both alike")
     return fake.device
@@ -128,16 +133,23 @@ def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor,
 @torch.no_grad()
 def refuse_strange_scores(score: Callable[[Tensor], Tensor], real: Tensor) -> None:
     """Raises InputError where a score is random, depends on its batch, or is two classes of one discriminator."""
-    some, half = real[:LOOKED_AT], real[: LOOKED_AT // 2]
-    whole, again = checked(score(some), len(some)), score(some)
-    if not close(whole, again):
-        raise InputError("score is random: the same data got two scores; call discriminator.eval() first")
-    if not close(whole[: len(half)], score(half)):
-        raise InputError("a score depends on the other data of its batch, as batch norm does in training; call "
-                         "discriminator.eval() first")
+    whole = checked(score(real[:LOOKED_AT]), min(LOOKED_AT, len(real)))
+    refuse_changing(score, real, "score is random", "scores depend")
     if whole.dim() == 2 and whole.shape[1] == 2 and torch.corrcoef(whole.T.double())[0, 1] < -0.99:
         raise InputError("score gives two columns, one the other's opposite: [fake, real] of one discriminator; "
                          "return the difference of its logits, real - fake")
+
+
+@torch.no_grad()
+def refuse_changing(ask: Callable[[Tensor], Tensor], data: Tensor, random: str, depends: str) -> None:
+    """Raises InputError where the answer on a datum is not always the same."""
+    some, half = data[:LOOKED_AT], data[: max(1, min(LOOKED_AT, len(data)) // 2)]
+    whole = ask(some)
+    if not close(whole, ask(some)):
+        raise InputError(f"{random}: the same data got two answers; call eval() on the network first")
+    if len(whole) == len(some) and not close(whole[: len(half)], ask(half)):
+        raise InputError(f"{depends} on the other data of the batch, as with batch norm in training; call eval() on "
+                         "the network first, or give None where that is how it is built")
 
 
 def close(one: Tensor, other: Tensor) -> bool:

@@ -1,0 +1,61 @@
+"""What numbers in a user's images mean: which value is black and which is white, told back in words."""
+
+import numpy as np
+
+from bayesgan.basics.errors import InputError
+
+__all__ = ["as_bytes", "value_scale"]
+
+ROUNDING = 1e-3  # of a range, by which floats may miss it
+DEPTHS = (8, 10, 12, 14, 16)  # bits of whole-number images
+
+
+def value_scale(arrays: list[np.ndarray], given: tuple[float, float] | None) -> tuple[float, float, str]:
+    """The values of black and white in images of one kind, and how that was found.
+
+    Args:
+        given: What the user says they are.
+
+    Raises:
+        ValueError: If values lie outside of every range that images are stored in, or of the one given.
+    """
+    low, high = (float(pick([float(pick(array)) for array in arrays])) for pick in (np.min, np.max))
+    kind = arrays[0].dtype.kind
+    found = f"values {low:g}..{high:g}"
+    if given is not None:
+        if len(given) != 2 or not given[0] < given[1] < np.inf or given[0] == -np.inf:
+            raise InputError(f"--value_range takes two numbers, black and white, the smaller first, got {given}")
+        if low < given[0] or high > given[1]:
+            raise InputError(f"--value_range {given[0]:g} {given[1]:g} leaves out values of the images, which lie in "
+                             f"{low:g}..{high:g}; widen it")
+        return *given, f"{found}, taken for {given[0]:g}..{given[1]:g} as --value_range says"
+    if kind == "b":
+        return 0, 1, f"{found}, black and white"
+    if kind == "f":
+        for black, white in ((0, 1), (-1, 1), (0, 255)):
+            margin = ROUNDING * (white - black)
+            if black - margin <= low and high <= white + margin:
+                break
+        else:
+            raise InputError(f"floating-point images must lie in [0, 1], [-1, 1] or [0, 255], got [{low:.9g}, "
+                             f"{high:.9g}]; scale them, or say with --value_range LOW HIGH what is black and white")
+    elif high == 1 and low >= 0:
+        raise InputError("whole-number images must use 0..255, got only 0 and 1; save them as bool or as floats, or "
+                         "give --value_range 0 1")
+    else:
+        white = next((2**bits - 1 for bits in DEPTHS if high <= 2**bits - 1), 0)
+        if low < 0 or not white:
+            raise InputError(f"whole-number images must lie in 0..65535, got {low:g}..{high:g}; say with --value_range "
+                             "LOW HIGH what is black and what is white")
+        black = 0
+    note = f"{found}, taken for {black:g}..{white:g}"
+    if high - low < (white - black) / 4:
+        note += f"; warning: that is under a quarter of the range, --value_range {low:g} {high:g} uses all of it"
+    return black, white, note
+
+
+def as_bytes(images: np.ndarray, black: float, white: float) -> np.ndarray:
+    """The same images as uint8, black 0 and white 255."""
+    if images.dtype == np.uint8 and (black, white) == (0, 255):
+        return images
+    return np.rint((images.astype(np.float64) - black) * (255 / (white - black))).clip(0, 255).astype(np.uint8)
