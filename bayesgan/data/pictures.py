@@ -82,16 +82,16 @@ def read_pictures(
     """All pictures as one array (N, H, W) or (N, H, W, 3) of uint8, and what their values were taken for.
 
     Raises:
-        ValueError: If one cannot be read, sizes, colours or depths are mixed, or all are the same.
+        ValueError: If one cannot be read, sizes or depths are mixed, or all are the same.
     """
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
         pictures = list(pool.map(lambda name: read_picture(read(name), name, image_size), names))
+    pictures, mixed = one_mode(pictures)
     for name, picture in zip(names, pictures):
         if picture.shape != pictures[0].shape or picture.dtype != pictures[0].dtype:
             raise InputError(
-                f"pictures must have one size and be all grey or all colour, of one depth: {names[0]} is "
-                f"{describe(pictures[0])}, {name} is {describe(picture)}; --image_size scales them, "
-                "colour you convert yourself"
+                f"pictures must have one size and one depth: {names[0]} is {describe(pictures[0])}, {name} "
+                f"is {describe(picture)}; --image_size scales them, depths you convert yourself"
             )
     if pictures[0].shape[0] != pictures[0].shape[1]:
         raise InputError(f"pictures must be square, {names[0]} is {describe(pictures[0])}; --image_size scales them")
@@ -99,7 +99,17 @@ def read_pictures(
     if len(stacked) > 1 and (stacked == stacked[:1]).all():
         raise InputError(f"all {len(names)} pictures are the same; there is nothing to learn from copies of one")
     black, white, note = value_scale([stacked], value_range)
-    return as_bytes(stacked, black, white), note
+    return as_bytes(stacked, black, white), note + mixed
+
+
+def one_mode(pictures: list[np.ndarray]) -> tuple[list[np.ndarray], str]:
+    """All grey (H, W), or all colour (H, W, 3) where some really have colours; and what that changed, in words."""
+    grey = sum(picture.ndim == 2 for picture in pictures)
+    if grey in (0, len(pictures)):
+        return pictures, ""
+    if any(picture.ndim == 3 and (picture != picture[..., :1]).any() for picture in pictures):
+        return [np.repeat(p[..., None], 3, 2) if p.ndim == 2 else p for p in pictures], f"; {grey} grey ones as colour"
+    return [picture[..., 0] if picture.ndim == 3 else picture for picture in pictures], ""
 
 
 def describe(picture: np.ndarray) -> str:

@@ -34,11 +34,13 @@ def value_scale(arrays: list[np.ndarray], given: tuple[float, float] | None) -> 
     if kind == "f":
         for black, white in ((0, 1), (-1, 1), (0, 255)):
             margin = ROUNDING * (white - black)
-            if black - margin <= low and high <= white + margin:
+            fits = black - margin <= low and high <= white + margin
+            if fits and (white < 255 or all((array % 1 == 0).all() for array in arrays)):
                 break
         else:
-            raise InputError(f"floating-point images must lie in [0, 1], [-1, 1] or [0, 255], got [{low:.9g}, "
-                             f"{high:.9g}]; scale them, or say with --value_range LOW HIGH what is black and white")
+            raise InputError("floating-point images must lie in [0, 1], [-1, 1] or, if whole, [0, 255], got "
+                             f"[{low:.9g}, {high:.9g}]; scale them, or say with --value_range LOW HIGH what is black "
+                             "and what is white")
     elif high == 1 and low >= 0:
         raise InputError("whole-number images must use 0..255, got only 0 and 1; save them as bool or as floats, or "
                          "give --value_range 0 1")

@@ -155,8 +155,18 @@ def test_every_flag_of_a_run_with_labels_changes_something(flag, tmp_path, plain
         assert weights != plain_semi[0]
 
 
+def test_the_value_range_is_that_of_the_users_images(tmp_path, capsys):
+    x = np.random.default_rng(0).integers(0, 17, (200, 8, 8)).astype(np.uint8)
+    np.savez(tmp_path / "mine.npz", x=x)
+    flags = ["--dataset", "npz", "--data_path", str(tmp_path / "mine.npz")]
+    before = outcome(run(tmp_path / "before", *flags))
+    assert "under a quarter of the range, --value_range 0 16 uses all of it" in capsys.readouterr().out
+    after = outcome(run(tmp_path / "after", *flags, "--value_range", "0", "16"))
+    assert "taken for 0..16 as --value_range says" in capsys.readouterr().out and before[0] != after[0]
+
+
 def test_every_flag_is_in_the_walk():
-    walked = {flag for flags in CHANGES.values() for flag in flags}
+    walked = {flag for flags in CHANGES.values() for flag in flags} | {"value_range"}
     assert walked == {field.name for field in dataclasses.fields(Options)}
 
 

@@ -119,7 +119,7 @@ def calibrated(images=True, real=None, **given):
     (lambda: calibrated(ratio="features", features=lambda x: torch.ones(len(x), 3)), "the same for all real data"),
     (lambda: calibrated(ratio="features", features=lambda x: x.flatten(1) / 0), "NaN or infinite"),
     (lambda: calibrated(ratio="features", features=lambda x: torch.rand(len(x), 3)), "features are random"),
-    (lambda: calibrated(ratio="features", features=lambda x: x.flatten(1) - x.flatten(1).mean(0)), "features depend on"),
+    (lambda: calibrated(ratio="features", features=lambda x: x.flatten(1) - x.flatten(1).mean()), "features depend"),
     (lambda: calibrated(real=[1, 2]), r"real must be a tensor \(m, ...\).*got list"),
     (lambda: calibrated(real=torch.rand(100)), r"got \(100,\); torch.as_tensor"),
     (lambda: calibrated(training=halves(9, source(), 0.5, 0.0)), "training must hold at least 80 data"),
