@@ -5,12 +5,13 @@ import shlex
 import sys
 
 from bayesgan.benchmarks import BENCHMARKS
-from bayesgan.commands import evaluate, resample
+from bayesgan.commands import data, evaluate, resample
 from bayesgan.commands.parser import Parser, call
 from bayesgan.options import add_flags, check_values, given_flags
 
 PROGRAM = "python -m bayesgan"
 COMMANDS = {
+    "data": (data, "what a data set is understood as, with a picture; trains nothing"),
     "evaluate": (evaluate, "what a semi-supervised run's posterior knows about all test data"),
     "resample": (resample, "better samples from a run: its generators corrected by its discriminators"),
 }

@@ -35,6 +35,7 @@ COMMANDS = {
     "python run_bgan.py --dataset mnist --data_path FOLDER --num_gen 5 --num_mcmc 2": (TINY, "hours"),
     "python run_bgan.py --dataset image_folder --data_path MY_PICTURES --image_size 32": (TINY, "hours"),
     "python run_bgan.py --dataset npz --data_path mine.npz": (TINY, "hours"),
+    "python -m bayesgan data npz --data_path mine.npz": ("", ""),
     "python run_bgan.py --dry_run": (TINY, "some seconds"),
     "python run_bgan.py --resume RUN": ("--train_iter 12", "the run it stands for has not ended yet"),
     "python run_bgan.py --help": ("", ""),

@@ -1,0 +1,50 @@
+"""What a data set is, before anything is trained on it: `python -m bayesgan data NAME`."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from bayesgan.basics.randomness import keyed_generator
+from bayesgan.data import DATA_SETS, DataOptions, Dataset, to_float
+from bayesgan.data.dataset import UNKNOWN
+from bayesgan.evaluation.pictures import save_picture
+
+__all__ = ["add_arguments", "describe", "run"]
+
+SHOWN = 100  # data in the picture
+
+
+def describe(data: Dataset) -> str:
+    """Parts, shape, classes with their counts, and how the user's files were understood; a line each."""
+    lines = [f"{data.name}: {len(data.train)} data to train on, {len(data.test)} to test on, of shape "
+             f"{'x'.join(map(str, data.shape))}", *data.notes]
+    if data.is_images:
+        lines.append(f"as bytes: {int(data.train.min())}..{int(data.train.max())}, {len(data.train.unique())} levels")
+    for part in ("train", "test"):
+        labels = getattr(data, f"{part}_labels")
+        if labels is not None:
+            counts = labels[labels != UNKNOWN].bincount(minlength=len(data.classes)).tolist()
+            unknown = int((labels == UNKNOWN).sum())
+            named = [f"{name} {count}" for name, count in zip(data.classes, counts)]
+            lines.append(f"{part}: {', '.join([*named, *([f'without a label {unknown}'] if unknown else [])])}")
+    return "\n".join(lines)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help=f"one of: {', '.join(DATA_SETS)}")
+    parser.add_argument("--data_path", type=Path, default=Path("datasets"), help="file or folder (default: datasets)")
+    parser.add_argument("--image_size", type=int, help="scale images to this side")
+    parser.add_argument("--value_range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="black and white in them")
+    parser.add_argument("--out", type=Path, help="the picture (default: runs/data_NAME.png)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prints what was read, and draws 100 of it."""
+    data = DATA_SETS[arguments.name].load(DataOptions(
+        data_path=arguments.data_path, image_size=arguments.image_size, value_range=arguments.value_range))
+    print(describe(data))
+    rows = torch.randperm(len(data.train), generator=keyed_generator(0, "shown"))[:SHOWN]
+    out = arguments.out or Path("runs") / f"data_{arguments.name}.png"
+    save_picture(out, to_float(data.train[rows]), to_float(data.train[:2000]))
+    print(f"look at {out}")
