@@ -45,13 +45,14 @@ class Resampler:
     Attributes:
         diagnostics: Of the last `sample`.
         expected: What the ratio is worth under this method and budget, where `calibrated` measured it; else None.
+        judged: The ratio was found to help there, perhaps under another method or budget.
 
     Raises:
         ValueError: For an unknown method or setting, or a budget below 1.
     """
 
     expected: Expected | None = None
-    judged = False  # its ratio has been found to help under some rule and budget
+    judged = False
 
     def __init__(
         self,
