@@ -101,7 +101,7 @@ def measured(seed: int, settings: Settings) -> dict:
     sharp = Resampler.calibrated(proposal, discriminator, held_out, ratio="score", **given)
     auto = Resampler.calibrated(proposal, discriminator, held_out, **given)
     print(auto.expected.words, flush=True)
-    sets = {"GAN": auto.with_method("obrs", 1)}
+    sets = {"GAN": sharp.with_method("obrs", 1)}
     for name, one, methods in (("score", sharp, ("obrs", "mh")), ("auto", auto, ("obrs", "mh", *settings.moves))):
         if one.expected.ratio != PLAIN:
             sets |= {f"{method}, {name}": one.with_method(method, settings.budget) for method in methods}

@@ -52,9 +52,11 @@ def run(settings: Settings, cells: Cells) -> Report:
                                   refit_steps=settings.refit_steps)
         if one.expected is not None:
             print(one.expected.words, flush=True)
-        sets.setdefault("posterior", one.with_method("obrs", 1).sample(settings.samples, seed=1))
+        plain = one.expected is not None and one.expected.ratio == PLAIN
+        if "posterior" not in sets:
+            sets["posterior"] = (one if plain else one.with_method("obrs", 1)).sample(settings.samples, seed=1)
         for method in settings.methods:
-            chosen = one if one.expected and one.expected.ratio == PLAIN else one.with_method(method)
+            chosen = one if plain else one.with_method(method)
             sets[f"{method}, {ratio}"] = after = chosen.sample(settings.samples, seed=1)
     pictures = {"before": sets["posterior"][:100], "after": after[:100]}
     return report([compare(sets, data, settings.judge_steps)], pictures)

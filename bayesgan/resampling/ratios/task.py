@@ -123,7 +123,7 @@ def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor,
                          "given, torch.randn(n, 64, generator=generator), and put the network in eval mode")
     low, high = real.min().item(), real.max().item()
     allowed = MARGIN * (high - low)
-    narrow = fake.max() - fake.min() < (high - low) / 4  # of 64 images: another scale, or a generator of one grey
+    narrow = fake.max() - fake.min() < (high - low) / 20  # of 64 images: another scale, or a generator of one grey
     if real.dim() == 4 and (narrow or fake.min() < low - allowed or fake.max() > high + allowed):
         raise InputError(f"generated images have values in {fake.min():.3g}..{fake.max():.3g} and real ones in "
                          f"{low:.3g}..{high:.3g}; scale both alike")
