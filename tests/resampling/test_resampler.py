@@ -153,7 +153,7 @@ def test_every_method_resamples_a_run(run, method):
 
 
 def test_the_ratio_is_the_calibrated_mean_of_all_discriminators(run):
-    resampler = posterior_resampler(run, ratio="score", calibration="none")
+    resampler = posterior_resampler(run, budget=10, ratio="score", calibration="none")
     x = torch.randn(50, 2)
     discriminators = load_posterior(run).discriminators
     mean = torch.stack([discriminators.forward_member(k, x)[0][:, 0] for k in range(discriminators.members)]).mean(0)
@@ -161,20 +161,20 @@ def test_the_ratio_is_the_calibrated_mean_of_all_discriminators(run):
 
 
 def test_refit_and_weights_of_a_run(run):
-    plain = posterior_resampler(run, seed=1, ratio="score")
-    refitted = posterior_resampler(run, seed=1, ratio="score", refit_steps=30)
+    plain = posterior_resampler(run, budget=10, seed=1, ratio="score")
+    refitted = posterior_resampler(run, budget=10, seed=1, ratio="score", refit_steps=30)
     x = torch.randn(20, 2)
     assert not torch.equal(plain.log_ratio(x), refitted.log_ratio(x))
     with pytest.raises(ValueError, match="refit_steps must be at least 0"):
         posterior_resampler(run, refit_steps=-1)
     with pytest.raises(ValueError, match="weights must name all 4 generators"):
         posterior_resampler(run, weights=[1, 1])
-    newest = posterior_resampler(run, ratio="score", draws=1)
+    newest = posterior_resampler(run, budget=10, ratio="score", draws=1)
     newest.sample(10)
     assert len(newest.diagnostics.member_shares[0]) == 2
     with pytest.raises(ValueError, match="draws must be at least 1"):
         posterior_resampler(run, draws=0)
-    only = posterior_resampler(run, ratio="score", weights=[1, 1, 1, 997])
+    only = posterior_resampler(run, budget=10, ratio="score", weights=[1, 1, 1, 997])
     only.sample(20)
     assert only.diagnostics.member_shares[0][3] > 0.95
 
