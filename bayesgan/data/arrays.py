@@ -3,6 +3,7 @@
 import tokenize
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def npz(options: DataOptions) -> Dataset:
     dataset = cut(data, labels, classes, len(train))
     if not (to_float(dataset.train).isfinite().all() and to_float(dataset.test).isfinite().all()):
         raise InputError(f"{path}: x overflows when it is standardised; scale it down")
-    return Dataset(**{**vars(dataset), "notes": tuple(notes)})
+    return replace(dataset, notes=tuple(notes))
 
 
 def cut(data: Tensor, labels: Tensor | None, classes: tuple[str, ...], train: int) -> Dataset:

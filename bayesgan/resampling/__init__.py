@@ -1,7 +1,7 @@
 """Corrects a trained generator with a discriminator: density ratio, calibration, selection. Start with resampler.py."""
 
 from bayesgan.resampling import ratios, rules
-from bayesgan.resampling.calibration import CALIBRATIONS, LEAST, SCORES
+from bayesgan.resampling.calibration import CALIBRATIONS, SCORES
 from bayesgan.resampling.diagnostics import Diagnostics
 from bayesgan.resampling.guard import LEAST_JUDGED, PLAIN, Expected
 from bayesgan.resampling.plots import ratio_figure
@@ -18,7 +18,6 @@ __all__ = [
     "DensityRatio",
     "Diagnostics",
     "Expected",
-    "LEAST",
     "LEAST_JUDGED",
     "LatentProposal",
     "PLAIN",

@@ -24,7 +24,7 @@ PLAIN = "plain"
 LEAST_JUDGED = 80  # held-out data: half of them fit, a quarter chooses, a quarter measures
 FEW = 500  # below, the distance is a blunt one
 MOST = 2000  # samples, and as many real data, behind a distance
-MOST_KNOWN, MOST_BYTES = 10_000, 2**26  # real data that axes and neighbours are taken from, and numbers in them
+MOST_KNOWN, MOST_NUMBERS = 10_000, 2**26  # real data that axes and neighbours are taken from, and numbers in them
 COMPONENTS = 48  # principal components of images; unwhitened, so that what is large in pixels is large here
 NEIGHBOUR = 8  # of vectors: which neighbour among real data is looked at
 SPLITS = 10  # random halves behind a spread
@@ -107,9 +107,9 @@ class Guard:
     def __init__(self, known: Tensor, choosing: Tensor, measuring: Tensor):
         self.count = min(MOST, len(choosing), len(measuring))
         rows = torch.randperm(len(known), generator=keyed_generator(0, "known"))  # they may lie in order of classes
-        rows = rows[: max(self.count, min(MOST_KNOWN, MOST_BYTES // known[0].numel()))]
-        view = pixels if known.dim() == 4 else points
-        self.view, self.between = view(known[rows.to(known.device)], self.count)
+        rows = rows[: max(self.count, min(MOST_KNOWN, MOST_NUMBERS // known[0].numel()))]
+        known = known[rows.to(known.device)]
+        self.view, self.between = pixels(known, self.count) if known.dim() == 4 else points(known)
         self.parts = {"choosing": self.view(choosing[: self.count]), "measuring": self.view(measuring[: self.count])}
         (self.floor,) = self.between(*self.parts.values(), [np.arange(self.count)])
 
@@ -139,7 +139,7 @@ def pixels(known: Tensor, count: int) -> tuple[View, Between]:
     return lambda data: axes.transform(flat(data)), lambda a, b, rows: [frechet(a[some], b) for some in rows]
 
 
-def points(known: Tensor, count: int) -> tuple[View, Between]:
+def points(known: Tensor) -> tuple[View, Between]:
     """Vectors scaled to variance 1 in all, beside them the rank of their distance to a neighbour; energy distances."""
     real = flat(known)
     scale = 1 / np.sqrt(real.var(0).sum().clip(1e-24))
@@ -176,7 +176,8 @@ def choose(names: list[str], sample: Callable[[str, int, int], Tensor], guard: G
 
     Args:
         names: Of ratios; "plain" is tried besides.
-        sample: sample(name, n, seed) -> data (n, ...) under the rule and budget that will be used.
+        sample: sample(name, n, turn) -> data (n, ...) under the rule and budget that will be used, others at turn 1
+            than at turn 0.
         automatic: The best that beats plain samples for certain is used, and plain ones where none does. Otherwise the
             only name is used whatever comes out.
     """

@@ -32,7 +32,7 @@ class Resampler:
 
     Args:
         generate: generate(n, generator) -> data (n, ...) on any device, from that torch.Generator alone; or a
-            `LatentProposal`, which the methods mala, hmc and langevin need.
+            `LatentProposal`, which the methods mala, hmc, langevin and flow need.
         log_ratio: log_ratio(data (n, ...)) -> (n,): log p/q, real over generated density. A `DensityRatio` also brings
             the figures it was checked with.
         method: A name in `RULES`: obrs, mh, drs, sir, isir, mala, hmc, langevin, flow.
