@@ -1,6 +1,7 @@
 """What a data set is, before anything is trained on it: `python -m bayesgan data NAME`."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import DATA_SETS, DataOptions, Dataset, to_float
 from bayesgan.data.dataset import UNKNOWN
 from bayesgan.evaluation.pictures import save_picture
+from bayesgan.options import Options, add_flags, check_given, given_flags
 
 __all__ = ["add_arguments", "describe", "run"]
 
@@ -33,16 +35,15 @@ def describe(data: Dataset) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help=f"one of: {', '.join(DATA_SETS)}")
-    parser.add_argument("--data_path", type=Path, default=Path("datasets"), help="file or folder (default: datasets)")
-    parser.add_argument("--image_size", type=int, help="scale images to this side")
-    parser.add_argument("--value_range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="black and white in them")
+    add_flags(parser, Options, only=[field.name for field in dataclasses.fields(DataOptions)])
     parser.add_argument("--out", type=Path, help="the picture (default: runs/data_NAME.png)")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints what was read, and draws 100 of it."""
-    data = DATA_SETS[arguments.name].load(DataOptions(
-        data_path=arguments.data_path, image_size=arguments.image_size, value_range=arguments.value_range))
+    given = given_flags(arguments, Options)
+    check_given(given)
+    data = DATA_SETS[arguments.name].load(DataOptions(**given))
     print(describe(data))
     rows = torch.randperm(len(data.train), generator=keyed_generator(0, "shown"))[:SHOWN]
     out = arguments.out or Path("runs") / f"data_{arguments.name}.png"

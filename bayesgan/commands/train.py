@@ -20,7 +20,7 @@ from bayesgan.commands.parser import Parser, call
 from bayesgan.commands.resample import resample_run
 from bayesgan.data import Dataset, to_float
 from bayesgan.evaluation.pictures import save_picture
-from bayesgan.options import Options, add_flags, explain, given_flags, load_data, resolve
+from bayesgan.options import Options, add_flags, explain, given_flags, load_data, resolve, with_counted_labels
 from bayesgan.store import RunFolder, load_posterior
 from bayesgan.store.config import FORMAT
 from bayesgan.training.algorithm import Engines, Trainer, default_engines
@@ -62,6 +62,7 @@ def run(arguments: list[str], semi: bool) -> int:
     for note in notes:
         print(note)
     data = load_data(options) if folder is None else folder.load_data(options.data_path, options.cache_path)
+    options = with_counted_labels(options, data)
     engines = None if folder is None else folder.engines(device)
     if engines is None:
         with memory_explained(options, data, device, default_engines(options)):

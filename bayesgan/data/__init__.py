@@ -1,13 +1,14 @@
 """Data sets by name. A data set joins by one registration in a module imported here."""
 
-from bayesgan.data import arrays, bundled, colour, idx, pictures
+from bayesgan.data import arrays, bundled, cifar, folders, four_shapes, idx, svhn
 from bayesgan.data.bundled import GENERATED
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, to_bytes, to_float
 from bayesgan.data.distortions import distorted
-from bayesgan.data.labels import choose_labels, labelled_rows, with_labels
+from bayesgan.data.labels import ALL, choose_labels, labelled_rows, with_labels
 from bayesgan.data.shifts import shifted
 
 __all__ = [
+    "ALL",
     "DATA_SETS",
     "GENERATED",
     "DataOptions",
@@ -21,7 +22,9 @@ __all__ = [
     "with_labels",
     "arrays",
     "bundled",
-    "colour",
+    "cifar",
+    "folders",
+    "four_shapes",
     "idx",
-    "pictures",
+    "svhn",
 ]

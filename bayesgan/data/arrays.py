@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
+from bayesgan.data.class_labels import read_labels
 from bayesgan.data.dataset import (
     DATA_SETS,
     UNKNOWN,
@@ -18,17 +19,17 @@ from bayesgan.data.dataset import (
     Dataset,
     DataSource,
     a_share_of_each_class,
+    check_varied,
     images_tensor,
     split,
     standardise,
     to_float,
 )
-from bayesgan.data.values import as_bytes, value_scale
+from bayesgan.data.pictures import background_colour
+from bayesgan.data.values import as_bytes, colour_channels, grey_channel, value_scale
 
 __all__ = []
 
-MOST_CLASSES = 10_000
-SHOWN = 12  # classes that a note names
 # part -> the names it goes by, of which a file may have one; numpy's own names where there is no other
 NAMES = {
     "x": ("x", "x_train", "X", "X_train", "images", "train_images", "data"),
@@ -36,6 +37,8 @@ NAMES = {
     "x_test": ("x_test", "X_test", "test_images"),
     "y_test": ("y_test", "test_labels"),
 }
+SHOWN = 12  # columns that a note names
+CHANNELS = (1, 3, 4)  # grey; red, green, blue; with transparency
 UNNAMED = {"x": "arr_0", "y": "arr_1"}
 
 
@@ -71,22 +74,45 @@ def npz(options: DataOptions) -> Dataset:
     labels, classes = None, ()
     if "y" in parts:
         given = [parts["y"]] if test is None else [parts["y"], parts["y_test"]]
-        labels, classes, note = read_labels(given, [len(array) for array in both], path)
+        labels, classes, note = read_labels(given, [len(array) for array in both], str(path))
         notes.append(note)
     if train.ndim == 2:
         data = torch.from_numpy(np.concatenate(both).astype(np.float64))
+        if constant := (data == data[:1]).all(0).nonzero()[:, 0].tolist():
+            notes.append(f"columns that never change: {', '.join(map(str, constant[:SHOWN]))}")
     else:
-        both = [channels_last(array, path) for array in both]
-        black, white, note = value_scale(both, options.value_range)
-        notes.append(note)
-        images = np.concatenate([as_bytes(array, black, white) for array in both])
-        data = images_tensor(images, options.image_size)
-    if (data == data[:1]).all():
-        raise InputError(f"{path}: all {len(data)} data are the same; there is nothing to learn from copies of one")
+        images, told = as_images(both, options, path)
+        notes += told
+        data = images_tensor(images, options.image_size, options.crop)
+    check_varied(data, f"{path}: x")
     dataset = cut(data, labels, classes, len(train))
     if not (to_float(dataset.train).isfinite().all() and to_float(dataset.test).isfinite().all()):
         raise InputError(f"{path}: x overflows when it is standardised; scale it down")
-    return replace(dataset, notes=tuple(notes))
+    return replace(dataset, notes=(*notes, f"the test part is {'x_test' if test is not None else 'cut off here'}"))
+
+
+def as_images(arrays: list[np.ndarray], options: DataOptions, path: Path) -> tuple[np.ndarray, list[str]]:
+    """All images as one array of bytes (N, H, W) or (N, H, W, 3), and how they were understood, a sentence each."""
+    arrays = [channels_last(array, path) for array in arrays]
+    height, width = arrays[0].shape[1:3]
+    if height != width and options.image_size is None:
+        raise InputError(f"{path}: images must be square, got {width}x{height}; --image_size cuts them to their middle "
+                         "square and scales that, with --crop none all of them")
+    black, white, note = value_scale(arrays, options.value_range)
+    images = np.concatenate([as_bytes(array, black, white) for array in arrays])
+    notes = [note]
+    if height != width and options.crop == "center":
+        notes.append("they were not square and are cut to their middle square")
+    if images.shape[3:] == (4,):
+        opaque = images[..., 3:] / 255
+        under = np.array(background_colour(options.background))
+        images = np.rint(images[..., :3] * opaque + under * (1 - opaque)).astype(np.uint8)
+        notes.append(f"transparent pixels are {options.background} now")
+    if images.shape[3:] == (1,):
+        images = images[..., 0]
+    if options.channels is not None and images.ndim != (3 if options.channels == 1 else 4):
+        images = (grey_channel if options.channels == 1 else colour_channels)(images)
+    return images, notes
 
 
 def cut(data: Tensor, labels: Tensor | None, classes: tuple[str, ...], train: int) -> Dataset:
@@ -149,57 +175,12 @@ def check_numbers(x: np.ndarray, name: str) -> None:
 
 def channels_last(x: np.ndarray, path: Path) -> np.ndarray:
     """Images of any accepted layout as (N, H, W[, C])."""
-    if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] not in (1, 3):
+    if x.ndim == 4 and x.shape[1] in CHANNELS and x.shape[3] not in CHANNELS:
         x = x.transpose(0, 2, 3, 1)
-    if x.ndim not in (3, 4) or x.shape[1] != x.shape[2] or (x.ndim == 4 and x.shape[3] not in (1, 3)):
-        raise InputError(f"{path}: x must be (N, D), (N, H, H), (N, H, H, C) or (N, C, H, H) with C 1 or 3, "
-                         f"got {x.shape}")
+    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in CHANNELS):
+        raise InputError(f"{path}: x must be (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1, 3 or, with "
+                         f"transparency, 4, got {x.shape}")
     return x
-
-
-def read_labels(given: list[np.ndarray], sizes: list[int], path: Path) -> tuple[Tensor, tuple[str, ...], str]:
-    """Labels as (n,) class numbers from 0 with -1 for none, the classes' names, and what was understood.
-
-    Accepted are (n,) or (n, 1) numbers, truth values or words, and (n, Y) one-hot rows. -1, NaN and the empty word are
-    data without a label. Any other values are classes in their order, whether or not they begin at 0.
-
-    Raises:
-        ValueError: For other shapes or fractions, or where nearly every datum would be a class of its own.
-    """
-    flat, how = [], ""
-    for y, size in zip(given, sizes, strict=True):
-        if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "uifb" and len(y) == size:
-            if not (np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all()):
-                raise InputError(f"{path}: y of shape {y.shape} must be one-hot, a 1 and zeros in every row; or give "
-                                 f"{size} class numbers")
-            y, how = y.argmax(1), "one-hot rows, "
-        y = y.reshape(len(y)) if y.ndim == 2 and y.shape[1] == 1 else y
-        if y.shape != (size,) or y.dtype.kind not in "uifbUS":
-            raise InputError(f"{path}: y must be {size} labels, got {y.dtype} of shape {y.shape}; give one a datum")
-        flat.append(y)
-    y = np.concatenate(flat)
-    if y.dtype.kind == "f":
-        known = ~np.isnan(y) & (y != -1)
-        if not np.isfinite(y[known]).all() or (y[known] % 1).any():
-            raise InputError(f"{path}: y holds {y[known][y[known] % 1 != 0][:1]}, no class; give class numbers, "
-                             "NaN or -1 where there is none")
-        y = np.where(known, y, UNKNOWN).astype(np.int64)
-    known = y != "" if y.dtype.kind == "U" else y != b"" if y.dtype.kind == "S" else y.astype(object) != UNKNOWN
-    if y.dtype.kind == "i" and (y[known] < 0).any():
-        raise InputError(f"{path}: y holds {y[known].min()}; classes are 0 or more, and -1 is a datum without a label")
-    values, numbers = np.unique(y[known], return_inverse=True)
-    if len(values) == 0:
-        raise InputError(f"{path}: y has no label at all; leave y out")
-    if len(values) > min(MOST_CLASSES, max(2, known.sum() // 2)):
-        raise InputError(f"{path}: y has {len(values)} different values for {known.sum()} data, which are no classes; "
-                         "give each datum one of a few")
-    labels = np.full(len(y), UNKNOWN)
-    labels[known] = numbers.reshape(-1)
-    names = tuple(value.decode() if isinstance(value, bytes) else str(value) for value in values.tolist())
-    counts = [f"{name} ({count})" for name, count in zip(names, np.bincount(numbers.reshape(-1)))]
-    listed = ", ".join(counts[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-    without = f"; {int((~known).sum())} without a label" if not known.all() else ""
-    return torch.from_numpy(labels), names, f"labels: {how}{len(names)} classes, {listed}{without}"
 
 
 DATA_SETS.register("npz")(DataSource(npz, {}))

@@ -28,6 +28,9 @@ class DataOptions:
         x_dim: Dimension D of the synthetic mixture.
         cluster_dim: Dimension d of each cluster of the synthetic mixture.
         value_range: The values of black and white in the user's images; None works them out.
+        crop: With image_size, of the user's images that are not square: "center" is the middle square, "none" all.
+        background: The colour, by name or #rrggbb, under transparent pixels of the user's images.
+        channels: 1 or 3: the user's images as grey or in colour; None leaves them as most of them are.
     """
 
     data_path: Path = Path("datasets")
@@ -36,6 +39,9 @@ class DataOptions:
     x_dim: int = 100
     cluster_dim: int = 2
     value_range: tuple[float, float] | None = None
+    crop: str = "center"
+    background: str = "white"
+    channels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -134,18 +140,36 @@ def to_bytes(images: Tensor) -> Tensor:
     return ((images + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def images_tensor(images: np.ndarray, image_size: int | None) -> Tensor:
-    """(N, H, W) or (N, H, W, C) uint8 arrays to (N, C, S, S), scaled by area where image_size asks for it."""
+def images_tensor(images: np.ndarray, image_size: int | None = None, crop: str = "center") -> Tensor:
+    """(N, H, W) or (N, H, W, C) uint8 arrays to (N, C, S, S), scaled by area where image_size asks for it.
+
+    With crop "center" it is their middle square that is scaled, with "none" all of them.
+    """
     tensor = torch.from_numpy(np.array(images, order="C"))  # a copy: files are mapped read-only
     tensor = tensor.unsqueeze(1) if tensor.dim() == 3 else tensor.permute(0, 3, 1, 2).contiguous()
     if image_size is None or tensor.shape[-2:] == (image_size, image_size):
         return tensor
+    if crop == "center":
+        height, width = tensor.shape[-2:]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        tensor = tensor[:, :, top:top + side, left:left + side]
     parts = tensor.split(1024)  # float copies of the whole set would not fit next to it
     return torch.cat([
         torch.nn.functional.interpolate(part.float(), (image_size, image_size), mode="bilinear", antialias=True)
         .round_().clamp_(0, 255).to(torch.uint8)
         for part in parts
     ])
+
+
+def check_varied(data: Tensor, name: str) -> None:
+    """Raises InputError where all data (N, ...) are the same, or a channel of images (N, C, H, W) is constant."""
+    if (data == data[:1]).all():
+        raise InputError(f"{name}: all {len(data)} data are the same; there is nothing to learn from copies of one")
+    for channel in range(data.shape[1] if data.dim() == 4 else 0):
+        if (data[:, channel] == data[0, channel, 0, 0]).all():
+            raise InputError(f"{name}: channel {channel} is {data[0, channel, 0, 0]} in all images; make them grey "
+                             "with --channels 1, or leave it out of the files")
 
 
 def split(data: Tensor, labels: Tensor | None, test_share: float, name: str, classes: tuple[str, ...]) -> Dataset:

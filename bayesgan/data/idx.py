@@ -5,6 +5,7 @@ import gzip
 import math
 import struct
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,31 +14,52 @@ import torchvision
 
 from bayesgan.basics.errors import InputError
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
+from bayesgan.data.downloads import fetch
 
 __all__ = ["read_idx"]
 
 PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
+MOST_BYTES = 2**32  # of one unpacked file: four thousand times MNIST's
+
+
 def read_idx(path: Path) -> np.ndarray:
-    """The unsigned-byte array of an idx file (yann.lecun.com/exdb/mnist), .gz or not.
+    """The unsigned-byte array of an idx file (yann.lecun.com/exdb/mnist), packed or not, whatever it is called.
+
+    No more is unpacked than the header promises.
 
     Raises:
         ValueError: If the file is not idx, not unsigned bytes, or shorter or longer than its header says.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else open(path, "rb") as file:
+            start = file.read(4)
+            axes = file.read(4 * start[3]) if start[:3] == b"\0\0\x08" and len(start) == 4 else b""
+            if not axes or len(axes) < 4 * start[3]:
+                raise InputError(f"{path} is not an idx file of bytes: it starts with {start.hex() or 'nothing'}, "
+                                 "expected 000008 and the number of axes; download it again")
+            shape = struct.unpack(f">{start[3]}I", axes)
+            size = math.prod(shape)
+            if size > MOST_BYTES:
+                raise InputError(f"{path} says that it holds {size} bytes, shape {shape}; no such set is that large: "
+                                 "download it again")
+            content = file.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be unpacked ({error}); download it again") from None
-    if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
-        raise InputError(f"{path} is not an idx file of bytes: it starts with {content[:4].hex() or 'nothing'}, "
-                         "expected 000008 and the number of axes; download it again")
-    shape = struct.unpack_from(f">{content[3]}I", content, 4)
-    start = 4 + 4 * content[3]
-    if len(content) - start != math.prod(shape):
-        raise InputError(f"{path} holds {len(content) - start} bytes of data, its header says {math.prod(shape)} "
-                         f"for shape {shape}: truncated or corrupted; download it again")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    if len(content) != size:
+        held = f"{len(content)}" if len(content) < size else f"more than {size}"
+        raise InputError(f"{path} holds {held} bytes of data, its header says {size} for shape {shape}: truncated or "
+                         "corrupted; download it again")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def spellings(part: str) -> list[str]:
+    """Names that people keep a part under: as published, or with a dot for its last dash; packed or not."""
+    dotted = part.replace("-idx", ".idx")
+    return [f"{name}{end}" for name in (part, dotted) for end in ("", ".gz")]
 
 
 def find_parts(folders: list[Path]) -> list[Path] | None:
@@ -48,7 +70,7 @@ def find_parts(folders: list[Path]) -> list[Path] | None:
     """
     incomplete = None
     for folder in folders:
-        found = [next((p for p in (folder / part, folder / f"{part}.gz") if p.is_file()), None) for part in PARTS]
+        found = [next((p for name in spellings(part) if (p := folder / name).is_file()), None) for part in PARTS]
         missing = [part for part, path in zip(PARTS, found) if path is None]
         if not missing:
             return found
@@ -66,14 +88,9 @@ def load_idx_set(name: str, torchvision_set: type, options: DataOptions) -> Data
     folders = [stored, root / name, root]
     paths = find_parts(folders)
     if paths is None:
-        print(f"{name}: no idx files in {', '.join(map(str, folders))}; downloading with torchvision", flush=True)
-        try:
-            torchvision_set(root, download=True)
-        except (OSError, RuntimeError) as error:
-            raise InputError(
-                f"{name}: no {PARTS[0]}[.gz] in {', '.join(map(str, folders))} and the download failed "
-                f"({str(error).splitlines()[0]}); put the four files there, or name their folder with --data_path"
-            ) from None
+        places = ", ".join(map(str, folders))
+        fetch(name, stored, partial(torchvision_set, root, download=True),
+              f"put the four files {PARTS[0]}[.gz] ... into {places}, or name their folder with --data_path")
         paths = find_parts([stored])
     return read_set(name, torchvision_set, paths, options)
 
@@ -98,7 +115,7 @@ def read_set(name: str, torchvision_set: type, paths: list[Path], options: DataO
     return Dataset(
         name, images_tensor(train, options.image_size), images_tensor(test, options.image_size),
         torch.from_numpy(train_labels.astype(np.int64)), torch.from_numpy(test_labels.astype(np.int64)),
-        tuple(torchvision_set.classes),
+        tuple(torchvision_set.classes), notes=(f"read from {paths[0].parent}",),
     )
 
 

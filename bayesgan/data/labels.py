@@ -9,11 +9,13 @@ from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data.dataset import UNKNOWN, Dataset
 
-__all__ = ["choose_labels", "labelled_rows", "with_labels"]
+__all__ = ["ALL", "choose_labels", "labelled_rows", "with_labels"]
+
+ALL = "all"  # in place of a number of labels
 
 
-def choose_labels(data: Dataset, count: int, seed: int) -> Tensor:
-    """Rows of a class-balanced random subset of data.train: (count,), ascending.
+def choose_labels(data: Dataset, count: int | str, seed: int) -> Tensor:
+    """Rows of a class-balanced random subset of data.train: (count,), ascending; `ALL` is every row with a label.
 
     Raises:
         ValueError: If `data` has no labels or no labelled test part, or `count` cannot be balanced.
@@ -27,6 +29,8 @@ def choose_labels(data: Dataset, count: int, seed: int) -> Tensor:
     classes = len(data.classes)
     if classes < 2:
         raise InputError(f"a classifier needs at least 2 classes, {data.name} has {classes}; name more with --classes")
+    if count == ALL:
+        return labelled_rows(data)
     if count % classes:
         nearest = max(1, round(count / classes)) * classes
         raise InputError(

@@ -4,10 +4,11 @@ import numpy as np
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["as_bytes", "value_scale"]
+__all__ = ["as_bytes", "colour_channels", "grey_channel", "value_scale"]
 
 ROUNDING = 1e-3  # of a range, by which floats may miss it
 DEPTHS = (8, 10, 12, 14, 16)  # bits of whole-number images
+LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
 def value_scale(arrays: list[np.ndarray], given: tuple[float, float] | None) -> tuple[float, float, str]:
@@ -61,3 +62,14 @@ def as_bytes(images: np.ndarray, black: float, white: float) -> np.ndarray:
     if images.dtype == np.uint8 and (black, white) == (0, 255):
         return images
     return np.rint((images.astype(np.float64) - black) * (255 / (white - black))).clip(0, 255).astype(np.uint8)
+
+
+def grey_channel(colours: np.ndarray) -> np.ndarray:
+    """(..., 3) red, green and blue to (...) grey of the same type."""
+    grey = colours.astype(np.float64) @ np.array(LUMINANCE)
+    return (grey if colours.dtype.kind == "f" else np.rint(grey)).astype(colours.dtype)
+
+
+def colour_channels(grey: np.ndarray) -> np.ndarray:
+    """(...) grey to (..., 3) red, green and blue."""
+    return np.repeat(grey[..., None], 3, axis=-1)

@@ -16,7 +16,8 @@ def option(
     help: str,
     *,
     group: str = "options",
-    choices: Collection[str] | None = None,
+    choices: Collection[str | int] | None = None,
+    word: str | None = None,
     least: float | None = None,
     most: float | None = None,
     above: float | None = None,
@@ -30,7 +31,8 @@ def option(
     Args:
         help: Its documentation; the default and the range are added.
         group: Heading in --help.
-        choices: Words it may be; a mapping also says what each means.
+        choices: Words or numbers it may be; a mapping also says what each means.
+        word: A word it may be in place of a number.
         least, most: Its range, both included.
         above: In place of `least`: the range begins just above it.
         needs: Where it has a meaning, in words, and the test for it on the whole dataclass.
@@ -39,7 +41,7 @@ def option(
         semi: Only run_bgan_semi.py has it.
     """
     metadata = {
-        "help": help, "group": group, "choices": choices, "least": least, "most": most, "above": above,
+        "help": help, "group": group, "choices": choices, "word": word, "least": least, "most": most, "above": above,
         "needs": needs, "resumable": resumable, "timing": timing, "semi": semi,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -57,10 +59,13 @@ def check_value(field: dataclasses.Field, value) -> None:
 def check_one(field: dataclasses.Field, value) -> None:
     """`check_value` of a field's one value, or of one among several."""
     rules = field.metadata
+    if rules["word"] is not None and value == rules["word"]:
+        return
     if rules["choices"] is not None and value not in rules["choices"]:
-        raise InputError(f"--{field.name} must be one of: {', '.join(rules['choices'])}; got {value!r}")
+        raise InputError(f"--{field.name} must be one of: {', '.join(map(str, rules['choices']))}; got {value!r}")
     if bounds(rules) and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise InputError(f"--{field.name} must be a number, got {value!r}")
+        other = f" or {rules['word']!r}" if rules["word"] is not None else ""
+        raise InputError(f"--{field.name} must be a number{other}, got {value!r}")
     if not in_range(rules, value):
         raise InputError(f"--{field.name} must be in {bounds(rules)}, got {value}")
 
@@ -90,12 +95,18 @@ def check_values(settings) -> None:
         check_value(field, getattr(settings, field.name))
 
 
-def add_flags(parser: argparse.ArgumentParser, settings: type, semi: bool = False) -> None:
-    """One flag a field, under the field's group; absent flags stay absent, so that data sets can bring defaults."""
+def add_flags(
+    parser: argparse.ArgumentParser, settings: type, semi: bool = False, only: Collection[str] | None = None
+) -> None:
+    """One flag a field, under the field's group; absent flags stay absent, so that data sets can bring defaults.
+
+    Args:
+        only: Names of the fields; None is all of them.
+    """
     groups: dict[str, argparse._ActionsContainer] = {"options": parser}  # argparse's own heading
     for field in dataclasses.fields(settings):
         rules = field.metadata
-        if rules["semi"] and not semi:
+        if rules["semi"] and not semi or only is not None and field.name not in only:
             continue
         if rules["group"] not in groups:
             groups[rules["group"]] = parser.add_argument_group(rules["group"])
@@ -111,7 +122,12 @@ def add_flag(parser: argparse._ActionsContainer, field: dataclasses.Field) -> No
         return
     if several:
         keywords["nargs"] = "+"
-    parser.add_argument(f"--{field.name}", type=kind, metavar=kind.__name__.upper(), **keywords)
+    word, shown_kind = field.metadata["word"], kind.__name__.upper()
+    if word is not None:
+        parser.add_argument(f"--{field.name}", type=lambda text: text if text == word else kind(text),
+                            metavar=f"{shown_kind}|{word}", **keywords)
+        return
+    parser.add_argument(f"--{field.name}", type=kind, metavar=shown_kind, **keywords)
 
 
 def kind_of(field: dataclasses.Field) -> tuple[type, bool]:
@@ -129,7 +145,7 @@ def shown(field: dataclasses.Field) -> str:
     if isinstance(rules["choices"], Mapping):
         text += "; " + "; ".join(f"{word}: {meaning}" for word, meaning in rules["choices"].items())
     elif rules["choices"] is not None:
-        text += f"; one of: {', '.join(rules['choices'])}"
+        text += f"; one of: {', '.join(map(str, rules['choices']))}"
     notes = []
     if field.default is not None and field.default is not False:
         words = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default

@@ -5,12 +5,12 @@ import dataclasses
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
-from bayesgan.data import DATA_SETS, DataOptions, Dataset, choose_labels, with_labels
+from bayesgan.data import ALL, DATA_SETS, DataOptions, Dataset, choose_labels, labelled_rows, with_labels
 from bayesgan.networks import NETWORKS
 from bayesgan.options.options import Options
 from bayesgan.resampling import LEAST_JUDGED
 
-__all__ = ["data_options", "load_data"]
+__all__ = ["data_options", "load_data", "with_counted_labels"]
 
 
 def data_options(options: Options) -> DataOptions:
@@ -35,8 +35,17 @@ def load_data(options: Options, rows: Tensor | None = None) -> Dataset:
     data = data.hold_out(options.calibration_fraction)
     if options.semi:
         data = with_labels(data, choose_labels(data, options.N, options.label_seed) if rows is None else rows)
-    check_data(options, data)
+    check_data(with_counted_labels(options, data), data)
     return data
+
+
+def with_counted_labels(options: Options, data: Dataset) -> Options:
+    """The options with the number of labels in place of --N all."""
+    if options.N != ALL:
+        return options
+    count = len(labelled_rows(data))
+    batch = options.label_batch_size
+    return dataclasses.replace(options, N=count, label_batch_size=None if batch is None else min(batch, count))
 
 
 def check_data(options: Options, data: Dataset) -> None:

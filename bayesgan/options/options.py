@@ -12,7 +12,7 @@ from typing import NamedTuple
 from torch import nn
 
 from bayesgan.basics.devices import DEVICES
-from bayesgan.data import DATA_SETS, GENERATED
+from bayesgan.data import ALL, DATA_SETS, GENERATED
 from bayesgan.ensemble import ENGINES
 from bayesgan.networks import NETWORKS, NORMALISATIONS, NetworkSizes
 from bayesgan.objectives import OBJECTIVES
@@ -40,6 +40,7 @@ OPTIMIZERS = {
 # the largest values are far beyond use: they stop typing errors before they fill the memory
 COUNT = {"least": 1, "most": 10**9}
 WIDTH = {"least": 1, "most": 100_000}
+CROPS = {"center": "their middle square", "none": "all of them, squashed"}
 DRAWS = {"least": 1, "most": 1000}
 SEED = {"least": 0, "most": 2**63 - 1}
 SYNTHETIC = ("--dataset synthetic", lambda options: options.dataset == "synthetic")
@@ -90,13 +91,27 @@ class Options:
         None, "two numbers, black and white in the images of npz or image_folder (default: worked out and told)",
         needs=OWN_IMAGES, timing=False,
     )
+    crop: str = data(
+        "center", "what of images that are not square becomes the square of --image_size", choices=CROPS,
+        needs=OWN_IMAGES, timing=False,
+    )
+    background: str = data(
+        "white", "colour, by name or #rrggbb, under transparent pixels", needs=OWN_IMAGES, timing=False
+    )
+    channels: int | None = data(
+        None, "1 makes all images grey, 3 gives all colour channels (default: as most of them are)", choices=(1, 3),
+        needs=OWN_IMAGES, timing=False,
+    )
     classes: list[int] | None = data(None, "only these classes, by number", timing=False)
     x_dim: int = data(100, "synthetic: dimension of the data", **WIDTH, needs=SYNTHETIC)
     cluster_dim: int = data(2, "synthetic: dimension of each cluster", **WIDTH, needs=SYNTHETIC, timing=False)
     calibration_fraction: float = data(
         0.1, "share of the training data put aside, never trained on, for resampling", least=0, most=0.5, timing=False
     )
-    N: int | None = labels(None, "labelled training images, as many of each class (default: 100)", **COUNT)
+    N: int | str | None = labels(
+        None, "labelled training images, as many of each class, or all labels there are (default: 100)", word=ALL,
+        **COUNT,
+    )
     label_seed: int = labels(0, "which images are labelled", **SEED, timing=False)
     label_batch_size: int | None = labels(
         None, "labelled images a discriminator sees per iteration (default: batch_size, at most N)", **COUNT

@@ -7,12 +7,12 @@ import dataclasses
 from typing import NamedTuple
 
 from bayesgan.basics.errors import InputError
-from bayesgan.data import DATA_SETS
+from bayesgan.data import ALL, DATA_SETS
 from bayesgan.options.flags import check_value, check_values
 from bayesgan.options.options import Options
 from bayesgan.options.recipes import FEW_LABELS, RECIPES
 
-__all__ = ["explain", "resolve"]
+__all__ = ["check_given", "explain", "resolve"]
 
 ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0}
 OF_A_LENGTH = ("burn_in", "ramp")  # a layer's schedule belongs to its own train_iter
@@ -63,7 +63,8 @@ def layers(given: dict, semi: bool) -> list[Layer]:
         if any(length != values.get("train_iter") for length in lengths):
             found[number] = Layer(origin, {name: value for name, value in values.items() if name not in OF_A_LENGTH})
     merged = {name: value for layer in found for name, value in layer.values.items()}
-    if semi and "label_batch_size" not in given and (merged.get("label_batch_size") or 0) > merged["N"]:
+    counted = semi and merged["N"] != ALL
+    if counted and "label_batch_size" not in given and (merged.get("label_batch_size") or 0) > merged["N"]:
         found.append(Layer("at most N", {"label_batch_size": merged["N"]}))
     if merged.get("wasserstein"):
         found.append(Layer("--wasserstein", {"objective": "wasserstein"}))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bayesgan.data.pictures import SHAPES
+from bayesgan.data.four_shapes import SHAPES
 from bayesgan.ensemble import ENGINES
 from bayesgan.options import Options, load_data, resolve
 from bayesgan.store.run_folder import RunFolder
@@ -81,6 +81,7 @@ CHANGES = {
         "distort": [0.3],
         "unlabelled_batch_size": [7],
     },
+    "images": {"value_range": [0, 16], "crop": ["none"], "background": ["blue"], "channels": [1]},
     # each has a test of its own, here or in another file
     "elsewhere": {
         "gradient_noise",  # of runs long enough to measure it: tests/training/test_algorithm.py
@@ -155,18 +156,18 @@ def test_every_flag_of_a_run_with_labels_changes_something(flag, tmp_path, plain
         assert weights != plain_semi[0]
 
 
-def test_the_value_range_is_that_of_the_users_images(tmp_path, capsys):
-    x = np.random.default_rng(0).integers(0, 17, (200, 8, 8)).astype(np.uint8)
+@pytest.mark.parametrize("flag", CHANGES["images"])
+def test_every_flag_for_the_users_images_changes_something(flag, tmp_path):
+    x = np.random.default_rng(0).integers(0, 17, (200, 8, 10, 4)).astype(np.uint8)
     np.savez(tmp_path / "mine.npz", x=x)
-    flags = ["--dataset", "npz", "--data_path", str(tmp_path / "mine.npz")]
-    before = outcome(run(tmp_path / "before", *flags))
-    assert "under a quarter of the range, --value_range 0 16 uses all of it" in capsys.readouterr().out
-    after = outcome(run(tmp_path / "after", *flags, "--value_range", "0", "16"))
-    assert "taken for 0..16 as --value_range says" in capsys.readouterr().out and before[0] != after[0]
+    flags = ["--dataset", "npz", "--data_path", str(tmp_path / "mine.npz"), "--image_size", "8"]
+    checksums = {read(run(tmp_path / name, *flags, *extra), "config.json")["data"]["checksum"]
+                 for name, extra in (("a", []), ("b", [f"--{flag}", *CHANGES["images"][flag]]))}
+    assert len(checksums) == 2
 
 
 def test_every_flag_is_in_the_walk():
-    walked = {flag for flags in CHANGES.values() for flag in flags} | {"value_range"}
+    walked = {flag for flags in CHANGES.values() for flag in flags}
     assert walked == {field.name for field in dataclasses.fields(Options)}
 
 

@@ -55,7 +55,7 @@ def test_labels_are_read_as_they_were_meant(tmp_path, given):
     np.savez(tmp_path / "mine.npz", x=x, y=y)
     data = load("npz", tmp_path)
     assert data.classes == tuple(names) and torch.equal(data.train_labels, data.train[:, 0, 0, 0].long())
-    assert any(f"4 classes, {names[0]} (10), {names[1]} (10)" in note for note in data.notes)
+    assert any(f"4 classes: {names[0]} (10), {names[1]} (10)" in note for note in data.notes)
 
 
 @pytest.mark.parametrize("nothing", [-1, np.nan, ""])
@@ -116,7 +116,8 @@ def test_the_user_says_what_is_black_and_what_is_white(tmp_path):
     [
         ({"x": np.array([{"a": 1}, None], dtype=object)}, "object arrays are refused"),
         ({"z": np.ones((3, 3))}, "no array 'x'"),
-        ({"x": np.ones((4, 8, 9))}, r"x must be .*got \(4, 8, 9\)"),
+        ({"x": np.ones((4, 8, 9))}, "images must be square, got 9x8; --image_size cuts them to their middle square"),
+        ({"x": np.ones((4, 8, 8, 2))}, r"x must be .*got \(4, 8, 8, 2\)"),
         ({"x": np.full((4, 8, 8), np.nan)}, "non-finite"),
         ({"x": np.full((4, 8, 8), 3.5)}, r"must lie in \[0, 1\]"),
         ({"x": np.full((4, 8, 8), 70_000)}, r"must lie in 0..65535, got 70000..70000; say with --value_range"),
@@ -176,3 +177,23 @@ def test_vectors_are_standardised_by_their_training_rows_alone(tmp_path):
     moved[rows, :2] += 1000
     np.savez(tmp_path / "data.npz", x=moved)
     assert torch.equal(DATA_SETS["npz"].load(DataOptions(data_path=tmp_path)).train, plain.train)
+
+
+def test_images_of_arrays_are_cut_laid_on_a_background_and_made_grey(tmp_path):
+    x = np.zeros((6, 8, 12, 4), np.uint8)
+    x[..., 0], x[..., 3] = 200, 255  # red and opaque
+    x[:, :, :2] = 7  # beyond the middle square
+    x[:, 3, 5] = [[0, 255, 0, alpha] for alpha in (0, 51, 102, 153, 204, 255)]
+    x[:, 0, 4, 2] = range(6)
+    np.savez(tmp_path / "mine.npz", x=x)
+    data = load("npz", tmp_path, image_size=8, background="black")
+    everything = torch.cat([data.train, data.test])
+    assert data.shape == (3, 8, 8) and sorted(everything[:, 1, 3, 3].tolist()) == [0, 51, 102, 153, 204, 255]
+    told = " ".join(data.notes)
+    assert "cut to their middle square" in told and "transparent pixels are black now" in told
+    assert data.train[:, 0, 7, 0].eq(200).all()
+    grey = load("npz", tmp_path, image_size=8, channels=1)
+    assert grey.shape == (1, 8, 8) and grey.train[0, 0, 7, 7] == round(0.299 * 200)
+    np.savez(tmp_path / "mine.npz", x=x[..., 3])
+    coloured = load("npz", tmp_path, image_size=8, channels=3)
+    assert coloured.shape == (3, 8, 8) and coloured.train[0, :, 7, 7].tolist() == [255] * 3

@@ -1,10 +1,14 @@
 """Every registered data set under one contract, on files made for it; then each way a file can be wrong."""
 
 import gzip
+import pickle
 import shutil
 import struct
 import tarfile
+import tracemalloc
 import zipfile
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +17,9 @@ from PIL import Image
 
 from bayesgan.data import DATA_SETS, DataOptions, to_bytes, to_float
 from bayesgan.data.bundled import gaussian_grid
+from bayesgan.data.four_shapes import SHAPES
 from bayesgan.data.idx import PARTS, read_idx
-from bayesgan.data.pictures import SHAPES
-from tests.data.files import RANDOM, load, picture, write_cifar, write_idx, write_pictures, write_svhn
+from tests.data.files import RANDOM, load, picture, write_cifar, write_idx, write_pickles, write_pictures, write_svhn
 from tests.paths import REAL_DATA, needs_real_data
 
 # what the user would have on disk; a new data set fails the contract until it says so here
@@ -24,7 +28,7 @@ MAKE = {
     "mnist": lambda folder: write_idx(folder), "fashion_mnist": lambda folder: write_idx(folder, pack=False),
     "four_shapes": lambda folder: write_pictures(folder, SHAPES), "image_folder": write_pictures,
     "npz": lambda folder: np.savez(folder / "mine.npz", x=RANDOM.random((20, 9, 9)), y=np.arange(20) % 3),
-    "svhn": write_svhn, "cifar": write_cifar,
+    "svhn": write_svhn, "cifar": write_cifar, "cifar100": partial(write_pickles, name="cifar-100-python"),
 }
 
 
@@ -155,17 +159,46 @@ def test_an_unpacked_idx_file_reads_as_the_packed_one(tmp_path):
     assert np.array_equal(read_idx(packed), read_idx(tmp_path / PARTS[0]))
 
 
-@pytest.mark.parametrize("name", ["mnist", "svhn", "cifar"])
-def test_missing_files_and_a_failing_download_are_one_line(name, tmp_path, monkeypatch):
-    def offline(*arguments, **options):
+def test_idx_files_by_all_names_in_use(tmp_path):
+    """With dots as some archives unpack them, and called .gz though a browser has unpacked them."""
+    write_idx(tmp_path / "mnist", pack=False)
+    before = load("mnist", tmp_path)
+    for number, part in enumerate(PARTS):
+        stored = tmp_path / "mnist" / part
+        stored.rename(stored.with_name(part.replace("-idx", ".idx") if number < 2 else f"{part}.gz"))
+    after = load("mnist", tmp_path)
+    assert torch.equal(before.train, after.train) and torch.equal(before.test_labels, after.test_labels)
+    assert after.notes == (f"read from {tmp_path / 'mnist'}",)
+
+
+@pytest.mark.parametrize("promise", [1, 2**40])
+def test_no_more_is_unpacked_than_the_header_promises(tmp_path, promise):
+    """300 MB of zeros in 300 kB: refused within a tenth of their size."""
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(struct.pack(">BBBBII", 0, 0, 8, 2, max(1, promise >> 32), min(promise, 2**32 - 1)))
+        for _ in range(300):
+            file.write(bytes(2**20))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="more than 1 bytes of data" if promise == 1 else "no such set is that large"):
+        read_idx(path)
+    assert tracemalloc.get_traced_memory()[1] < 30 * 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["mnist", "svhn", "cifar", "cifar100"])
+def test_missing_files_and_a_failing_download_are_one_line_and_leave_nothing(name, tmp_path, monkeypatch):
+    def offline(url, root, *arguments, **options):
+        Path(root, "partly").mkdir(parents=True)
         raise OSError("no route to host")
 
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", offline)
-    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", offline)
-    monkeypatch.setattr("bayesgan.data.colour.download_url", offline)
-    monkeypatch.setattr("bayesgan.data.colour.download_and_extract_archive", offline)
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive",
+                        lambda url, download_root, **options: offline(url, download_root))
+    monkeypatch.setattr("bayesgan.data.svhn.download_url", offline)
+    monkeypatch.setattr("bayesgan.data.cifar.download_and_extract_archive", offline)
     with pytest.raises(ValueError, match=f"{name}.*the download failed.*no route to host.*--data_path"):
-        load(name, tmp_path)
+        load(name, tmp_path / "mine")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_download_is_used_when_nothing_is_there(tmp_path, monkeypatch):
@@ -180,7 +213,7 @@ def test_a_download_is_used_when_nothing_is_there(tmp_path, monkeypatch):
     def fetched(url, root, md5):
         shutil.unpack_archive(archive, root)  # tarfile's own filter is missing in the first Pythons 3.10 and 3.11
 
-    monkeypatch.setattr("bayesgan.data.colour.download_and_extract_archive", fetched)
+    monkeypatch.setattr("bayesgan.data.cifar.download_and_extract_archive", fetched)
     data = load("cifar", tmp_path / "target")
     assert data.train.shape == (20, 3, 32, 32) and len(data.test) == 4
 
@@ -199,6 +232,54 @@ def test_svhn_and_cifar_layouts(tmp_path):
         load("svhn", tmp_path)
 
 
+@pytest.mark.parametrize("name, folder", [("cifar", "cifar-10-batches-py"), ("cifar100", "cifar-100-python")])
+def test_cifar_as_torchvision_leaves_it(tmp_path, name, folder):
+    rows = write_pickles(tmp_path, name=folder)
+    data = load(name, tmp_path)
+    assert np.array_equal(data.test[2].numpy().ravel(), rows[2])
+    assert data.test_labels.tolist() == [0, 1, 2, 3] and data.classes[1] == "name 1"
+    assert torch.equal(load(name, tmp_path / folder).train, data.train)
+
+
+def test_cifar_100_binary(tmp_path):
+    for part in ("train", "test"):
+        rows = RANDOM.integers(0, 255, (4, 2 + 3072)).astype(np.uint8)
+        rows[:, 1] = (99, 5, 0, 1)
+        rows.tofile(tmp_path / f"{part}.bin")
+    (tmp_path / "fine_label_names.txt").write_text("\n".join(f"thing{n}" for n in range(100)))
+    data = load("cifar100", tmp_path)
+    assert np.array_equal(data.test.numpy().reshape(4, -1), rows[:, 2:])
+    assert [data.classes[label] for label in data.test_labels] == ["thing99", "thing5", "thing0", "thing1"]
+
+
+class Harmful:
+    """What a pickle that runs code looks like."""
+
+    def __reduce__(self):
+        return print, ("code has run",)
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (Harmful(), "asks for __builtin__.print"),
+        ({"data": np.zeros((4, 3072), np.uint8), "fine_labels": [0, 1, Harmful(), 3]}, "asks for __builtin__.print"),
+        ([1, 2], "holds list, not a dict"),
+        ({"data": np.zeros((4, 3071), np.uint8)}, "no 'data' of"),
+        ({"data": np.zeros((4, 3072), np.uint8), "fine_labels": [0, 1]}, "no 'fine_labels', a class number for each"),
+        ({"data": np.zeros((2, 3072), np.uint8), "fine_labels": [0, 100]}, "labels 0..100, cifar100 has 0..99"),
+        (b"cut short", "cannot be unpickled as plain arrays"),
+    ],
+)
+def test_pickles_build_plain_data_alone(tmp_path, capsys, content, words):
+    write_pickles(tmp_path, name="cifar-100-python")
+    dumped = pickle.dumps(content, protocol=2)
+    (tmp_path / "cifar-100-python" / "train").write_bytes(dumped[:20] if isinstance(content, bytes) else dumped)
+    with pytest.raises(ValueError, match=words):
+        load("cifar100", tmp_path)
+    assert "code has run" not in capsys.readouterr().out
+
+
 def test_pictures_of_mixed_size_or_colour(tmp_path):
     write_pictures(tmp_path)
     (tmp_path / "b" / "odd.png").write_bytes(picture((13, 12)))
@@ -206,8 +287,9 @@ def test_pictures_of_mixed_size_or_colour(tmp_path):
         load("image_folder", tmp_path)
     assert load("image_folder", tmp_path, image_size=10).shape == (1, 10, 10)
     (tmp_path / "b" / "odd.png").write_bytes(picture(mode="RGB"))
-    data = load("image_folder", tmp_path)
-    assert data.shape == (3, 12, 12) and "grey ones as colour" in " ".join(data.notes)
+    assert load("image_folder", tmp_path).shape == (1, 12, 12)
+    data = load("image_folder", tmp_path, channels=3)
+    assert data.shape == (3, 12, 12) and "20 of 21 are grey" in " ".join(data.notes)
     grey = np.asarray(Image.open(tmp_path / "a" / "0.png"))
     everything = torch.cat([data.train, data.test])
     assert any(torch.equal(image, torch.from_numpy(grey.copy()).expand(3, 12, 12)) for image in everything)
@@ -233,9 +315,9 @@ def test_deep_transparent_and_palette_pictures(tmp_path):
     deep = pictures_of(tmp_path / "deep", lambda: Image.fromarray(ramp16))
     assert deep.shape == (1, 16, 16) and deep.train[0].flatten().tolist() == list(range(256))
     clear = np.zeros((9, 9, 4), np.uint8)
-    clear[2:4, 2:4] = (255, 0, 0, 255)
+    clear[2:4, 2:4] = (200, 0, 0, 255)
     laid = pictures_of(tmp_path / "clear", lambda: Image.fromarray(clear)).train[0]
-    assert laid[:, 0, 0].tolist() == [255, 255, 255] and laid[:, 2, 2].tolist() == [255, 0, 0]
+    assert laid[:, 0, 0].tolist() == [255, 255, 255] and laid[:, 2, 2].tolist() == [200, 0, 0]
     grey_alpha = pictures_of(tmp_path / "grey", lambda: Image.fromarray(clear).convert("LA"))
     assert grey_alpha.shape == (1, 9, 9) and grey_alpha.train[0, 0, 0, 0] == 255
     palette = pictures_of(tmp_path / "palette", lambda: Image.fromarray(np.eye(9, dtype=np.uint8) * 200).convert("P"))

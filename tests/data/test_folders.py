@@ -1,19 +1,24 @@
 """Folders of pictures of which only some have a class: what is trained on, what is tested on, what is labelled."""
 
+import json
+import os
+import zipfile
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from bayesgan.__main__ import main as house
 from bayesgan.commands.train import main
 from bayesgan.data import DATA_SETS, DataOptions, choose_labels
 from bayesgan.data.dataset import UNKNOWN
 from tests.commands.helpers import TINY, read
-from tests.data.files import write_pictures
+from tests.data.files import picture, write_pictures
 
 
-def load(folder):
-    return DATA_SETS["image_folder"].load(DataOptions(data_path=folder))
+def load(folder, **options):
+    return DATA_SETS["image_folder"].load(DataOptions(data_path=folder, **options))
 
 
 def few_labels(folder, spelling="unlabelled", test=False):
@@ -40,8 +45,17 @@ def test_a_folder_named_test_is_what_is_tested_on(tmp_path):
 
 
 def test_a_class_named_test_is_a_class(tmp_path):
-    write_pictures(tmp_path, ("test", "train"), count=10)
-    assert load(tmp_path).classes == ("test", "train") and len(load(tmp_path).train) == 18
+    write_pictures(tmp_path, ("control", "test"), count=10)
+    assert load(tmp_path).classes == ("control", "test") and len(load(tmp_path).train) == 18
+
+
+@pytest.mark.parametrize("held_out", ["test", "Validation"])
+def test_train_and_test_folders_without_classes_are_parts(tmp_path, held_out):
+    write_pictures(tmp_path, ("train",), count=10)
+    write_pictures(tmp_path, (held_out,), count=4)
+    data = load(tmp_path)
+    assert len(data.train) == 10 and len(data.test) == 4 and data.train_labels is None
+    assert f"the test part is in {held_out}" in " ".join(data.notes)
 
 
 def test_nothing_to_train_on_is_refused(tmp_path):
@@ -73,7 +87,7 @@ def test_train_validation_and_test_folders_are_parts(tmp_path):
     data = load(tmp_path)
     assert data.classes == ("9", "10") and data.test_labels.bincount().tolist() == [4, 4]
     assert data.train_labels.bincount().tolist() == [9, 9], "what is in val is trained on"
-    assert "the test part is a folder of its own" in " ".join(data.notes)
+    assert "the test part is in TEST" in " ".join(data.notes)
 
 
 def test_what_is_beside_folders_and_what_is_no_picture_is_said(tmp_path):
@@ -84,7 +98,7 @@ def test_what_is_beside_folders_and_what_is_no_picture_is_said(tmp_path):
     data = load(tmp_path)
     assert data.classes == ("cat", "dog") and (data.train_labels == UNKNOWN).sum() == 41
     told = " ".join(data.notes)
-    assert "read 52 pictures; left out: 1 .mp4, 1 .txt" in told and "cat (5), dog (6); 41 without a class" in told
+    assert "read 52 pictures; left out: 1 .mp4, 1 .txt" in told and "cat (5), dog (6); 41 without a label" in told
 
 
 def test_a_photo_is_turned_as_its_camera_says(tmp_path):
@@ -109,10 +123,153 @@ def test_greys_of_twelve_bits_keep_their_levels(tmp_path):
     assert len(data.train.unique()) == 64 and "taken for 0..4095" in " ".join(data.notes)
 
 
+def disc(size, radius):
+    """A white disc in the middle of a black oblong picture, its radius as a share of the shorter side."""
+    height, width = np.ogrid[:size[1], :size[0]]
+    inside = (height - size[1] / 2 + .5) ** 2 + (width - size[0] / 2 + .5) ** 2 < (min(size) * radius) ** 2
+    return Image.fromarray(np.where(inside, 255, 0).astype(np.uint8))
+
+
+def test_a_disc_stays_a_disc(tmp_path):
+    for number, size in enumerate(((60, 40), (40, 60), (80, 40))):
+        disc(size, 0.3 + 0.05 * number).save(tmp_path / f"{number}.png")
+    data = load(tmp_path, image_size=20)
+    for image in torch.cat([data.train, data.test])[:, 0] > 127:
+        assert image.any(0).sum() == image.any(1).sum() and (image == image.T).all()
+    assert "3 were not square and are cut to their middle square" in " ".join(data.notes)
+    squashed = load(tmp_path, image_size=20, crop="none")
+    assert not all((image == image.T).all() for image in squashed.train[:, 0])
+    with pytest.raises(ValueError, match="pictures must have one size: 0.png is 60x40 grey.*--image_size"):
+        load(tmp_path)
+
+
+def test_transparent_pictures_lie_on_the_background_asked_for(tmp_path):
+    for number in range(3):
+        pixels = np.full((8, 8, 4), 255, np.uint8)
+        pixels[:number + 1, :, 3] = 0
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    with pytest.raises(ValueError, match="all 3 pictures are the same on white, .*give another --background"):
+        load(tmp_path)
+    data = load(tmp_path, background="#400000")
+    assert data.train[:, :, 0, 0].tolist() == [[64, 0, 0]] * 3 and data.train[:, :, 7, 7].eq(255).all()
+    assert "3 have transparent pixels, which are #400000 now" in " ".join(data.notes)
+    with pytest.raises(ValueError, match="--background must be a colour such as white, .*got 'nile'"):
+        load(tmp_path, background="nile")
+
+
+def test_the_kind_of_most_pictures_is_the_kind_of_all(tmp_path):
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[::2, ::2] = (200, 40, 0)
+    grey = np.random.default_rng(0).integers(0, 256, (3, 8, 8)).astype(np.uint8)
+    Image.fromarray(red).save(tmp_path / "red.png")
+    for number, pixels in enumerate(grey):
+        stored = "RGB" if number == 0 else "L"  # no colours in a file that could have some
+        Image.fromarray(pixels).convert(stored).save(tmp_path / f"{number}.png")
+    data = load(tmp_path)
+    everything = torch.cat([data.train, data.test])
+    lightness = round(.299 * 200 + .587 * 40)
+    assert data.shape == (1, 8, 8) and sum(image[0, 0, 0] == lightness for image in everything) == 1
+    assert "1 of 4 are colour and made grey; --channels 3 keeps their colours" in " ".join(data.notes)
+    coloured = load(tmp_path, channels=3)
+    everything = torch.cat([coloured.train, coloured.test])
+    assert sum(image[:, 0, 0].tolist() == [200, 40, 0] for image in everything) == 1
+    assert "3 of 4 are grey; --channels 1 makes all grey" in " ".join(coloured.notes)
+
+
+def test_a_constant_channel_is_refused(tmp_path):
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+        pixels[..., 2] = 7
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    with pytest.raises(ValueError, match="channel 2 is 7 in all images; make them grey with --channels 1"):
+        load(tmp_path)
+    assert load(tmp_path, channels=1).shape == (1, 8, 8)
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    write_pictures(tmp_path / "elsewhere", ("cat", "dog"), count=5)
+    (tmp_path / "data").mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / name).symlink_to(tmp_path / "elsewhere" / name)
+    (tmp_path / "data" / "cat" / "loop").symlink_to(tmp_path / "data")
+    data = load(tmp_path / "data")
+    assert data.classes == ("cat", "dog") and len(data.train) + len(data.test) == 10
+
+
+def test_a_pipe_among_pictures_does_not_hang(tmp_path):
+    write_pictures(tmp_path, count=5)
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    assert len(load(tmp_path).train) == 9
+
+
+STYLEGAN = [("00000/img0.png", 3), ("00000/img1.png", 3), ("00001/img2.png", 12), ("00001/img3.png", 12)]
+
+
+@pytest.mark.parametrize("form", ["numbers", "one-hot", "null"])
+def test_stylegan_shards_and_their_labels(tmp_path, form):
+    """As the data set tool of StyleGAN2-ADA packs them; shards are no classes."""
+    labels = {"numbers": [list(pair) for pair in STYLEGAN], "null": None,
+              "one-hot": [[name, [float(label == 3), float(label == 12)]] for name, label in STYLEGAN]}[form]
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, _ in STYLEGAN:
+            archive.writestr(name, picture())
+        archive.writestr("dataset.json", json.dumps({"labels": labels}))
+    data = load(path)
+    if form == "null":
+        assert data.train_labels is None and "dataset.json has no labels" in " ".join(data.notes)
+        return
+    assert data.classes == (("3", "12") if form == "numbers" else ("0", "1"))
+    assert torch.cat([data.train_labels, data.test_labels]).bincount().tolist() == [2, 2]
+    assert "2 classes: " in " ".join(data.notes)
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"[]", 'must hold {"labels"'),
+        (b'{"labels": [["a/0.png"]]}', 'must hold {"labels"'),
+        (b'{"labels": [["nowhere.png", 1]]}', "labels nowhere.png, which is not there"),
+        (b"{not json", 'must hold {"labels"'),
+    ],
+)
+def test_a_label_file_that_says_something_else(tmp_path, content, words):
+    write_pictures(tmp_path, count=3)
+    (tmp_path / "dataset.json").write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        load(tmp_path)
+
+
+def test_photos_of_a_phone_as_they_come(tmp_path, capsys):
+    """Large and oblong, some turned, upper-case names, films and formats that nobody reads among them."""
+    folder = tmp_path / "DCIM" / "100PHOTO"
+    folder.mkdir(parents=True)
+    for number in range(12):
+        pixels = np.zeros((120, 160, 3), np.uint8)
+        pixels[:, :, 0] = np.linspace(0, 250, 160)  # dark on the left
+        pixels[:, :, 1] = np.linspace(0, 100 + 10 * number, 120)[:, None]
+        photo, exif = Image.fromarray(pixels), Image.Exif()
+        if number % 2:
+            photo, exif[0x0112] = photo.transpose(Image.Transpose.ROTATE_90), 6  # turn it back, says the camera
+        photo.save(folder / f"IMG_{number:04}.JPG", exif=exif, quality=95)
+    (folder / "IMG_0099.MOV").write_bytes(b"film")
+    (folder / "IMG_0100.HEIC").write_bytes(b"no codec")
+    arguments = ["data", "image_folder", "--data_path", str(tmp_path / "DCIM"), "--image_size", "32",
+                 "--out", str(tmp_path / "grid.png")]
+    assert house(arguments) == 0
+    told = capsys.readouterr().out
+    assert "read 12 pictures; left out: 1 .heic, 1 .mov (convert pictures among them to png or jpg)" in told
+    assert "12 were not square and are cut to their middle square" in told
+    data = load(tmp_path / "DCIM", image_size=32)
+    red = data.train[:, 0].float().mean(1)
+    assert (red[:, -1] > red[:, 0] + 100).all(), "a photo lies on its side"
+    assert Image.open(tmp_path / "grid.png").size[0] > 32
+
+
 def test_copies_of_one_picture_are_refused(tmp_path):
     for number in range(3):
         Image.new("L", (8, 8), 90).save(tmp_path / f"{number}.png")
-    with pytest.raises(ValueError, match="all 3 pictures are the same"):
+    with pytest.raises(ValueError, match="all 3 data are the same; there is nothing"):
         load(tmp_path)
 
 
@@ -131,3 +288,14 @@ def test_a_partly_labelled_folder_from_the_command_line(tmp_path, capsys):
     assert len(read(folder, "labelled.json")["rows"]) == 12
     figures = read(folder, "evaluation/figures.json")
     assert {"averaged weights", "label spreading"} <= set(figures) and figures["averaged weights"]["errors"] <= 14
+
+
+def test_all_labels_there_are(tmp_path, capsys):
+    few_labels(tmp_path / "pictures", test=True)
+    flags = ["--dataset", "image_folder", "--data_path", str(tmp_path / "pictures"), "--out_dir", str(tmp_path / "out")]
+    assert main([*TINY, *flags, "--N", "all", "--calibration_fraction", "0"], semi=True) == 0, capsys.readouterr().err
+    assert "12 of them labelled, 2 classes" in capsys.readouterr().out
+    folder = next((tmp_path / "out").iterdir())
+    assert len(read(folder, "labelled.json")["rows"]) == 12 and read(folder, "config.json")["options"]["N"] == 12
+    assert main([*TINY, *flags, "--N", "every"], semi=True) == 2
+    assert "--N" in capsys.readouterr().err

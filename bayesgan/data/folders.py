@@ -1,0 +1,229 @@
+"""The user's own pictures, in a folder or a zip: which are read, what class and what part each belongs to."""
+
+import json
+import os
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bayesgan.basics.errors import InputError
+from bayesgan.data.class_labels import counted, in_order, read_labels
+from bayesgan.data.dataset import (
+    DATA_SETS,
+    UNKNOWN,
+    DataOptions,
+    Dataset,
+    DataSource,
+    a_share_of_each_class,
+    check_varied,
+    images_tensor,
+    split,
+)
+from bayesgan.data.pictures import is_picture, read_pictures
+
+__all__ = ["picture_source"]
+
+NO_CLASS = ("unlabelled", "unlabeled")  # folders of pictures whose class nobody has said
+TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
+UNREAD_PICTURES = {".heic", ".heif", ".dng", ".cr2", ".nef", ".arw", ".svg"}
+LABEL_FILE = "dataset.json"  # StyleGAN's
+MOST_BYTES = 2**29  # of one packed file
+
+
+class Source(NamedTuple):
+    """Where pictures come from.
+
+    Attributes:
+        names: Relative paths of the pictures, in a stable order.
+        read: The bytes of one file, pictures or not.
+        others: Relative paths of the files that are no pictures.
+    """
+
+    names: list[str]
+    read: Callable[[str], bytes]
+    others: list[str]
+
+
+class Sorted(NamedTuple):
+    """What class and part each picture belongs to.
+
+    Attributes:
+        labels: (n,) int64, -1 for none; None where there are no classes.
+        apart: (n,) bool, the test part; all False where the user has none.
+        words: The classes with their counts, and the parts.
+    """
+
+    labels: Tensor | None
+    classes: tuple[str, ...]
+    apart: Tensor
+    words: str
+
+
+def picture_source(path: Path) -> Source:
+    """The pictures under a folder, links included, or in a zip.
+
+    Raises:
+        ValueError: If there is no such place, it holds no pictures, or the zip is damaged.
+    """
+    if path.is_dir():
+        names, read = list(files_under(path)), lambda name: (path / name).read_bytes()
+    elif not path.exists():
+        raise InputError(f"{path} does not exist; --data_path names a folder or zip of pictures")
+    elif zipfile.is_zipfile(path):
+        names, read = zipped(path)
+    else:
+        raise InputError(f"{path} is neither a folder of pictures nor a complete zip of them; download it again")
+    pictures = sorted(
+        name for name in names
+        if is_picture(PurePath(name).suffix)
+        and not any(part.startswith((".", "__MACOSX")) for part in PurePath(name).parts)  # hidden, resource forks
+    )
+    if not pictures:
+        raise InputError(f"no pictures (png, jpg, tif, webp and so on) in {path}; --data_path names where they are")
+    return Source(pictures, read, sorted(set(names) - set(pictures)))
+
+
+def files_under(path: Path) -> Iterable[str]:
+    """Regular files below a folder, relative to it: no pipes, no sockets. A link to a folder is followed once."""
+    seen = set()
+    for folder, below, files in os.walk(path, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in seen:
+            below.clear()
+            continue
+        seen.add(place)
+        yield from (str((Path(folder) / file).relative_to(path)) for file in files if (Path(folder) / file).is_file())
+
+
+def zipped(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
+    """Names of the files in a zip, and how to read one."""
+    try:
+        archive = zipfile.ZipFile(path)  # its reads are safe from several threads
+        sizes = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        raise InputError(f"{path} is a damaged zip ({error}); download it again") from None
+
+    def read(name: str) -> bytes:
+        if sizes[name] > MOST_BYTES:
+            raise InputError(f"{path} says that {name} has {sizes[name]} bytes, which is no picture; remove it")
+        try:
+            return archive.read(name)
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+            raise InputError(f"{path} cannot be read at {name} ({error}); download it again, or unpack it") from None
+
+    return list(sizes), read
+
+
+def left_out(others: list[str]) -> str:
+    """The files that are no pictures, counted by suffix."""
+    counts = Counter(PurePath(name).suffix.lower() or "no suffix" for name in others)
+    if not counts:
+        return ""
+    listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
+    return f"; left out: {listed}" + (" (convert pictures among them to png or jpg)" if counts.keys() & UNREAD_PICTURES
+                                      else "")
+
+
+def sorted_by_folder(paths: list[PurePath], root: Path) -> Sorted:
+    """The folder right above a picture is its class.
+
+    Where all folders at the top are named train, val, test and their like, these are parts: test is never trained on,
+    val only beside it, and below each the next folder is the class. A folder test beside class folders that holds class
+    folders itself is the test part too. Pictures beside folders, or in a folder `unlabelled`, have no class.
+
+    Raises:
+        ValueError: If there is nothing to train on, or pictures of the test part lack a class that others have.
+    """
+    tops = {path.parts[0].lower() for path in paths if len(path.parts) > 1}
+    parted = bool(tops & {*TRAIN}) and bool(tops & {*TEST, *VALIDATION}) and tops <= {
+        *TRAIN, *VALIDATION, *TEST, *NO_CLASS}
+    held_out = TEST if tops & {*TEST} else VALIDATION if parted else TEST
+    places, apart = [], []
+    for path in paths:
+        top, place = path.parts[0].lower(), path.parent.name
+        below = {top} if parted else {part.lower() for part in path.parts[:-2]}
+        apart.append(len(path.parts) > 1 and bool(below & {*held_out}) and place.lower() not in NO_CLASS)
+        if parted and len(path.parts) > 2:
+            place = path.parts[1]
+        elif tops and (len(path.parts) == 1 or parted):
+            place = NO_CLASS[0]
+        places.append(place)
+    known = [place.lower() not in NO_CLASS for place in places]
+    for path, known_one, part in zip(paths, known, apart):
+        below = path.parts[0].lower() in TEST and len(path.parts) == 2 and (parted or not all(known))
+        if below and any(known) and (known_one or part):
+            raise InputError(f"pictures in {path.parent} need a folder of their class, got {path}; move them into "
+                             f"{path.parent}/CLASS, or rename {path.parent} if it is a class")
+    if all(apart):
+        raise InputError(f"{root} holds pictures in its folder {paths[0].parts[0]} alone; name the folder above it, or "
+                         "add pictures to train on")
+    apart = torch.tensor(apart)
+    folder = next(path.parts[0] for path, part in zip(paths, apart) if part) if apart.any() else ""
+    told = f"the test part is in {folder}" if folder else ""
+    if len(set(places)) < 2 or not any(known):
+        return Sorted(None, (), apart, told)
+    classes = sorted({place for place, known_one in zip(places, known) if known_one}, key=in_order)
+    labels = torch.tensor([classes.index(place) if known_one else UNKNOWN for place, known_one in zip(places, known)])
+    words = f"{counted(classes, labels)}; {told or 'the test part is cut off here'}"
+    return Sorted(labels, tuple(classes), apart & (labels != UNKNOWN), words)
+
+
+def sorted_by_file(content: bytes, paths: list[PurePath], place: PurePath) -> Sorted:
+    """Classes as StyleGAN's dataset.json says: {"labels": [["00000/img00000000.png", 3], ...]}, or null for none.
+
+    Raises:
+        ValueError: If it says something else.
+    """
+    shape = f'{place} must hold {{"labels": [["{paths[0]}", 0], ...]}} or {{"labels": null}}'
+    none = torch.zeros(len(paths), dtype=torch.bool)
+    try:
+        pairs = json.loads(content)["labels"]
+        if pairs is None:
+            return Sorted(None, (), none, f"{place} has no labels")
+        given = {str(place.parent / name): label for name, label in pairs}
+        values = np.array(list(given.values()))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise InputError(f"{shape}, which it does not; repair or remove it") from None
+    if absent := sorted(set(given) - set(map(str, paths))):
+        raise InputError(f"{place} labels {absent[0]}, which is not there; add the picture or take it out")
+    numbers, classes, words = read_labels([values], [len(given)], str(place))
+    of_name = dict(zip(given, numbers.tolist()))
+    labels = torch.tensor([of_name.get(str(path), UNKNOWN) for path in paths])
+    return Sorted(labels, classes, none, f"{words}, from {place}; the test part is cut off here")
+
+
+def image_folder(options: DataOptions) -> Dataset:
+    """The user's pictures under data_path, in classes and parts as `sorted_by_folder` or StyleGAN's dataset.json says.
+
+    Where there is no test part, a tenth of all is, or a fifth of the labelled where others have no label.
+    """
+    source = picture_source(options.data_path)
+    paths = [PurePath(name) for name in source.names]
+    files = [name for name in source.others if PurePath(name).name == LABEL_FILE and PurePath(name).parts[0][0] != "."]
+    if len(files) == 1:
+        found = sorted_by_file(source.read(files[0]), paths, PurePath(files[0]))
+    else:
+        found = sorted_by_folder(paths, options.data_path)
+    pictures, notes = read_pictures(source.names, source.read, options)
+    notes = (f"read {len(paths)} pictures{left_out(source.others)}", *notes, *([found.words] if found.words else []))
+    data = images_tensor(pictures)
+    check_varied(data, str(options.data_path))
+    labels, apart = found.labels, found.apart
+    if not apart.any() and (labels is None or (labels != UNKNOWN).all()):
+        return replace(split(data, labels, 0.1, "image_folder", found.classes), notes=notes)
+    if not apart.any():
+        apart = a_share_of_each_class(labels, 0.2)
+    of_train, of_test = (None, None) if labels is None else (labels[~apart], labels[apart])
+    return Dataset("image_folder", data[~apart], data[apart], of_train, of_test, found.classes, notes=notes)
+
+
+DATA_SETS.register("image_folder")(DataSource(image_folder))

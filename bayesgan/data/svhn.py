@@ -1,0 +1,43 @@
+"""SVHN from the matrix files its authors publish."""
+
+import zlib
+from functools import partial
+
+import numpy as np
+import torch
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+from torchvision.datasets.utils import download_url
+
+from bayesgan.basics.errors import InputError
+from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
+from bayesgan.data.downloads import fetch
+
+__all__ = []
+
+URL = "http://ufldl.stanford.edu/housenumbers"
+MD5 = {"train": "e26dedcc434d2e4c54c9b2d4a06d8373", "test": "eb5a983be6a315427106f1b164d9cef3"}
+
+
+def svhn(options: DataOptions) -> Dataset:
+    """Street View House Numbers, cropped, 32x32 colour: train_32x32.mat and test_32x32.mat."""
+    root = next((p for p in (options.data_path / "svhn", options.data_path) if (p / "train_32x32.mat").is_file()),
+                options.data_path / "svhn")
+    parts = []
+    for part, checksum in MD5.items():
+        path = root / f"{part}_32x32.mat"
+        if not path.is_file():
+            fetch("svhn", root, partial(download_url, f"{URL}/{path.name}", root, md5=checksum),
+                  f"put {path.name} there, or name the folder that has it with --data_path")
+        try:
+            content = loadmat(path, variable_names=("X", "y"))
+            images, labels = content["X"], content["y"].astype(np.int64).ravel() % 10  # the digit 0 is stored as 10
+        except (OSError, ValueError, KeyError, TypeError, NotImplementedError, MatReadError, zlib.error) as error:
+            raise InputError(f"{path} is not SVHN's matrix file ({error}); download it again") from None
+        if images.shape[:3] != (32, 32, 3) or images.shape[3:] != labels.shape or images.dtype != np.uint8:
+            raise InputError(f"{path}: X must be (32, 32, 3, n) bytes for n labels, got {images.shape}; download again")
+        parts += [images_tensor(images.transpose(3, 0, 1, 2), options.image_size), torch.from_numpy(labels)]
+    return Dataset("svhn", parts[0], parts[2], parts[1], parts[3], tuple("0123456789"), notes=(f"read from {root}",))
+
+
+DATA_SETS.register("svhn")(DataSource(svhn))
