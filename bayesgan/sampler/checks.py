@@ -7,7 +7,41 @@ from torch import Tensor, nn
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["check_likelihood", "check_model", "check_same_outputs"]
+__all__ = ["check_finite", "check_given", "check_likelihood", "check_model", "check_moved", "check_same_outputs"]
+
+
+def check_given(moving: list[Tensor], name: Callable[[Tensor], str]) -> None:
+    """Raises ValueError where nothing is to be moved, or a parameter that is has no gradient."""
+    if not moving:
+        raise InputError("no parameter requires a gradient, so there is nothing to move; unfreeze some")
+    for parameter in moving:
+        if parameter.grad is None:
+            raise InputError(f"{name(parameter)} has no gradient; call backward() first, or freeze it with "
+                             "requires_grad_(False)")
+
+
+def check_finite(moving: list[Tensor], name: Callable[[Tensor], str], step: int, always: bool) -> None:
+    """Raises ValueError for a gradient with NaN or infinity in it.
+
+    Args:
+        always: Whether the step before was checked as well.
+    """
+    # a sum is the cheapest pass that NaN and infinity survive; a finite overflow is told apart below
+    sums = torch.stack([parameter.grad.sum().double() for parameter in moving])
+    if sums.isfinite().all():
+        return
+    for parameter in moving:
+        if not parameter.grad.isfinite().all():
+            raise InputError(f"{name(parameter)} has a non-finite gradient at step {step}"
+                             f"{'' if always else ' or shortly before'}; lower eta or clip the loss")
+
+
+def check_moved(name: str, momentum: Tensor, after: Tensor, before: Tensor) -> None:
+    """Raises ValueError where noise was added and every weight has rounded back to what it was."""
+    step = momentum.abs().max()
+    if step > 0 and torch.equal(after, before):
+        raise InputError(f"{name} does not move: steps of {step:.1g} are lost in {after.dtype} numbers of "
+                         f"{before.abs().max():.1g}; raise eta, or use a wider type")
 
 
 def check_model(model: nn.Module) -> None:

@@ -37,10 +37,11 @@ def kinetic_temperature(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str
         square = momentum**2
         if "preconditioner" in state:
             square = square / state["preconditioner"].reshape(len(parameter), -1)
-        value = square.mean(1) / eta
+        moving = 1.0 if "held" not in state else 1 - state["held"].reshape(len(parameter), -1).float().mean(1)
+        value = square.mean(1) / eta / moving
         if chain.scheme == "symplectic":
             force = group["gradient_scale"] * parameter.grad.reshape(len(parameter), -1)
-            value = (1 - alpha / 2) * value - (force * momentum).mean(1) / 2
+            value = (1 - alpha / 2) * value - (force * momentum).mean(1) / moving / 2
         else:
             value = value + values["beta_hat"] * (4 - 3 * alpha) / (4 - 2 * alpha)
         temperatures[name] = value

@@ -7,13 +7,26 @@ import torch
 
 from bayesgan.basics.randomness import wide_generator
 
-__all__ = ["fill_normal"]
+__all__ = ["NoiseBuffer", "fill_normal"]
 
 BLOCK = 2**18  # numbers from one stream: half a millisecond's, so that what a stream costs to start does not count
 SEED = 16  # bytes that name a block's stream
-LARGE = (
-    2**21
-)  # torch's own threads keep the cores busy for some ms after an operation; less than this is not worth a fight
+# torch's own threads keep the cores busy for some ms after an operation; less than this is not worth a fight
+LARGE = 2**21
+
+
+class NoiseBuffer:
+    """Noise in memory that the next draw of the same type overwrites: fresh memory costs page faults."""
+
+    def __init__(self):
+        self.memory: dict[tuple, torch.Tensor] = {}
+
+    def draw(self, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Standard normal numbers of like's shape, type and device."""
+        key = like.device, like.dtype
+        if key not in self.memory or self.memory[key].numel() < like.numel():
+            self.memory[key] = torch.empty(like.numel(), device=like.device, dtype=like.dtype)
+        return fill_normal(self.memory[key][: like.numel()], generator).view(like.shape)
 
 
 def fill_normal(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["RMSprop"]
+__all__ = ["RMSprop", "Roots"]
 
 ADAPTING = 1e-8  # Adam's epsilon
 
@@ -52,3 +52,19 @@ class RMSprop:
     def _renew(self, state: dict, eps: float) -> None:
         correction = 1 - self.decay ** state["updates"]
         torch.div(state["square_average"], correction, out=state["preconditioner"]).sqrt_().add_(eps).reciprocal_()
+
+
+class Roots:
+    """Square roots of preconditioners, taken once as long as each stays what it is."""
+
+    def __init__(self):
+        self.kept: dict[torch.Tensor, tuple] = {}  # parameter -> version of its preconditioner, root
+
+    def of(self, parameter: torch.Tensor, diagonal: torch.Tensor | None) -> torch.Tensor | None:
+        """The root of this parameter's preconditioner, None for None."""
+        if diagonal is None:
+            return None
+        version = (id(diagonal), diagonal._version)
+        if parameter not in self.kept or self.kept[parameter][0] != version:
+            self.kept[parameter] = version, diagonal.sqrt()
+        return self.kept[parameter][1]

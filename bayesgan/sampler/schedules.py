@@ -2,15 +2,21 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["Cyclical", "exponential_then_constant", "polynomial", "ramp"]
+__all__ = ["Cyclical", "Divided", "exponential_then_constant", "polynomial", "ramp"]
 
 
 def exponential_then_constant(start: float, decay: float, steps: int) -> Callable[[int], float]:
     """start · exp(-decay · min(1, step/steps)): falls during `steps` steps of burn-in, then stays, as a chain needs."""
-    return lambda step: start * math.exp(-decay * min(1.0, step / max(1, steps)))
+    return partial(_exponential_then_constant, start, decay, steps)  # not a lambda: a sampler that has one is pickled
+
+
+def _exponential_then_constant(start: float, decay: float, steps: int, step: int) -> float:
+    return start * math.exp(-decay * min(1.0, step / max(1, steps)))
 
 
 def polynomial(start: float, offset: float = 1.0, power: float = 0.55) -> Callable[[int], float]:
@@ -25,12 +31,31 @@ def polynomial(start: float, offset: float = 1.0, power: float = 0.55) -> Callab
         raise InputError(
             f"power must be in (0.5, 1], got {power}: outside, the sum of steps or of their squares is wrong"
         )
-    return lambda step: start * (1 + step / offset) ** -power
+    return partial(_polynomial, start, offset, power)
+
+
+def _polynomial(start: float, offset: float, power: float, step: int) -> float:
+    return start * (1 + step / offset) ** -power
 
 
 def ramp(value: float, begin: int, length: int) -> Callable[[int], float]:
     """0 before step `begin`, then linear up to `value` over `length` steps, then `value`."""
-    return lambda step: 0.0 if step < begin else value * min(1.0, (step - begin + 1) / max(1, length))
+    return partial(_ramp, value, begin, length)
+
+
+def _ramp(value: float, begin: int, length: int, step: int) -> float:
+    return 0.0 if step < begin else value * min(1.0, (step - begin + 1) / max(1, length))
+
+
+@dataclass(frozen=True)
+class Divided:
+    """A function of the step over a number."""
+
+    schedule: Callable[[int], float]
+    by: float
+
+    def __call__(self, step: int) -> float:
+        return self.schedule(step) / self.by
 
 
 class Cyclical:

@@ -1,20 +1,21 @@
 """SGHMC as a torch optimiser. The update itself is in step.py, step sizes that change in schedules.py."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
 from bayesgan.basics.errors import InputError
-from bayesgan.sampler.noise import fill_normal
-from bayesgan.sampler.preconditioners import RMSprop
+from bayesgan.sampler.checks import check_finite, check_given, check_moved
+from bayesgan.sampler.groups import LAW, Group, Scheduled, check_keys, group_values
+from bayesgan.sampler.noise import NoiseBuffer
+from bayesgan.sampler.preconditioners import RMSprop, Roots
+from bayesgan.sampler.schedules import Divided
 from bayesgan.sampler.step import SCHEMES, noise_variance, sghmc_step
 
 __all__ = ["SGHMC"]
 
-Scheduled = float | Callable[[int], float]
-
-LAW = ("eta", "alpha", "temperature", "beta_hat")  # what the injected noise follows from
+COARSE = (torch.bfloat16, torch.float16)  # a chain's steps vanish in their rounding
 
 
 class SGHMC(torch.optim.Optimizer):
@@ -24,7 +25,8 @@ class SGHMC(torch.optim.Optimizer):
     term is multiplied by N/n). For gradients of a mean loss use `from_sgd`. Update and target: `sghmc_step`.
 
     Args:
-        params: Parameters or parameter groups, as for every torch optimiser. Real floating point.
+        params: Parameters or parameter groups, as for every torch optimiser. Real floating point; the chain of bfloat16
+            and float16 ones runs on float32 copies. Those that require no gradient stay as they are.
         eta: Step size on the sum-scale gradient, > 0; a number or a function of the step number (0, 1, ...).
         alpha: Friction in (0, 1], 1 - momentum.
         temperature: T >= 0, the target is exp(-U/T); a number or a function of the step number. 0 injects no
@@ -41,8 +43,9 @@ class SGHMC(torch.optim.Optimizer):
             so until the check finds it. Without it, look at the weights from time to time.
 
     Raises:
-        ValueError: At construction for values outside these ranges; at `step()` for a missing or non-finite
-            gradient (naming the parameter), alpha·T < beta_hat, or T > 0 while the preconditioner still adapts.
+        ValueError: At construction and by `add_param_group` for values outside these ranges or settings of other
+            optimisers; at `step()` for a missing or non-finite gradient (naming the parameter), alpha·T < beta_hat,
+            T > 0 while the preconditioner still adapts, or a step that is lost in the weights' rounding.
     """
 
     def __init__(
@@ -72,19 +75,15 @@ class SGHMC(torch.optim.Optimizer):
         self.scheme, self.check_gradients = scheme, check_gradients
         self.frozen = False
         self.steps = 0
-        self._scratch: dict[tuple, torch.Tensor] = {}
-        self._roots: dict[torch.Tensor, tuple] = {}  # parameter -> which preconditioner, its root
+        self._fixed = False
         defaults = dict(
             eta=eta, alpha=alpha, temperature=temperature, beta_hat=beta_hat, gradient_scale=gradient_scale
         )
         super().__init__(params, defaults)
-        for parameter in self._all_parameters():
-            if not parameter.is_floating_point():
-                raise InputError(f"{self._name(parameter)} is {parameter.dtype}; SGHMC moves real floating-point ones")
-        for group in self.param_groups:
-            self.values(group, 0)
+        self._forget()
         if fixed is not None:
             self._fix_preconditioner(fixed)
+            self._fixed = True
         device = next(self._all_parameters()).device
         self.check_every = 1 if device.type == "cpu" else 20
         if generator is None:
@@ -101,7 +100,7 @@ class SGHMC(torch.optim.Optimizer):
         """
         if not num_data > 0:
             raise InputError(f"num_data must be positive, got {num_data}; it is the size of the data set")
-        eta = (lambda step: lr(step) / num_data) if callable(lr) else lr / num_data
+        eta = Divided(lr, num_data) if callable(lr) else lr / num_data
         return cls(params, eta, 1 - momentum, gradient_scale=num_data, **options)
 
     @classmethod
@@ -127,7 +126,7 @@ class SGHMC(torch.optim.Optimizer):
             return
         if self.steps == 0:
             raise InputError("the preconditioner has seen no gradient; take steps at temperature 0 before freezing it")
-        for parameter in self._all_parameters():
+        for parameter in self._moving_parameters():
             self.rule.freeze(self.state[parameter])
         self.frozen = True
 
@@ -138,7 +137,10 @@ class SGHMC(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._check_gradients()
+        moving = list(self._moving_parameters())
+        check_given(moving, self._name)
+        if self.check_gradients and self.steps % self.check_every == 0:
+            check_finite(moving, self._name, self.steps, self.check_every == 1)
         for group in self.param_groups:
             values = self.values(group, self.steps)
             if self.rule is not None and not self.frozen and values["temperature"] > 0:
@@ -149,28 +151,45 @@ class SGHMC(torch.optim.Optimizer):
             rescale = 1.0
             if callable(group["eta"]) and self.steps:
                 rescale = math.sqrt(values["eta"] / group["eta"](self.steps - 1))
-            for parameter in group["params"]:
-                state = self.state[parameter]
-                own = of_parameter(values, state)
-                noisy = noise_variance(**{key: own[key] for key in LAW}, scheme=self.scheme) > 0
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                if self.rule is not None and not self.frozen:
-                    self.rule.update(state, parameter.grad)
-                noise = self._noise(parameter) if noisy else None
-                sghmc_step(
-                    parameter,
-                    state["momentum"],
-                    parameter.grad,
-                    noise,
-                    scheme=self.scheme,
-                    preconditioner=state.get("preconditioner"),
-                    root=self._root(parameter) if noisy else None,
-                    rescale=rescale,
-                    **own,
-                )
+            for parameter in filter(wants_gradient, group["params"]):
+                self._move(parameter, values, rescale)
         self.steps += 1
         return loss
+
+    def _move(self, parameter: torch.Tensor, values: dict, rescale: float) -> None:
+        """The update of one parameter."""
+        state = self.state[parameter]
+        own = of_parameter(values, state)
+        position, gradient = self._position(parameter, state), parameter.grad
+        if position is not parameter:
+            gradient = gradient.float()
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(position)
+        noise = None
+        if noise_variance(**{key: own[key] for key in LAW}, scheme=self.scheme) > 0:
+            noise = self._noise.draw(position, self.generator)
+        if "held" in state:
+            gradient = gradient.masked_fill(state["held"], 0)
+            noise = noise if noise is None else noise.masked_fill_(state["held"], 0)
+        if self.rule is not None and not self.frozen:
+            self.rule.update(state, gradient)
+        before = position.clone() if noise is not None and parameter not in self._proven else None
+        sghmc_step(
+            position,
+            state["momentum"],
+            gradient,
+            noise,
+            scheme=self.scheme,
+            preconditioner=state.get("preconditioner"),
+            root=None if noise is None else self._roots.of(parameter, state.get("preconditioner")),
+            rescale=rescale,
+            **own,
+        )
+        if before is not None:
+            self._proven.add(parameter)
+            check_moved(self._name(parameter), state["momentum"], position, before)
+        if position is not parameter:
+            parameter.copy_(position)
 
     @torch.no_grad()
     def correct(self, parameter: torch.Tensor, beta_hat: float, alpha: float, eta_scale: float) -> None:
@@ -184,31 +203,40 @@ class SGHMC(torch.optim.Optimizer):
             state["momentum"].mul_(math.sqrt(eta_scale / before))
         state["own"] = {"beta_hat": float(beta_hat), "alpha": float(alpha), "eta_scale": float(eta_scale)}
 
+    @torch.no_grad()
+    def hold(self, parameter: torch.Tensor, mask: torch.Tensor) -> None:
+        """From here on the entries of this parameter where `mask` is True stay as they are: rows of padding.
+
+        Part of `state_dict()`.
+        """
+        self.state[parameter]["held"] = mask.expand_as(parameter).to(parameter.device)
+
+    def add_param_group(self, param_group: dict) -> None:
+        """As of every torch optimiser, under the checks of the constructor."""
+        if self._fixed or self.frozen:
+            why = "a list of one tensor a parameter" if self._fixed else "frozen"
+            raise InputError(f"no parameters may join: the preconditioner is {why}; give all at construction")
+        check_keys(param_group)
+        super().add_param_group(param_group)
+        self.param_groups[-1] = group = Group(self.param_groups[-1])
+        try:
+            for parameter in group["params"]:
+                if not parameter.is_floating_point():
+                    raise InputError(
+                        f"{self._name(parameter)} is {parameter.dtype}; SGHMC moves real floating-point ones"
+                    )
+            self.values(group, self.steps)
+        except InputError:
+            self.param_groups.pop()
+            raise
+
     def values_of(self, group: dict, parameter: torch.Tensor, step: int) -> dict:
         """As `values`, with what `correct` gave this parameter."""
         return of_parameter(self.values(group, step), self.state[parameter])
 
     def values(self, group: dict, step: int) -> dict:
         """The numbers a parameter group runs with at a step, functions evaluated; raises as the class says."""
-        values = {key: group[key] for key in ("eta", "alpha", "temperature", "beta_hat", "gradient_scale")}
-        for key in ("eta", "temperature"):
-            if callable(values[key]):
-                values[key] = float(values[key](step))
-        eta, alpha, temperature, beta_hat = (values[k] for k in ("eta", "alpha", "temperature", "beta_hat"))
-        if not 0 < alpha <= 1:
-            raise InputError(f"alpha must be in (0, 1], got {alpha}; alpha is 1 - momentum: momentum 0.9 is alpha 0.1")
-        if not (eta > 0 and math.isfinite(eta)):
-            raise InputError(f"eta must be positive and finite, got {eta}; for a mean loss eta is lr / num_data")
-        if not (temperature >= 0 and math.isfinite(temperature)):
-            raise InputError(f"temperature must be 0 or more and finite, got {temperature}; 1 samples the posterior")
-        if beta_hat < 0:
-            raise InputError(f"beta_hat must be 0 or more, got {beta_hat}; it is half eta times a variance")
-        if alpha * temperature < beta_hat or noise_variance(eta, alpha, temperature, beta_hat, self.scheme) < 0:
-            raise InputError(
-                f"alpha * temperature must be at least beta_hat, got {alpha} * {temperature} < {beta_hat}: the "
-                "gradient noise alone is hotter than the target; raise alpha or the batch size, or lower eta"
-            )
-        return values
+        return group_values(group, step, self.scheme)
 
     def state_dict(self) -> dict:
         """Everything the next step needs, functions of the step excepted: tensors and numbers only."""
@@ -221,18 +249,47 @@ class SGHMC(torch.optim.Optimizer):
         return content
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Continues where `state_dict()` was taken; functions of the step stay those given at construction."""
+        """Continues where `state_dict()` was taken; functions of the step stay those given at construction.
+
+        Raises:
+            ValueError: If it is that of another optimiser, or of other parameters.
+        """
+        if "sghmc" not in state_dict:
+            groups = state_dict.get("param_groups") or [{}]
+            raise InputError(f"this state_dict is of another optimiser, its settings are {', '.join(groups[0])}; SGHMC "
+                             "goes on from a state_dict() of its own")
         own = [{key: group[key] for key in ("eta", "temperature")} for group in self.param_groups]
         extra = state_dict["sghmc"]
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "sghmc"})
         for group, values in zip(self.param_groups, own):
             group.update({key: value for key, value in values.items() if group[key] is None})
+        for number, parameter in enumerate(self._all_parameters()):
+            for name, value in state_dict["state"].get(number, {}).items():
+                if torch.is_tensor(value) and value.dtype != parameter.dtype:  # torch has cast it
+                    self.state[parameter][name] = value.to(parameter.device, copy=True)
         self.steps, self.frozen = extra["steps"], extra["frozen"]
-        self._roots.clear()
+        self._forget()
         self.generator.set_state(extra["generator"].cpu())
 
-    def _all_parameters(self):
+    def __getstate__(self) -> dict:
+        names = ("rule", "scheme", "check_gradients", "check_every", "frozen", "steps", "generator", "_fixed")
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in names}}
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)  # also called by load_state_dict, with plain groups
+        self.param_groups = [Group(group) for group in self.param_groups]
+        self._forget()
+
+    def _forget(self) -> None:
+        """Empties what is only kept to save time."""
+        self._noise, self._roots = NoiseBuffer(), Roots()
+        self._proven: set[torch.Tensor] = set()  # parameters that have been seen moving by noise
+
+    def _all_parameters(self) -> Iterator[torch.Tensor]:
         return (parameter for group in self.param_groups for parameter in group["params"])
+
+    def _moving_parameters(self) -> Iterator[torch.Tensor]:
+        return filter(wants_gradient, self._all_parameters())
 
     def _name(self, wanted: torch.Tensor) -> str:
         """The name given with named parameters, else the position."""
@@ -241,39 +298,13 @@ class SGHMC(torch.optim.Optimizer):
         index = next(i for i, parameter in enumerate(self._all_parameters()) if parameter is wanted)
         return f"parameter {names[index] or index} of shape {tuple(wanted.shape)}"
 
-    def _noise(self, like: torch.Tensor) -> torch.Tensor:
-        """Standard normal of like's shape, in memory that the next call overwrites: fresh memory costs page faults."""
-        key = like.device, like.dtype
-        if key not in self._scratch or self._scratch[key].numel() < like.numel():
-            self._scratch[key] = torch.empty(like.numel(), device=like.device, dtype=like.dtype)
-        return fill_normal(self._scratch[key][: like.numel()], self.generator).view(like.shape)
-
-    def _root(self, parameter: torch.Tensor) -> torch.Tensor | None:
-        """The square root of the parameter's preconditioner, taken once as long as that stays what it is."""
-        diagonal = self.state[parameter].get("preconditioner")
-        if diagonal is None:
-            return None
-        version = (id(diagonal), diagonal._version)
-        if parameter not in self._roots or self._roots[parameter][0] != version:
-            self._roots[parameter] = version, diagonal.sqrt()
-        return self._roots[parameter][1]
-
-    def _check_gradients(self) -> None:
-        for parameter in self._all_parameters():
-            if parameter.grad is None:
-                raise InputError(f"{self._name(parameter)} has no gradient; call backward() first, or leave it out")
-        if not self.check_gradients or self.steps % self.check_every:
-            return
-        # a sum is the cheapest pass that NaN and infinity survive; a finite overflow is told apart below
-        sums = torch.stack([parameter.grad.sum().double() for parameter in self._all_parameters()])
-        if sums.isfinite().all():
-            return
-        for parameter in self._all_parameters():
-            if not parameter.grad.isfinite().all():
-                raise InputError(
-                    f"{self._name(parameter)} has a non-finite gradient at step {self.steps}"
-                    f"{'' if self.check_every == 1 else ' or shortly before'}; lower eta or clip the loss"
-                )
+    def _position(self, parameter: torch.Tensor, state: dict) -> torch.Tensor:
+        """What the chain moves: the parameter, or a float32 copy of a coarse one, as long as nobody else changes it."""
+        if parameter.dtype not in COARSE:
+            return parameter
+        if "position" not in state or not torch.equal(state["position"].to(parameter.dtype), parameter):
+            state["position"] = parameter.float()
+        return state["position"]
 
     def _fix_preconditioner(self, diagonals: list[torch.Tensor]) -> None:
         parameters = list(self._all_parameters())
@@ -285,7 +316,7 @@ class SGHMC(torch.optim.Optimizer):
         for parameter, diagonal in zip(parameters, diagonals):
             if not (diagonal > 0).all():
                 raise InputError(f"the preconditioner of {self._name(parameter)} must be positive everywhere")
-            self.state[parameter]["preconditioner"] = diagonal.to(parameter)
+            self.state[parameter]["preconditioner"] = diagonal.to(self._position(parameter, self.state[parameter]))
 
 
 def of_parameter(values: dict, state: dict) -> dict:
@@ -295,3 +326,7 @@ def of_parameter(values: dict, state: dict) -> dict:
     alpha, eta_scale = state["own"]["alpha"], state["own"]["eta_scale"]
     beta_hat = min(state["own"]["beta_hat"], alpha * values["temperature"])
     return {**values, "alpha": alpha, "eta": eta_scale * values["eta"], "beta_hat": beta_hat}
+
+
+def wants_gradient(parameter: torch.Tensor) -> bool:
+    return parameter.requires_grad
