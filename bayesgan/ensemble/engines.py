@@ -8,14 +8,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.utils._pytree import tree_map
 
 from bayesgan.basics.registry import Registry
 from bayesgan.ensemble.patches import PatchProducts
 
-__all__ = ["ENGINES", "Engine", "make_engine"]
+__all__ = ["ENGINES", "Engine", "Outputs", "make_engine"]
 
 Weights = dict[str, Tensor]  # name -> (members, ...)
-Engine = Callable[[nn.Module, Weights, Tensor], Tensor | tuple[Tensor, ...]]
+Outputs = Tensor | tuple | list | dict  # tensors (members, ...) in the structure that the network returns
+Engine = Callable[[nn.Module, Weights, Tensor], Outputs]
 
 ENGINES: Registry[Engine] = Registry("engine")
 
@@ -32,7 +34,7 @@ def make_engine(name: str, compiled: bool = False, device: torch.device | str = 
 
 
 @ENGINES.register("loop")
-def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Outputs:
     """Member by member. On a CPU the fastest for convolutions that fill the cores by themselves."""
     # unbind once, not weight[i] for each member: its backward is one stack instead of a full-size zero tensor each
     members = [dict(zip(weights, slices)) for slices in zip(*(weight.unbind(0) for weight in weights.values()))]
@@ -43,19 +45,19 @@ def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Tensor | tuple
     else:
         batches = inputs.unbind(0)
     outputs = [functional_call(network, member, batch) for member, batch in zip(members, batches)]
-    if isinstance(outputs[0], tuple):
-        return tuple(torch.stack(part) for part in zip(*outputs))
-    return torch.stack(outputs)
+    if torch.is_tensor(outputs[0]):
+        return torch.stack(outputs)
+    return tree_map(lambda *parts: torch.stack(parts), *outputs)
 
 
 @ENGINES.register("vmap")
-def batched(network: nn.Module, weights: Weights, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+def batched(network: nn.Module, weights: Weights, inputs: Tensor) -> Outputs:
     """All members in each operation (grouped convolutions, batched matrix products): for many small members."""
     return vmap(lambda member, batch: functional_call(network, member, batch), randomness="different")(weights, inputs)
 
 
 @ENGINES.register("patches")
-def patches(network: nn.Module, weights: Weights, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+def patches(network: nn.Module, weights: Weights, inputs: Tensor) -> Outputs:
     """As vmap, convolutions as batched matrix products of image patches: for large generators; takes more memory."""
     with PatchProducts():
         return batched(network, weights, inputs)

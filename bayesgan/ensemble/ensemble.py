@@ -5,9 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils._pytree import tree_map
 
 from bayesgan.basics.errors import InputError
-from bayesgan.ensemble.engines import make_engine
+from bayesgan.ensemble.engines import Outputs, make_engine
 from bayesgan.ensemble.scales import fan_in_scales
 from bayesgan.ensemble.stochastic import Stochastic
 
@@ -76,11 +77,11 @@ class Ensemble:
         freeze: bool = False,
         noise: torch.Generator | None = None,
         state: dict[str, Tensor] | None = None,
-    ) -> Tensor | tuple[Tensor, ...]:
+    ) -> Outputs:
         """All members on inputs of their own.
 
         Args:
-            inputs: (members, B, ...), or (B, ...) expanded by the caller.
+            inputs: (members, B, ...), or (B, ...) expanded by the caller. Whole numbers reach the network as they are.
             train: Normalise with the batch's statistics and update the running ones; otherwise use the running
                 ones, so that an output depends on its own input alone. Scores are always taken that way.
             freeze: Do not build gradients for the weights (for gradients with respect to the inputs).
@@ -99,10 +100,8 @@ class Ensemble:
             weights = {name: p.detach() for name, p in self.parameters.items()} if freeze else self.parameters
             state = {**weights, **self.buffers}
         with torch.autocast(self.device.type, self.compute, enabled=self.compute is not None):
-            outputs = self.engine(self.network, state, inputs.to(self.dtype))
-        if self.compute is None:
-            return outputs
-        return tuple(part.to(self.dtype) for part in outputs) if isinstance(outputs, tuple) else outputs.to(self.dtype)
+            outputs = self.engine(self.network, state, self._of_type(inputs))
+        return outputs if self.compute is None else tree_map(lambda part: part.to(self.dtype), outputs)
 
     def state(self) -> dict[str, Tensor]:
         """Weights and statistics under one mapping, detached but not copied."""
@@ -123,9 +122,13 @@ class Ensemble:
         """Weights of one member."""
         return sum(p[0].numel() for p in self.parameters.values())
 
-    def forward_member(self, member: int, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def _of_type(self, inputs: Tensor) -> Tensor:
+        """Inputs in the weights' type, unless they are whole numbers: of an embedding's rows, for example."""
+        return inputs.to(self.dtype) if inputs.is_floating_point() else inputs
+
+    def forward_member(self, member: int, inputs: Tensor) -> Outputs:
         """One member on inputs (B, ...), with its running statistics; gradients reach the inputs, not the weights."""
         self.network.eval()
         return functional_call(
-            self.network, {name: t[member] for name, t in self.state().items()}, inputs.to(self.dtype)
+            self.network, {name: t[member] for name, t in self.state().items()}, self._of_type(inputs)
         )

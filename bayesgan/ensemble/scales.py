@@ -20,8 +20,8 @@ def fan_in_scales(module: nn.Module) -> dict[str, float]:
     scales = {}
     for prefix, layer in module.named_modules():
         for name, parameter in layer.named_parameters(recurse=False):
-            fan_in = 2.0  # biases: scale 1
-            if parameter.dim() > 1:
+            fan_in = 2.0  # biases and rows of embeddings, which nothing is added to: scale 1
+            if parameter.dim() > 1 and not isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
                 fan_in = parameter[0].numel()
             if isinstance(layer, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)) and parameter.dim() > 1:
                 fan_in = parameter.numel() / parameter.shape[1] / math.prod(layer.stride)

@@ -1,21 +1,83 @@
-"""Where the chains' minibatches come from: rows of tensors drawn with replacement, or a shuffling loader."""
+"""Where the chains' minibatches come from: rows of arrays drawn with replacement, or a shuffling loader."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sized
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import RandomSampler, SequentialSampler
+from torch.utils.data import RandomSampler, SequentialSampler, TensorDataset, WeightedRandomSampler
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["loader_batches", "tensor_batches"]
+__all__ = ["Unpack", "batches_of", "inputs_of"]
 
 FIXED_ORDER = "the loader must shuffle, or a chain sees the same rows in every pass; pass shuffle=True"
 TOO_MANY_REPEATS = 20  # batches at the place they had in the first pass, before the order counts as fixed
 
 Batch = tuple[Tensor, Tensor]  # inputs and targets, each (chains, B, ...)
 Random = Callable[[str, torch.device | str], torch.Generator]  # role, device -> its stream at the present step
+Unpack = Callable[[object], tuple[Tensor, Tensor]]  # a batch as the user's loader gives it -> inputs, targets
+
+
+def batches_of(
+    data, size: int | None, num_data: int, chains: int, random: Random, device: torch.device, unpack: Unpack | None
+) -> Iterator[Batch]:
+    """Minibatches of what `PosteriorSampler.sample` takes, one of its own for each chain.
+
+    Raises:
+        ValueError: If the data are no such thing, or do not fit num_data.
+    """
+    if isinstance(data, TensorDataset):
+        data = data.tensors
+    if isinstance(data, (tuple, list)) and data and all(isinstance(part, (Tensor, np.ndarray)) for part in data):
+        if len(data) != 2:
+            raise InputError(f"data must be inputs and targets, got {len(data)} arrays; give two")
+        inputs, targets = (as_tensor(part).to(device) for part in data)
+        check_no_nan(inputs, targets, "the data")
+        return tensor_batches(inputs, targets, size, num_data, chains, random)
+    if size is not None:
+        raise InputError(f"batch_size is for arrays, got {size} with a {type(data).__name__}; a loader has its own")
+    if not isinstance(data, Iterable):
+        raise InputError(f"data must be (inputs, targets) or a loader of such pairs, got {type(data).__name__}")
+    return loader_batches(data, num_data, chains, random, unpack)
+
+
+def inputs_of(data, unpack: Unpack | None) -> Tensor:
+    """Inputs (n, ...) alone, of an array or of a loader that keeps their order."""
+    if isinstance(data, (Tensor, np.ndarray)):
+        return as_tensor(data)
+    if not isinstance(data, Iterable):
+        raise InputError(f"inputs must be an array or a loader, got {type(data).__name__}")
+    if isinstance(sampler_of(data), (RandomSampler, WeightedRandomSampler)):
+        raise InputError("the loader shuffles, and nobody could tell whose predictions came out; pass shuffle=False")
+    parts = []
+    for batch in data:
+        if unpack is not None:
+            batch = unpack(batch)
+        parts.append(as_tensor(batch[0] if isinstance(batch, (tuple, list)) else batch))
+    if not parts:
+        raise InputError("the loader has no batches; an iterator can be gone through only once: pass a DataLoader")
+    return torch.cat(parts)
+
+
+def as_tensor(array) -> Tensor:
+    """Tensors as they are; numpy's arrays with doubles as floats, which is what networks are made of."""
+    if isinstance(array, Tensor):
+        return array
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        what = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise InputError(f"batches must be arrays of numbers, got {what}; give tensors")
+    tensor = torch.as_tensor(array)
+    return tensor.to(torch.get_default_dtype()) if tensor.dtype == torch.float64 else tensor
+
+
+def check_no_nan(inputs: Tensor, targets: Tensor, where: str) -> None:
+    """Raises InputError for NaN or infinity, naming the first row."""
+    for name, part in (("inputs", inputs), ("targets", targets)):
+        if part.is_floating_point() and not part.isfinite().all():
+            row = int((~part.isfinite()).reshape(len(part), -1).any(1).nonzero()[0])
+            raise InputError(f"the {name} of {where} hold NaN or infinity, first in row {row}; remove or replace them")
 
 
 def tensor_batches(inputs: Tensor, targets: Tensor, size: int | None, num_data: int, chains: int, random: Random
@@ -38,12 +100,22 @@ def tensor_batches(inputs: Tensor, targets: Tensor, size: int | None, num_data: 
             yield inputs[rows], targets[rows]
 
 
-def loader_batches(loader: Iterable, num_data: int, chains: int, random: Random) -> Iterator[Batch]:
-    """Each chain takes one of the next minibatches, at random; batches shorter than the first are left out."""
+def sampler_of(loader):
+    """What chooses the rows of a loader, None where that cannot be told."""
     batch_sampler = getattr(loader, "batch_sampler", None)
-    sampler = getattr(loader if batch_sampler is None else batch_sampler, "sampler", None)
+    return getattr(loader if batch_sampler is None else batch_sampler, "sampler", None)
+
+
+def loader_batches(
+    loader: Iterable, num_data: int, chains: int, random: Random, unpack: Unpack | None
+) -> Iterator[Batch]:
+    """Each chain takes one of the next minibatches, at random; batches shorter than the first are left out."""
+    sampler = sampler_of(loader)
     if isinstance(sampler, SequentialSampler):
         raise InputError(FIXED_ORDER)
+    if isinstance(sampler, WeightedRandomSampler):
+        raise InputError("the loader draws some rows more often than others, which is another posterior; pass "
+                         "shuffle=True, and weigh the likelihood's terms if that is what you mean")
     # a random sampler may go through more or fewer rows in a pass than there are; others name the rows they go through
     sized = getattr(loader, "dataset", None) if sampler is None or isinstance(sampler, RandomSampler) else sampler
     known = isinstance(sized, Sized)
@@ -54,11 +126,9 @@ def loader_batches(loader: Iterable, num_data: int, chains: int, random: Random)
     for turn in itertools.count():
         rows = place = 0
         for place, batch in enumerate(loader, 1):
-            if not (isinstance(batch, (tuple, list)) and len(batch) == 2 and all(map(torch.is_tensor, batch))):
-                raise InputError(
-                    f"batches must be pairs of tensors (inputs, targets), got {type(batch).__name__}; wrap the loader"
-                )
-            inputs, targets = batch
+            inputs, targets = pair_of(batch, unpack)
+            if inputs.device.type == "cpu":  # elsewhere a look would wait for the device
+                check_no_nan(inputs, targets, f"batch {place} of the loader")
             rows, size = rows + len(inputs), size or len(inputs)
             if rows > num_data and not known:
                 raise InputError(
@@ -84,3 +154,27 @@ def loader_batches(loader: Iterable, num_data: int, chains: int, random: Random)
         if rows <= num_data - size and not known:
             raise InputError(f"num_data must be the {rows} rows of one pass through the loader, got {num_data}")
 
+
+def pair_of(batch, unpack: Unpack | None) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of one batch of a loader.
+
+    Raises:
+        ValueError: If the batch is no pair of arrays of one length, or `unpack` does not make one of it.
+    """
+    given = batch
+    if unpack is not None:
+        batch = unpack(batch)
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        maker = "unpack must return" if unpack is not None else "batches must be"
+        example = ""
+        if unpack is None and isinstance(given, dict) and len(given) > 1:
+            one, other = list(given)[:2]
+            example = f"; for example unpack=lambda batch: (batch[{one!r}], batch[{other!r}])"
+        what = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, (tuple, list, dict)) else (
+            type(batch).__name__)
+        raise InputError(f"{maker} pairs (inputs, targets), got a {what}; say with unpack= which they are{example}")
+    inputs, targets = map(as_tensor, batch)
+    if inputs.dim() == 0 or targets.dim() == 0 or len(inputs) != len(targets):
+        raise InputError(f"inputs and targets of a batch must have as many rows, got {tuple(inputs.shape)} and "
+                         f"{tuple(targets.shape)}")
+    return inputs, targets

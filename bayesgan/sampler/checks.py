@@ -4,10 +4,14 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from bayesgan.basics.errors import InputError
+from bayesgan.ensemble import Outputs
 
-__all__ = ["check_finite", "check_given", "check_likelihood", "check_model", "check_moved", "check_same_outputs"]
+__all__ = ["check_finite", "check_given", "check_likelihood", "check_moved", "check_same_outputs"]
+
+FEW = 8  # data that a likelihood is asked about one by one
 
 
 def check_given(moving: list[Tensor], name: Callable[[Tensor], str]) -> None:
@@ -44,42 +48,31 @@ def check_moved(name: str, momentum: Tensor, after: Tensor, before: Tensor) -> N
                          f"{before.abs().max():.1g}; raise eta, or use a wider type")
 
 
-def check_model(model: nn.Module) -> None:
-    """Raises ValueError for a model whose parameters are not all plain real tensors that the likelihood may move."""
-    parameters = dict(model.named_parameters())
-    for name, parameter in parameters.items():
-        if not parameter.is_floating_point():
-            raise InputError(f"parameter {name} is {parameter.dtype}; only real floating-point ones can be sampled")
-        if not parameter.requires_grad:
-            raise InputError(f"parameter {name} does not require gradients; all are sampled: make constants buffers")
-    if not parameters:
-        raise InputError("the model has no parameters; there is nothing to sample")
-    if len(parameters) < len(list(model.named_parameters(remove_duplicate=False))):
-        raise InputError("the model uses one parameter under two names; tied weights cannot be sampled, untie them")
-
-
-def check_same_outputs(once: Tensor, twice: Tensor) -> None:
+def check_same_outputs(once: Outputs, twice: Outputs) -> None:
     """Raises ValueError if a model gave two answers in training mode to the same inputs: it has noise of its own."""
-    if not torch.allclose(once, twice, rtol=1e-3, atol=1e-5, equal_nan=True):
+    pairs = zip(tree_leaves(once), tree_leaves(twice))
+    if not all(torch.allclose(*pair, rtol=1e-3, atol=1e-5, equal_nan=True) for pair in pairs):
         raise InputError(
-            "the model is random while it trains (dropout, also inside attention, or noise), which is no part of the "
-            "posterior; set its rate to 0"
+            "the model is random while it trains (dropout, also inside attention and LSTMs, or noise), which is no "
+            "part of the posterior; set its rate to 0"
         )
 
 
 @torch.no_grad()
-def check_likelihood(name: str, function: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, targets: Tensor) -> None:
+def check_likelihood(name: str, function: Callable, outputs: Outputs, targets: Tensor) -> None:
     """Raises ValueError for a likelihood of the wrong kind, on one chain's (B, ...) outputs and targets.
 
-    A sum doubles when the batch is repeated and a mean stays: the mistake that is off by a factor of N. And a
-    likelihood falls when the outputs leave the targets: with the wrong sign the chain would flee from the data.
+    A sum doubles when the batch is repeated and a mean stays: the mistake that is off by a factor of N. A batch's value
+    is the sum, or the mean, of those of its data one by one: with (n, 1) against (n) it is not. And a likelihood falls
+    when the outputs leave the targets: with the wrong sign the chain would flee from the data.
 
     Args:
         name: "log_likelihood" or "mean_loss".
         function: What the user gave under that name.
     """
     summed = name == "log_likelihood"
-    once, twice = function(outputs, targets), function(torch.cat([outputs] * 2), torch.cat([targets] * 2))
+    once = function(outputs, targets)
+    twice = function(tree_map(lambda part: torch.cat([part] * 2), outputs), torch.cat([targets] * 2))
     if not torch.is_tensor(once) or once.dim() != 0:
         shape = tuple(once.shape) if torch.is_tensor(once) else type(once).__name__
         raise InputError(
@@ -97,6 +90,7 @@ def check_likelihood(name: str, function: Callable[[Tensor, Tensor], Tensor], ou
             "mean_loss must return the mean over the batch and returns a sum; use "
             'reduction="mean", or pass minus it as log_likelihood'
         )
+    check_additive(name, function, outputs, targets)
     best, off = fits_and_misfits(outputs, targets)
     if best is None:
         return
@@ -110,12 +104,37 @@ def check_likelihood(name: str, function: Callable[[Tensor, Tensor], Tensor], ou
         )
 
 
-def fits_and_misfits(outputs: Tensor, targets: Tensor) -> tuple[Tensor | None, list[Tensor]]:
+def check_additive(name: str, function: Callable, outputs: Outputs, targets: Tensor) -> None:
+    """Raises ValueError where a batch's value is not the sum, or the mean, of its data's own."""
+    rows = min(FEW, len(targets))
+
+    def at(part: slice) -> Tensor:
+        return function(tree_map(lambda output: output[part], outputs), targets[part]).double()
+
+    together = at(slice(rows))
+    alone = torch.stack([at(slice(row, row + 1)) for row in range(rows)])
+    expected = alone.sum() if name == "log_likelihood" else alone.mean()
+    scale = alone.abs().sum() / (1 if name == "log_likelihood" else rows)
+    coarse = any(output.dtype in (torch.bfloat16, torch.float16) for output in tree_leaves(outputs))
+    if not alone.isfinite().all() or (together - expected).abs() <= (0.03 if coarse else 1e-3) * scale + 1e-6:
+        return
+    shapes = " and ".join(str(tuple(output.shape[1:])) for output in tree_leaves(outputs))
+    kind = "sum" if name == "log_likelihood" else "mean"
+    reason = "it is no plain sum or mean over data; leave out what couples or weighs them"
+    if torch.is_tensor(outputs) and outputs.dim() != targets.dim() and outputs.numel() == targets.numel():
+        reason = "their shapes broadcast against each other; bring both to one shape, for example outputs.squeeze(-1)"
+    raise InputError(f"{name} of {rows} data is {together:.4g} and the {kind} of theirs one by one {expected:.4g}, for "
+                     f"outputs of shape {shapes} and targets of shape {tuple(targets.shape[1:])} a datum: {reason}")
+
+
+def fits_and_misfits(outputs: Outputs, targets: Tensor) -> tuple[Tensor | None, list[Tensor]]:
     """Outputs that meet the targets and some about as far from them on every side; None where neither can be told.
 
     For class numbers, log-probabilities, which both cross_entropy and nll_loss take: the true class or another one
     is likely. For real targets of the outputs' shape: the targets themselves, and shifted up and down.
     """
+    if not torch.is_tensor(outputs):
+        return None, []
     if not targets.is_floating_point() and outputs.dim() == targets.dim() + 1 == 2 and outputs.shape[1] > 1:
         classes = outputs.shape[1]
         if targets.min() < 0 or targets.max() >= classes:

@@ -14,7 +14,7 @@ __all__ = ["Convergence", "Diagnostics", "KineticTemperature", "diagnose", "trac
 
 LARGEST_RHAT = 1.05  # Vehtari et al. 2021 ask for 1.01 on parameters; predictions of networks rarely get there
 SMALLEST_ESS = 100.0  # in all chains together: a standard error of a tenth of a standard deviation
-LEAST_DRAWS = 4  # of each chain, which split R-hat halves
+LEAST_DRAWS = 4  # of each chain, which split R-hat halves; a single one is halved before
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,13 @@ def diagnose(
         independence: Share of the draws whose momenta count as independent, in (0, 1].
 
     Raises:
-        ValueError: With fewer than 4 draws.
+        ValueError: With fewer than 4 draws, or than 8 of a single chain.
     """
     chains, draws = next(iter(quantities.values())).shape[:2]
-    if draws < LEAST_DRAWS:
-        raise InputError(f"diagnostics need at least {LEAST_DRAWS} draws, got {draws}; run on")
+    least = LEAST_DRAWS * (2 if chains == 1 else 1)
+    if draws < least:
+        raise InputError(f"diagnostics need at least {least} draws of {chains} chain{'s' * (chains > 1)}, got {draws}; "
+                         f"collect {least - draws} more")
     convergence, warnings, traces = {}, [], {}
     for name, values in quantities.items():
         array = values.double().cpu().numpy()

@@ -1,22 +1,25 @@
 """Weight samples of any torch module: several SGHMC chains as stacked weights. See diagnostics.py for trust in them."""
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
+from bayesgan.basics.progress import Progress
 from bayesgan.basics.randomness import keyed_generator
-from bayesgan.ensemble import Ensemble, SampleStore, fan_in_scales
-from bayesgan.sampler.batches import loader_batches, tensor_batches
-from bayesgan.sampler.checks import check_likelihood, check_model, check_same_outputs
+from bayesgan.ensemble import Ensemble, Outputs, SampleStore, fan_in_scales, make_engine
+from bayesgan.sampler.batches import Unpack, batches_of, inputs_of
+from bayesgan.sampler.checks import check_same_outputs
 from bayesgan.sampler.diagnostics import Diagnostics, diagnose
 from bayesgan.sampler.kinetic import kinetic_temperature
+from bayesgan.sampler.likelihood import Likelihood
+from bayesgan.sampler.models import padding_rows, sampled_copy
 from bayesgan.sampler.priors import Normal, Prior
 from bayesgan.sampler.settings import Settings
 from bayesgan.sampler.sghmc import SGHMC
@@ -47,8 +50,11 @@ class PosteriorSampler:
     Chain c takes minibatches of its own and starts from weights of its own, so that chains may be compared.
 
     Args:
-        model: Any module whose parameters are real floating point; copied, never changed.
-        log_likelihood: (outputs, targets) -> the SUM over the minibatch of log p(target | output), a scalar.
+        model: Any module whose parameters are real floating point; copied, never changed. Frozen parameters are
+            constants of all chains, so that with a frozen backbone the last layer alone is sampled, and rows of padding
+            stay as they are.
+        log_likelihood: (outputs, targets) -> the SUM over the minibatch of log p(target | output), a scalar. Outputs
+            are what the model returns, of any structure.
         num_data: N, size of the whole training set.
         mean_loss: Instead of log_likelihood: (outputs, targets) -> the MEAN over rows of -log p(row), constants aside.
             cross_entropy on (rows, classes) is one; mse_loss is not, it lacks 1/(2 sigma²) and divides by columns too.
@@ -65,10 +71,12 @@ class PosteriorSampler:
         thin: Steps between draws.
         start: "prior" for independent draws of He's initialisation (biases 0, gains of norms as in the model), "model"
             for the model's weights in every chain.
-        predictive: outputs -> what `predict` averages, for example class probabilities; default the outputs.
+        predictive: outputs -> what `predict` averages, one tensor, for example class probabilities; default the
+            outputs.
         folder: Where draws are also stored as they come; None keeps them in memory alone.
         engine: "loop" or "vmap", see bayesgan.ensemble; "vmap" suits many chains of a small model, and also runs the
-            likelihood under torch.func.vmap, which then must not look at values (no .item(), no if on tensors).
+            likelihood under torch.func.vmap. Where one of them cannot (LSTMs, .item(), if on tensors) "loop" takes its
+            place, with a warning.
         seed: Of everything random.
         device: Where to compute; default where the model is.
 
@@ -100,33 +108,34 @@ class PosteriorSampler:
         seed: int = 0,
         device: torch.device | str | None = None,
     ):
-        if (log_likelihood is None) == (mean_loss is None):
-            raise InputError("give either log_likelihood (a sum over the batch) or mean_loss (a mean), and not both")
-        check_model(model)
+        self.likelihood = Likelihood(log_likelihood, mean_loss)
         self.settings = Settings(
             num_data, lr, friction, temperature, beta_hat, scheme, preconditioner, chains, burn_in, thin, start, seed
         )
+        first = next(model.parameters(), torch.empty(0))
+        self.device = torch.device(device or first.device)
+        model, self.name = sampled_copy(model, self.device), type(model).__name__
         parameters = dict(model.named_parameters())
-        first = next(iter(parameters.values()))
-        self.log_likelihood, self.mean_loss = log_likelihood, mean_loss
         chains, seed = self.settings.chains, self.settings.seed
         self.engine = engine
-        self.predictive = predictive or (lambda outputs: outputs)
-        self.device = torch.device(device or first.device)
+        self.predictive = predictive or unchanged
         self.ensemble = Ensemble(
             lambda: copy.deepcopy(model).to("meta"),
             chains,
             lambda chain: keyed_generator(seed, "start", chain),
             device=self.device,
-            dtype=first.dtype,
+            dtype=next(iter(parameters.values())).dtype,
             engine=engine,
         )
+        padding = padding_rows(model)
         with torch.no_grad():
             for name, tensor in self.ensemble.state().items():
                 if name not in parameters:
                     tensor.copy_(model.get_buffer(name))
-                elif start == "model" or (parameters[name].dim() < 2 and not name.endswith("bias")):
+                elif start == "model" or (parameters[name].dim() < 2 and "bias" not in name.split(".")[-1]):
                     tensor.copy_(parameters[name])
+                elif name in padding:
+                    tensor.copy_(torch.where(padding[name].to(tensor.device), parameters[name], tensor))
         self.prior = prior or Normal(1.0, fan_in_scales(model))
         self.chain = SGHMC.from_sgd(
             list(self.ensemble.parameters.items()),
@@ -139,36 +148,52 @@ class PosteriorSampler:
             preconditioner=preconditioner,
             generator=keyed_generator(seed, "noise", device=self.device),
         )
+        for name in padding.keys() & parameters.keys():
+            self.chain.hold(self.ensemble.parameters[name], padding[name])
         self.step = 0
         self.draws: list[Draw] = []
         self.store = SampleStore(Path(folder)) if folder is not None else None
 
-    def run(self, data, draws: int, batch_size: int | None = None, progress: bool = True) -> "PosteriorSampler":
-        """Collects `draws` more draws; see `sample` for the arguments. Returns itself."""
+    def __repr__(self) -> str:
+        weights = f"{self.ensemble.members} chains of {self.name} with {self.ensemble.weight_count():,} weights"
+        return f"PosteriorSampler({weights}, on {self.device}: {self.step} steps, {len(self.draws)} draws)"
+
+    def run(
+        self, data, draws: int, batch_size: int | None = None, progress: bool = True, unpack: Unpack | None = None
+    ) -> "PosteriorSampler":
+        """Collects `draws` more draws; see `sample` for the arguments. Returns itself.
+
+        Args:
+            progress: Show a bar on a terminal and in a notebook, and a line every ten seconds elsewhere.
+        """
         if draws < 1:
             raise InputError(f"draws must be at least 1, got {draws}")
-        with tqdm(total=draws, unit="draw", disable=None if progress else True) as bar:  # None: only on a terminal
-            for draw in self.sample(data, draws, batch_size):
-                bar.set_postfix_str(f"step {draw.step}, log-likelihood {draw.log_likelihood.mean():.4g}")
-                bar.update()
+        shown = Progress(draws, unit="draw", every=10.0) if progress else None
+        try:
+            for number, draw in enumerate(self.sample(data, draws, batch_size, unpack), 1):
+                if shown is not None:
+                    shown.show(number, f"step {draw.step}, log-likelihood {draw.log_likelihood.mean():.4g}")
+        finally:
+            if shown is not None:
+                shown.close()
         return self
 
-    def sample(self, data, draws: int, batch_size: int | None = None) -> Iterator[Draw]:
+    def sample(
+        self, data, draws: int, batch_size: int | None = None, unpack: Unpack | None = None
+    ) -> Iterator[Draw]:
         """Yields draws as they are collected; they are also kept in `self.draws`, and in `folder`.
 
         Args:
-            data: (inputs, targets) tensors with N rows: minibatches are drawn with replacement, and stopping and
-                loading gives the same bits. Or an iterable of such minibatches that
-                shuffles, gone through again and again.
+            data: (inputs, targets) tensors or numpy arrays with N rows, or a TensorDataset of both: minibatches are
+                drawn with replacement, and stopping and loading gives the same bits. Or a shuffling DataLoader, or
+                another iterable of minibatches that shuffles, gone through again and again. Whole numbers as inputs
+                reach the model as such.
             draws: How many to collect from here on.
-            batch_size: Rows of a minibatch for tensors; None is all rows every time. Leave it out for an iterable.
+            batch_size: Rows of a minibatch for arrays; None is all rows every time. Leave it out for an iterable.
+            unpack: What the iterable gives -> (inputs, targets); without it that must be pairs.
         """
-        chains = self.ensemble.members
-        if isinstance(data, tuple):
-            inputs, targets = (tensor.to(self.device) for tensor in data)
-            batches = tensor_batches(inputs, targets, batch_size, self.settings.num_data, chains, self._random)
-        else:
-            batches = loader_batches(data, self.settings.num_data, chains, self._random)
+        batches = batches_of(data, batch_size, self.settings.num_data, self.ensemble.members, self._random, self.device,
+                             unpack)
         if self.store is not None and self.store.draws and not self.draws:
             raise InputError(
                 f"{self.store.folder} holds the draws of another sampler; name a new folder, or load() first"
@@ -188,23 +213,28 @@ class PosteriorSampler:
                 yield draw
 
     @torch.no_grad()
-    def predict(self, inputs: Tensor, each: bool = False, chunk: int = 1024) -> Tensor:
+    def predict(self, inputs, each: bool = False, chunk: int = 1024, unpack: Unpack | None = None) -> Tensor:
         """The posterior predictive: the mean of predictive(outputs) over all draws and chains.
 
         Args:
-            inputs: (n, ...).
+            inputs: (n, ...), a tensor or numpy array; or a loader that keeps their order, of inputs or of pairs.
             each: Return every draw's and chain's own value, (draws, chains, n, ...), instead of the mean (n, ...).
             chunk: Rows computed at a time.
+            unpack: As for `sample`.
         """
         if not self.draws:
             raise InputError("nothing was collected yet; call run first")
+        inputs = inputs_of(inputs, unpack)
         total, values = None, []
         for draw in self.draws:
             weights = {name: tensor.to(self.device) for name, tensor in draw.weights.items()}
-            parts = [
-                self.predictive(self.ensemble.forward(self._for_all(part.to(self.device)), train=False, state=weights))
-                for part in inputs.split(chunk)
-            ]
+            parts = []
+            for part in inputs.split(chunk):
+                outputs = self.ensemble.forward(self._for_all(part.to(self.device)), train=False, state=weights)
+                parts.append(self.predictive(outputs))
+                if not torch.is_tensor(parts[-1]):
+                    raise InputError(f"predictive must return one tensor, got a {type(parts[-1]).__name__}; give "
+                                     "predictive=, for example lambda outputs: outputs[0]")
             value = torch.cat(parts, 1).cpu()  # (chains, n, ...)
             if each:
                 values.append(value)
@@ -273,14 +303,9 @@ class PosteriorSampler:
             self.chain.freeze_preconditioner()
         if self.step == 0:
             before = {name: tensor.clone() for name, tensor in self.ensemble.state().items()}
+            self._try_first_batch(inputs, targets, before)
         outputs = self.ensemble.forward(inputs, train=True)
-        if not torch.is_tensor(outputs):
-            raise InputError(f"the model must return one tensor, got a {type(outputs).__name__}; wrap it")
-        if self.step == 0:
-            check_same_outputs(outputs.detach(), self.ensemble.forward(inputs, train=True, state=before))
-            check_likelihood(*self._likelihood(), outputs[0].detach(), targets[0])
-        mean = (self._per_chain(self.mean_loss, outputs, targets) if self.mean_loss is not None
-                else -self._per_chain(self.log_likelihood, outputs, targets) / inputs.shape[1])
+        mean = self.likelihood.mean_losses(outputs, targets, self.engine == "vmap")
         self.chain.zero_grad()
         mean.sum().backward()
         for name, parameter in self.ensemble.parameters.items():
@@ -295,20 +320,33 @@ class PosteriorSampler:
         self.step += 1
         return -self.settings.num_data * mean.detach(), kinetic
 
-    def _likelihood(self) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
-        """What the user gave, under its name."""
-        if self.mean_loss is not None:
-            return "mean_loss", self.mean_loss
-        return "log_likelihood", self.log_likelihood
+    def _try_first_batch(self, inputs: Tensor, targets: Tensor, before: dict[str, Tensor]) -> None:
+        """Model and likelihood are checked; where "vmap" cannot run one of them, "loop" does from here on.
+
+        Args:
+            before: A copy of the ensemble's state, which is as it was afterwards.
+        """
+        try:
+            outputs = self.ensemble.forward(inputs, train=True, freeze=True)
+            check_same_outputs(outputs, self.ensemble.forward(inputs, train=True, freeze=True))
+            self.likelihood.check(outputs, targets)
+            if self.engine == "vmap":
+                self.likelihood.mean_losses(outputs, targets, batched=True)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            if self.engine == "vmap":
+                warnings.warn(f'"vmap" cannot run this model or likelihood ({reason}); "loop" is used', stacklevel=6)
+                self.engine, self.ensemble.engine = "loop", make_engine("loop")
+                self._try_first_batch(inputs, targets, before)
+            elif inputs.is_floating_point():
+                raise
+            else:
+                raise InputError(f"the model cannot take {inputs.dtype} inputs, which reach it as they are ({reason}); "
+                                 "give it inputs.float() if they are quantities") from None
+        self.ensemble.load_state(before)
 
     def _fingerprint(self) -> dict:
-        return self.settings.fingerprint(self._likelihood()[0], self.prior)
-
-    def _per_chain(self, function: Callable, outputs: Tensor, targets: Tensor) -> Tensor:
-        """function's scalar of each chain, (chains,)."""
-        if self.engine == "vmap":
-            return torch.func.vmap(function)(outputs, targets)
-        return torch.stack([function(*pair) for pair in zip(outputs, targets)])
+        return self.settings.fingerprint(self.likelihood.name, self.prior)
 
     def _random(self, role: str, device: torch.device | str) -> torch.Generator:
         """The stream of a role at the present step."""
@@ -316,6 +354,11 @@ class PosteriorSampler:
 
     def _for_all(self, rows: Tensor) -> Tensor:
         return rows.expand(self.ensemble.members, *rows.shape)
+
+
+def unchanged(outputs: Outputs) -> Outputs:
+    """What `predict` averages by default."""
+    return outputs
 
 
 def _on_cpu(value):

@@ -139,7 +139,7 @@ class SGHMC(torch.optim.Optimizer):
                 loss = closure()
         moving = list(self._moving_parameters())
         check_given(moving, self._name)
-        if self.check_gradients and self.steps % self.check_every == 0:
+        if self._checks():
             check_finite(moving, self._name, self.steps, self.check_every == 1)
         for group in self.param_groups:
             values = self.values(group, self.steps)
@@ -173,7 +173,8 @@ class SGHMC(torch.optim.Optimizer):
             noise = noise if noise is None else noise.masked_fill_(state["held"], 0)
         if self.rule is not None and not self.frozen:
             self.rule.update(state, gradient)
-        before = position.clone() if noise is not None and parameter not in self._proven else None
+        doubtful = noise is not None and parameter not in self._proven and self._checks()
+        before = position.clone() if doubtful else None
         sghmc_step(
             position,
             state["momentum"],
@@ -185,7 +186,7 @@ class SGHMC(torch.optim.Optimizer):
             rescale=rescale,
             **own,
         )
-        if before is not None:
+        if doubtful:
             self._proven.add(parameter)
             check_moved(self._name(parameter), state["momentum"], position, before)
         if position is not parameter:
@@ -297,6 +298,10 @@ class SGHMC(torch.optim.Optimizer):
                  for name in group.get("param_names") or [None] * len(group["params"])]
         index = next(i for i, parameter in enumerate(self._all_parameters()) if parameter is wanted)
         return f"parameter {names[index] or index} of shape {tuple(wanted.shape)}"
+
+    def _checks(self) -> bool:
+        """Whether this step looks at values, which on a GPU waits for it."""
+        return self.check_gradients and self.steps % self.check_every == 0
 
     def _position(self, parameter: torch.Tensor, state: dict) -> torch.Tensor:
         """What the chain moves: the parameter, or a float32 copy of a coarse one, as long as nobody else changes it."""

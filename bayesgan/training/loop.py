@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from bayesgan.basics.progress import Progress
 from bayesgan.data import to_float
 from bayesgan.evaluation.pictures import image_grid, save_picture
 from bayesgan.options import Options
 from bayesgan.store import GROUPS, RunFolder
 from bayesgan.training.algorithm import Losses, Trainer
 from bayesgan.training.minibatches import latent_draw
-from bayesgan.training.progress import Progress
 
 __all__ = ["Figures", "SHOWN", "Stopped", "train"]
 
@@ -82,10 +82,10 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
         Stopped: After an interrupt or a termination signal, with a checkpoint of the last iteration.
     """
     options = trainer.options
-    progress = Progress(trainer.iteration, options.train_iter)
     history: list[Losses] = []
     events = SummaryWriter(folder.path / "tensorboard", purge_step=trainer.iteration + 1)
-    with asked_to_stop() as stop, events as writer:
+    progress = Progress(options.train_iter, trainer.iteration)
+    with asked_to_stop() as stop, events as writer, progress:
         while trainer.iteration < options.train_iter:
             spreading = trainer.iteration in options.spread_moments
             history.append(trainer.step())
@@ -103,7 +103,7 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                 mean = mean_losses(history)
                 history.clear()
                 taught = trainer.teacher.share() if trainer.teacher is not None else None
-                progress.show(done, mean, temperature, taught)
+                progress.show(done, state_in_words(mean, temperature, taught))
                 log_scalars(writer, done, mean, temperature)
                 if taught is not None:
                     writer.add_scalar("teacher/sure", taught, done)
@@ -119,9 +119,14 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                     progress.say(f"warning: the teacher is sure of {taught:.1%} of the unlabelled images, too few to "
                                  "teach; lower --confidence, train longer or label more")
             if due.end and done < options.train_iter:
-                progress.close()
                 raise Stopped
-    progress.close()
+
+
+def state_in_words(losses: Losses, temperature: float, taught: float | None) -> str:
+    """Mean losses and temperature; with a teacher, the share of the unlabelled images that it is sure of."""
+    sure = "" if taught is None else f"  teacher sure of {taught:.0%}"
+    return (f"discriminators {losses.discriminators.mean():.3f}  generators {losses.generators.mean():.3f}  "
+            f"temperature {temperature:.3g}{sure}")
 
 
 def mean_losses(history: list[Losses]) -> Losses:

@@ -1,0 +1,58 @@
+"""The likelihood as a user gives it, a sum or minus a mean over data, for all chains at once."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from bayesgan.basics.errors import InputError
+from bayesgan.ensemble import Outputs
+from bayesgan.sampler.checks import check_likelihood
+
+__all__ = ["Likelihood"]
+
+
+class Likelihood:
+    """One of the two functions of (outputs, targets) that `PosteriorSampler` documents.
+
+    Raises:
+        ValueError: If both are given, or none.
+    """
+
+    def __init__(self, log_likelihood: Callable | None, mean_loss: Callable | None):
+        if (log_likelihood is None) == (mean_loss is None):
+            raise InputError("give either log_likelihood (a sum over the batch) or mean_loss (a mean), and not both")
+        self.name = "mean_loss" if log_likelihood is None else "log_likelihood"
+        self.function = log_likelihood or mean_loss
+
+    def check(self, outputs: Outputs, targets: Tensor) -> None:
+        """Raises ValueError where the function is of the wrong kind; on what all chains returned, (chains, B, ...)."""
+        first = tree_map(lambda part: part[0].detach(), outputs)
+        try:
+            with torch.no_grad():
+                self.function(first, targets[0])
+        except (TypeError, AttributeError) as error:
+            if torch.is_tensor(first):
+                raise
+            raise InputError(f"{self.name} cannot take what the model returns, a {type(first).__name__} ({error}); "
+                             "pick in it what the likelihood needs") from None
+        check_likelihood(self.name, self.function, first, targets[0])
+
+    def mean_losses(self, outputs: Outputs, targets: Tensor, batched: bool) -> Tensor:
+        """Minus the mean log-likelihood of each chain's batch, (chains,).
+
+        Args:
+            batched: Compute all chains under torch.func.vmap.
+        """
+        if batched:
+            values = torch.func.vmap(self.function)(outputs, targets)
+        else:
+            values = torch.stack([self.function(one_of(outputs, chain), targets[chain])
+                                  for chain in range(len(targets))])
+        return values if self.name == "mean_loss" else -values / targets.shape[1]
+
+
+def one_of(outputs: Outputs, chain: int) -> Outputs:
+    """The outputs of one chain."""
+    return tree_map(lambda part: part[chain], outputs)
