@@ -4,6 +4,7 @@ Fitted on real data held out from all training against as many generated ones, a
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -71,7 +72,19 @@ def fit(name: str, real: Tensor, fake: Tensor, kind: str = "logit") -> Calibrate
     labels = torch.cat([torch.ones(len(real)), torch.zeros(len(fake))]).to(scores)
     calibrated = CALIBRATIONS[name](scores, labels)
     balance = np.log(len(fake) / len(real))
-    return lambda values: calibrated(values) + balance
+    return partial(shifted, calibrated, balance)
+
+
+# what calibrations return are not closures, so that a resampler can be pickled
+
+
+def shifted(calibrated: Calibrated, balance: float, values: Tensor) -> Tensor:
+    return calibrated(values) + balance
+
+
+def of_mean(slope: float, intercept: float, values: Tensor) -> Tensor:
+    """slope times the mean score, plus intercept."""
+    return slope * values.double().mean(1) + intercept
 
 
 def logistic(features: Tensor, labels: Tensor, ridge: float = WEAK) -> tuple[Tensor, float]:
@@ -104,7 +117,7 @@ def slope_interval(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, fl
 def platt(scores: Tensor, labels: Tensor) -> Calibrated:
     """a l + b on the mean score l (Platt 1999): monotone, finite, differentiable."""
     (slope,), intercept = logistic(scores.mean(1, keepdim=True), labels)
-    return lambda values: slope * values.double().mean(1) + intercept
+    return partial(of_mean, slope, intercept)
 
 
 @CALIBRATIONS.register("isotonic")
@@ -120,37 +133,48 @@ def isotonic(scores: Tensor, labels: Tensor) -> Calibrated:
     smoothed = (np.bincount(block, truth) + 0.5) / (sizes + 1)
     model = IsotonicRegression(out_of_bounds="clip").fit(means, smoothed[block])
 
-    def calibrated(values: Tensor) -> Tensor:
-        odds = model.predict(values.detach().double().mean(1).cpu().numpy())
-        return torch.logit(torch.from_numpy(odds).double()).to(values.device)
+    return partial(of_steps, model)
 
-    return calibrated
+
+def of_steps(model: IsotonicRegression, values: Tensor) -> Tensor:
+    odds = model.predict(values.detach().double().mean(1).cpu().numpy())
+    return torch.logit(torch.from_numpy(odds).double()).to(values.device)
 
 
 @CALIBRATIONS.register("beta")
 def beta(scores: Tensor, labels: Tensor) -> Calibrated:
     """a log s - b log(1-s) + c with a, b >= 0 and s the sigmoid of the mean score (Kull et al. 2017)."""
-    def features(values: Tensor) -> Tensor:
-        return torch.stack([-softplus(-values), softplus(values)], 1)  # log s, -log(1-s)
-
-    columns = features(scores.mean(1))
+    columns = log_shares(scores.mean(1))
     weights, intercept = logistic(columns, labels)
     if (weights < 0).any():  # the paper's rule: drop the one with the wrong sign and fit the other
         keep = int(weights.argmax())
         (slope,), intercept = logistic(columns[:, keep:keep + 1], labels)
         weights = torch.zeros_like(weights)
         weights[keep] = slope
-    return lambda values: features(values.double().mean(1)) @ weights + intercept
+    return partial(of_shares, weights, intercept)
+
+
+def log_shares(logits: Tensor) -> Tensor:
+    """log s and -log(1-s), (n, 2)."""
+    return torch.stack([-softplus(-logits), softplus(logits)], 1)
+
+
+def of_shares(weights: Tensor, intercept: float, values: Tensor) -> Tensor:
+    return log_shares(values.double().mean(1)) @ weights + intercept
 
 
 @CALIBRATIONS.register("vector")
 def vector(scores: Tensor, labels: Tensor) -> Calibrated:
     """A weight of its own for each discriminator's score: w · (l_1 .. l_K) + b."""
     weights, intercept = logistic(scores, labels)
-    return lambda values: values.double() @ weights + intercept
+    return partial(of_all, weights, intercept)
+
+
+def of_all(weights: Tensor, intercept: float, values: Tensor) -> Tensor:
+    return values.double() @ weights + intercept
 
 
 @CALIBRATIONS.register("none")
 def uncalibrated(scores: Tensor, labels: Tensor) -> Calibrated:
     """The mean score as it is: right only where the discriminator is."""
-    return lambda values: values.double().mean(1)
+    return partial(of_mean, 1.0, 0.0)

@@ -152,7 +152,10 @@ class Diagnostics:
                 "the ratio is wrong in parts of the pool; fit or calibrate it on more data"))
         if self.after is not None and abs(self.after.z) > 4:
             say(f"calibration z is {self.after.z:.1f}: the ratio is off in the mean; calibrate on more data")
-        if self.slope is not None and self.slope[2] - self.slope[1] > 0.5 * abs(self.slope[0]):
+        if self.slope is not None and self.slope[2] < 0:
+            say(f"the discriminator is inverted: generated data score above real ones (slope {self.slope[0]:.2f}), and "
+                "calibration has turned that round; give minus its score if real and generated were exchanged")
+        elif self.slope is not None and self.slope[2] - self.slope[1] > 0.5 * abs(self.slope[0]):
             estimate, low, high = self.slope
             say(f"the calibration's slope is {estimate:.2f}, known only to lie in {low:.2f} to {high:.2f} (90 %); hold "
                 "out more data")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bayesgan.basics.arrays import data_of
 from bayesgan.basics.errors import InputError
 
 __all__ = ["CallableProposal", "Codes", "LatentProposal"]
@@ -35,7 +36,7 @@ class CallableProposal:
 
     @torch.no_grad()
     def draw(self, n: int, generator: torch.Generator) -> Codes:
-        return Codes(self.generate(n, generator))
+        return Codes(data_of(self.generate(n, generator), "what generate returns"))
 
     def decode(self, codes: Codes) -> Tensor:
         return codes.values

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bayesgan.basics.arrays import as_tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling.calibration import LEAST, Calibrated, fit, log_odds, slope_interval
@@ -121,15 +122,20 @@ class DensityRatio:
 
 def scores(score: Callable[[Tensor], Tensor], kind: str, data: Tensor) -> Tensor:
     """A score as log odds, one column a discriminator: (n, K) float64."""
-    return log_odds(checked(score(data), len(data)).reshape(len(data), -1), kind)
+    values = checked(score(data), len(data)).reshape(len(data), -1)
+    if values.isinf().any():
+        raise InputError(f"{int(values.isinf().sum())} of {values.numel()} scores are infinite; return logits, not the "
+                         "logarithm of a probability that rounds to 0 or 1")
+    return log_odds(values, kind)
 
 
 def checked(values: Tensor, count: int) -> Tensor:
-    """Scores of `count` data, one row a datum.
+    """Scores of `count` data, one row a datum; numpy's arrays become tensors.
 
     Raises:
         ValueError: If there are more or fewer, or some are NaN.
     """
+    values = as_tensor(values, "scores")
     if values.dim() == 0 or len(values) != count:
         raise InputError(f"{count} data were scored with {tuple(values.shape)} scores; return one a datum")
     if values.isnan().any():

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from bayesgan.basics.arrays import as_tensor, data_of
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling.calibration import CALIBRATIONS
@@ -110,7 +112,8 @@ class Resampler:
         Args:
             score: score(data (n, ...)) -> (n,) of one discriminator, or (n, K) of several, in eval mode; None where
                 there is none.
-            real: (m, ...) held out from all training of generator and discriminators.
+            real: (m, ...) held out from all training of generator and discriminators: an array, a pair with labels, a
+                TensorDataset or a DataLoader.
             ratio: A name in `RATIOS`, or one of its classes with settings; auto tries all that can be fitted, and
                 samples plainly if none of them makes samples better for certain.
             features: features(data (n, ...)) -> (n, F), for ratio features; for example a classifier's last layer.
@@ -124,12 +127,19 @@ class Resampler:
             ValueError: If `real` is too small for what is asked or overlaps `training`, generated data are of another
                 shape or range, a ratio cannot be fitted to what is given, or as the others do.
         """
+        real = data_of(real, "real")
         if training is not None:
+            training = data_of(training, "training")
             refuse_overlap(real, training)
         return judged_resampler(
             generate, score, real, ratio=ratio, features=features, training=training, kind=kind,
             calibration=calibration, method=method, budget=budget, seed=seed, chunk=chunk, **settings,
         )
+
+    def __repr__(self) -> str:
+        ratio = self.expected.ratio if self.expected is not None else type(self.log_ratio).__name__
+        found = f"; {self.expected.words}" if self.expected is not None else ""
+        return f"Resampler({self.method}, budget {self.budget}, ratio {ratio}{found})"
 
     def pool(self, n: int, seed: int = 0) -> Pool | None:
         """The proposals of `sample`, for several ratios and rules; None where a rule makes its own as it goes."""
@@ -247,6 +257,16 @@ class Resampler:
         return other
 
 
+def no_preference(data: Tensor) -> Tensor:
+    """The log ratio of plain samples."""
+    return torch.zeros(len(data))
+
+
+def tensor_of(function: Callable, name: str, data: Tensor) -> Tensor:
+    """What a user's function says of data, which may be a numpy array."""
+    return as_tensor(function(data), name)
+
+
 def usual_budget(shape: tuple[int, ...]) -> int:
     """Proposals an output for data of this shape: 20 for images, where more buy precision with recall; else 100."""
     return 20 if len(shape) == 3 else 100
@@ -277,15 +297,15 @@ def judged_resampler(
 ) -> Resampler:
     """`Resampler.calibrated` without its check that training data are others than the real ones held out."""
     for name, data in (("real", real), ("training", training)):
-        if data is not None and (not torch.is_tensor(data) or data.dim() < 2 or len(data) == 0):
-            got = tuple(data.shape) if torch.is_tensor(data) else type(data).__name__
-            raise InputError(f"{name} must be a tensor (m, ...) of data like the generator's, got {got}; "
-                             "torch.as_tensor and torch.stack make one")
+        if data is not None and (data.dim() < 2 or len(data) == 0):
+            raise InputError(f"{name} must hold data like the generator's, (m, ...), got {tuple(data.shape)}")
     if training is not None and len(training) < LEAST_JUDGED:
         raise InputError(f"training must hold at least {LEAST_JUDGED} data to fit ratios on, got {len(training)}; "
                          "leave it out")
     budget = usual_budget(real[0].shape) if budget is None else budget
-    plain = Resampler(generate, lambda data: torch.zeros(len(data)), budget=1, chunk=chunk, training=training)
+    score, features = (None if given is None else partial(tensor_of, given, name)
+                       for given, name in ((score, "scores"), (features, "features")))
+    plain = Resampler(generate, no_preference, budget=1, chunk=chunk, training=training)
 
     def resampler(log_ratio: Callable[[Tensor], Tensor]) -> Resampler:
         return Resampler(generate, log_ratio, method, budget, chunk=chunk, training=training, **settings)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import RandomSampler, SequentialSampler, TensorDataset, WeightedRandomSampler
 
+from bayesgan.basics.arrays import as_tensor
 from bayesgan.basics.errors import InputError
 
 __all__ = ["Unpack", "batches_of", "inputs_of"]
@@ -33,7 +34,7 @@ def batches_of(
     if isinstance(data, (tuple, list)) and data and all(isinstance(part, (Tensor, np.ndarray)) for part in data):
         if len(data) != 2:
             raise InputError(f"data must be inputs and targets, got {len(data)} arrays; give two")
-        inputs, targets = (as_tensor(part).to(device) for part in data)
+        inputs, targets = (as_tensor(part, "data").to(device) for part in data)
         check_no_nan(inputs, targets, "the data")
         return tensor_batches(inputs, targets, size, num_data, chains, random)
     if size is not None:
@@ -46,7 +47,7 @@ def batches_of(
 def inputs_of(data, unpack: Unpack | None) -> Tensor:
     """Inputs (n, ...) alone, of an array or of a loader that keeps their order."""
     if isinstance(data, (Tensor, np.ndarray)):
-        return as_tensor(data)
+        return as_tensor(data, "inputs")
     if not isinstance(data, Iterable):
         raise InputError(f"inputs must be an array or a loader, got {type(data).__name__}")
     if isinstance(sampler_of(data), (RandomSampler, WeightedRandomSampler)):
@@ -55,21 +56,10 @@ def inputs_of(data, unpack: Unpack | None) -> Tensor:
     for batch in data:
         if unpack is not None:
             batch = unpack(batch)
-        parts.append(as_tensor(batch[0] if isinstance(batch, (tuple, list)) else batch))
+        parts.append(as_tensor(batch[0] if isinstance(batch, (tuple, list)) else batch, "batches"))
     if not parts:
         raise InputError("the loader has no batches; an iterator can be gone through only once: pass a DataLoader")
     return torch.cat(parts)
-
-
-def as_tensor(array) -> Tensor:
-    """Tensors as they are; numpy's arrays with doubles as floats, which is what networks are made of."""
-    if isinstance(array, Tensor):
-        return array
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-        what = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise InputError(f"batches must be arrays of numbers, got {what}; give tensors")
-    tensor = torch.as_tensor(array)
-    return tensor.to(torch.get_default_dtype()) if tensor.dtype == torch.float64 else tensor
 
 
 def check_no_nan(inputs: Tensor, targets: Tensor, where: str) -> None:
@@ -173,7 +163,7 @@ def pair_of(batch, unpack: Unpack | None) -> tuple[Tensor, Tensor]:
         what = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, (tuple, list, dict)) else (
             type(batch).__name__)
         raise InputError(f"{maker} pairs (inputs, targets), got a {what}; say with unpack= which they are{example}")
-    inputs, targets = map(as_tensor, batch)
+    inputs, targets = (as_tensor(part, "batches") for part in batch)
     if inputs.dim() == 0 or targets.dim() == 0 or len(inputs) != len(targets):
         raise InputError(f"inputs and targets of a batch must have as many rows, got {tuple(inputs.shape)} and "
                          f"{tuple(targets.shape)}")

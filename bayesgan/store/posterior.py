@@ -1,5 +1,6 @@
 """What a finished run is for: its posterior, as one mixture over every collected draw and member."""
 
+import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Posterior", "load_posterior"]
 
+
 class Posterior:
     """The collected weight samples of a run. Made by `load_posterior`.
 
@@ -31,6 +33,11 @@ class Posterior:
         if not self.draws:
             raise InputError(f"{folder.path} has no collected draws yet; let it train past --burn_in, "
                              f"for example with --resume {folder.path}")
+
+    def __repr__(self) -> str:
+        kind = f", {len(self.classes)} classes" if self.options.semi else ""
+        return (f"Posterior({self._folder.path}: {len(self.draws)} draws of {self.options.generators} generators and "
+                f"{self.options.discriminators} discriminators, data {'x'.join(map(str, self.shape))}{kind})")
 
     @cached_property
     def generators(self) -> Ensemble:
@@ -89,6 +96,9 @@ class Posterior:
                              "scale them")
         if not x.isfinite().all():
             raise InputError("x must be finite; it holds NaN or infinity")
+        if len(self.shape) == 3 and x.dtype != torch.uint8 and x.min() >= 0 and x.max() > 0.5:
+            warnings.warn("no value of these images is negative, and black is -1 here: if they lie in [0, 1], give "
+                          "2 * x - 1; bytes are taken as uint8", stacklevel=3)
         return Predictive.mean([Predictive.of(draw, to_float(x)) for draw in self.each("discriminators")])
 
     def predict_proba(self, x: Tensor) -> Tensor:

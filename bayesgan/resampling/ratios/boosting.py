@@ -5,6 +5,7 @@ Trees follow edges that a small network smears, but cut along axes; the distance
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -59,24 +60,13 @@ class Boosting:
         fake = task.fakes(lambda data: data.flatten(1).float(), self.generated_per_real * len(real), "fitted against")
         near = [Neighbours(points, rank) for points, rank in ((real, NEAR_REAL), (fake.numpy(force=True), NEAR_FAKE))]
 
-        def columns(points: np.ndarray, own: int | None = None) -> np.ndarray:
-            """(n, F + 3); own: which of the two sets the points are."""
-            distances = [one.log_distance(points, itself=own == number) for number, one in enumerate(near)]
-            return np.column_stack([points, *distances, distances[0] - distances[1]])
-
-        table = np.concatenate([columns(real, 0), columns(fake.numpy(force=True), 1)])
+        table = np.concatenate([columns(near, real, 0), columns(near, fake.numpy(force=True), 1)])
         # scikit-learn's bins are cut at quantiles of 200,000 random rows: its own seed fixes them
         model = HistGradientBoostingClassifier(
             max_iter=self.trees, max_leaf_nodes=self.leaves, learning_rate=0.1, random_state=task.seed,
             early_stopping=False, min_samples_leaf=50, l2_regularization=1.0,
         ).fit(table, np.arange(len(table)) < len(real))
-        balance = np.log(self.generated_per_real)
-
-        def score(data: Tensor) -> Tensor:
-            odds = model.decision_function(columns(data.flatten(1).float().numpy(force=True)))
-            return torch.from_numpy(odds + balance).to(data.device)
-
-        return score, "logit"
+        return partial(boosted, model, near, float(np.log(self.generated_per_real))), "logit"
 
 
 class Neighbours:
@@ -90,3 +80,20 @@ class Neighbours:
         """(n,); itself: the points are the fixed ones, and none is its own neighbour."""
         distances, _ = self.search.kneighbors(points, self.rank + itself)
         return np.log(distances[:, -1].clip(1e-12))
+
+
+def columns(near: list[Neighbours], points: np.ndarray, own: int | None = None) -> np.ndarray:
+    """What the trees see of points (n, F): (n, F + 3).
+
+    Args:
+        near: Of real and of generated data.
+        own: Which of the two sets the points are.
+    """
+    distances = [one.log_distance(points, itself=own == number) for number, one in enumerate(near)]
+    return np.column_stack([points, *distances, distances[0] - distances[1]])
+
+
+def boosted(model: HistGradientBoostingClassifier, near: list[Neighbours], balance: float, data: Tensor) -> Tensor:
+    """The ratio that was fitted, (n,)."""
+    odds = model.decision_function(columns(near, data.flatten(1).float().numpy(force=True)))
+    return torch.from_numpy(odds + balance).to(data.device)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
@@ -39,4 +40,9 @@ class Coarse:
         if not 1 <= side <= least:
             raise InputError(f"side must be in 1..{least}, the side of the images, got {side}; a coarse view has fewer "
                              "values than the image")
-        return fit_network(lambda data: adaptive_avg_pool2d(task.as_stored(data), side), task, "averages"), "logit"
+        return fit_network(partial(averages, task, side), task, "averages"), "logit"
+
+
+def averages(task: Task, side: int, images: Tensor) -> Tensor:
+    """(n, C, side, side)."""
+    return adaptive_avg_pool2d(task.as_stored(images), side)

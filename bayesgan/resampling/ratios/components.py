@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -45,16 +46,23 @@ class Components:
         centre, turn = (torch.from_numpy(np.asarray(part, dtype=np.float32)).to(flat)
                         for part in (axes.mean_, axes.components_.T / spread))
 
-        def view(data: Tensor) -> Tensor:
-            parts = (task.as_stored(data).flatten(1).float() - centre) @ turn
-            columns = [parts, parts**2]
-            if task.score is not None:
-                columns.append(log_odds(task.score(data).reshape(len(data), -1), task.kind).mean(1, keepdim=True))
-            return torch.cat(columns, 1).double()
-
+        view = partial(columns, task, centre, turn)
         with torch.no_grad():
             real = torch.cat([view(part) for part in data.split(1000)])
         fake = task.fakes(view, len(real), "fitted against")
         labels = torch.cat([torch.ones(len(real)), torch.zeros(len(fake))])
         weights, intercept = logistic(torch.cat([real, fake]), labels, RIDGE)
-        return lambda data: view(data) @ weights + intercept, "logit"
+        return partial(linear, view, weights, intercept), "logit"
+
+
+def columns(task: Task, centre: Tensor, turn: Tensor, data: Tensor) -> Tensor:
+    """Components, their squares and the score if there is one, (n, F)."""
+    parts = (task.as_stored(data).flatten(1).float() - centre) @ turn
+    found = [parts, parts**2]
+    if task.score is not None:
+        found.append(log_odds(task.score(data).reshape(len(data), -1), task.kind).mean(1, keepdim=True))
+    return torch.cat(found, 1).double()
+
+
+def linear(view: Callable[[Tensor], Tensor], weights: Tensor, intercept: float, data: Tensor) -> Tensor:
+    return view(data) @ weights + intercept

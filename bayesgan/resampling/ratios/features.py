@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
@@ -25,8 +26,11 @@ class Features:
         return "" if task.features is not None else "ratio features needs features=, a function of data to (n, F)"
 
     def fit(self, task: Task) -> tuple[Callable[[Tensor], Tensor], str]:
-        def view(data: Tensor) -> Tensor:
-            return task.features(task.as_stored(data))
-
+        view = partial(of_stored, task)
         refuse_changing(view, task.check, "features are random", "features depend")
         return fit_network(view, task, "features"), "logit"
+
+
+def of_stored(task: Task, data: Tensor) -> Tensor:
+    """The features of data as they would be stored."""
+    return task.features(task.as_stored(data))

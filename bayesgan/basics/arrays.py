@@ -1,0 +1,45 @@
+"""Arrays as people hand them over, as tensors."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from bayesgan.basics.errors import InputError
+
+__all__ = ["as_tensor", "data_of"]
+
+
+def as_tensor(array, name: str) -> Tensor:
+    """Tensors as they are; numpy's arrays with doubles as floats, which is what networks are made of.
+
+    Raises:
+        ValueError: If it is neither, or holds no numbers.
+    """
+    if isinstance(array, Tensor):
+        return array
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        what = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise InputError(f"{name} must be arrays of numbers, got {what}; give tensors, torch.as_tensor and torch.stack "
+                         "make them")
+    tensor = torch.as_tensor(array)
+    return tensor.to(torch.get_default_dtype()) if tensor.dtype == torch.float64 else tensor
+
+
+def data_of(given, name: str) -> Tensor:
+    """Data (n, ...) alone, of an array, a pair (data, labels), a TensorDataset or all batches of a DataLoader.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if isinstance(given, TensorDataset):
+        given = given.tensors
+    if isinstance(given, DataLoader):
+        parts = [data_of(batch, name) for batch in given]
+        if not parts:
+            raise InputError(f"{name}: the loader has no batches; give one that has")
+        return torch.cat(parts)
+    if isinstance(given, (tuple, list)) and 1 <= len(given) <= 2 and all(
+            isinstance(part, (Tensor, np.ndarray)) and len(part) == len(given[0]) for part in given):
+        given = given[0]
+    return as_tensor(given, name)
