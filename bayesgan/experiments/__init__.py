@@ -9,6 +9,7 @@ from bayesgan.experiments import (
     mixture1d,
     mnist_labels,
     mnist_resampling,
+    networks,
     semi_ablation,
     synthetic,
     teacher_ablation,
@@ -16,4 +17,5 @@ from bayesgan.experiments import (
 from bayesgan.experiments.registry import EXPERIMENTS
 
 __all__ = ["EXPERIMENTS", "coupling", "digits_uncertainty", "fashion_lsgan", "gaussians25", "linear_regression",
-           "mixture1d", "mnist_labels", "mnist_resampling", "semi_ablation", "synthetic", "teacher_ablation"]
+           "mixture1d", "mnist_labels", "mnist_resampling", "networks", "semi_ablation", "synthetic",
+           "teacher_ablation"]

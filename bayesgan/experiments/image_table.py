@@ -50,7 +50,7 @@ def report(seeds: list[dict[str, dict]], pictures: dict[str, Figure | Tensor]) -
         own = [rows[name] for rows in seeds if name in rows]
         table.append({"set": name, "seeds": str(len(own)), "classes": mean_sd([row["covered"] for row in own], ".1f"),
                       **{title: mean_sd([row[key] for row in own], form) for key, (title, form) in FIGURES.items()}})
-    first = seeds[0]["real"]
+    first = next(row for name, row in seeds[0].items() if name.endswith("real"))
     note = (f"mean ± sd over {len(seeds)} seeds, {first['images']} images; the judge's accuracy on real test images "
             f"{first['judge_accuracy']:.4f}")
     return Report(seeds, table, pictures, note)

@@ -27,6 +27,8 @@ SMALL = {
                           "--refit_steps", "2", "--judge_steps", "2"], ["before.png", "after.png"]),
     "fashion_lsgan": (["--data_path", "{data}", "--seeds", "1", "--train_iter", "2", "--samples", "100", "--budget",
                        "4", "--judge_steps", "2", "--moves", "mala"], ["side_by_side.png"]),
+    "networks": (["--data_path", "{data}", "--datasets", "mnist", "--networks", "dcgan", "--df_dim", "4", "--seconds",
+                  "1", "--seeds", "1", "--samples", "100", "--judge_steps", "2"], ["mnist_dcgan.png"]),
     "coupling": (["--seeds", "1", "--points", "2", "--scale", "0.002"], ["coupling.png"]),
     "semi_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "T=1"], ["errors.png"]),
     "teacher_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "no teacher"],
@@ -37,13 +39,14 @@ WRONG = {
     "mixture1d": ["--budget", "0"], "gaussians25": ["--seeds", "0"], "mnist_labels": ["--recipe", "worst"],
     "coupling": ["--points", "1"], "semi_ablation": ["--draws", "0"],
     "teacher_ablation": ["--draws", "0"], "mnist_resampling": ["--dataset", "gaussians25"],
-    "fashion_lsgan": ["--samples", "1"],
+    "fashion_lsgan": ["--samples", "1"], "networks": ["--datasets", "digits"],
 }
-CHOOSING = {"seeds", "draws", "N", "methods", "jobs"}  # settings that say which cells there are, not what is in them
+# settings that say which cells there are, not what is in them
+CHOOSING = {"seeds", "draws", "N", "methods", "jobs", "datasets", "networks"}
 OTHER = {  # a value that is not in SMALL, of every other setting of an experiment with cells
     "z_dim": "9", "cluster_dim": "3", "train_iter": "8", "budget": "11", "samples": "1200", "trees": "4",
     "discriminators": "3", "points": "4", "judge_steps": "3", "moves": "hmc", "scale": "0.004", "recipe": "mnist-best",
-    "data_path": "elsewhere",
+    "data_path": "elsewhere", "df_dim": "5", "seconds": "2",
 }
 
 
