@@ -3,7 +3,7 @@
 
 import sys
 
-from bayesgan.commands.train import main
+from bayesgan.basics.stopping import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("bayesgan.commands.train"))

@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.out_of_memory import is_out_of_memory
+from bayesgan.basics.stopping import stop_code
 
 __all__ = ["exit_code"]
 
 
 def exit_code(call: Callable[[], int | None]) -> int:
-    """Calls and returns its code, or: 2 bad input, unreadable files or no room, 3 diverged, 130 stopped by the user."""
+    """Calls and returns its code, or: 2 bad input, unreadable files or no room, 3 diverged, 128 + n after signal n."""
     try:
         return call() or 0
     except InputError as error:
@@ -27,8 +28,8 @@ def exit_code(call: Callable[[], int | None]) -> int:
             "error: out of memory; use fewer or smaller networks (--num_gen, --num_mcmc, --df_dim), a smaller "
             "--batch_size or --image_size; what was saved before is intact", 2
         )
-    except KeyboardInterrupt:
-        return say("stopped; what was saved before is intact", 130)
+    except KeyboardInterrupt as error:
+        return say("stopped; what was saved before is intact", stop_code(error))
 
 
 def say(line: str, code: int) -> int:

@@ -42,4 +42,7 @@ def respelled(word: str, spelling: dict[str, str]) -> str:
 def call(command: Callable[[], int | None]) -> int:
     """Runs a command line in a process that is its own; returns the exit code."""
     keep_freed_memory()
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     return exit_code(command)

@@ -14,6 +14,7 @@ from bayesgan.basics.devices import pick_device, set_arithmetic
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.memory import available_bytes, data_limit
 from bayesgan.basics.out_of_memory import is_out_of_memory
+from bayesgan.basics.stopping import stop_code
 from bayesgan.commands.evaluate import Evaluator, evaluate, supervised_network
 from bayesgan.commands.mixing import mixing, mixing_words
 from bayesgan.commands.parser import Parser, call
@@ -35,7 +36,7 @@ GIB = 2**30
 
 
 def main(arguments: list[str] | None = None, semi: bool = False) -> int:
-    """Runs the command line; returns the exit code: 0 done, 2 bad input or no room, 3 diverged, 130 stopped.
+    """Runs the command line; returns the exit code; see `exit_code`.
 
     Args:
         arguments: Of the command line; default: the process's.
@@ -161,9 +162,9 @@ def whole_run(
         kept = f"the last good checkpoint is {last}" if last.exists() else (
             "no checkpoint had been written, --n_save says when")
         raise Diverged(f"{error}; {kept}") from None
-    except Stopped:
+    except Stopped as stopped:
         print(f"stopped after iteration {trainer.iteration}; go on with: --resume {shlex.quote(str(folder.path))}")
-        return 130
+        return stop_code(stopped)
     del trainer  # what follows needs its memory
     print(summary(folder, data, device, time.perf_counter() - begun))
     return 0
@@ -249,13 +250,13 @@ def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: flo
     if options.semi:
         lines += ["", evaluate(folder.path, device)]
     run = shlex.quote(str(folder.path))
+    sampling = f"from bayesgan import load_posterior; print(load_posterior({str(folder.path)!r}).sample(64).shape)"
     lines += [
         "",
         f"done in {seconds / 60:.1f} minutes: {len(posterior.draws)} draws of {options.generators} generators",
         f"  look at    {picture}   (mixture of everything collected; one grid per generator beside it)",
         f"  follow     tensorboard --logdir {shlex.quote(str(folder.path / 'tensorboard'))}",
-        f"  sample     python -c \"from bayesgan import load_posterior; "
-        f"print(load_posterior('{folder.path}').sample(64, seed=1).shape)\"",
+        f"  sample     python -c {shlex.quote(sampling)}",
     ]
     if found := mixing(folder, posterior, data):
         lines.append(f"  mixing     {mixing_words(found)}")

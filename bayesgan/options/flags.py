@@ -21,6 +21,7 @@ def option(
     least: float | None = None,
     most: float | None = None,
     above: float | None = None,
+    remedy: str = "",
     needs: tuple[str, Callable[[typing.Any], bool]] | None = None,
     resumable: bool = False,
     timing: bool = True,
@@ -35,6 +36,7 @@ def option(
         word: A word it may be in place of a number.
         least, most: Its range, both included.
         above: In place of `least`: the range begins just above it.
+        remedy: What to do where a value is out of range, if that is not plain from the range.
         needs: Where it has a meaning, in words, and the test for it on the whole dataclass.
         resumable: A resumed run may change it: how far and where it goes, not what it samples.
         timing: It changes the shapes or the arithmetic of an iteration, so that the engines must be tried anew.
@@ -42,7 +44,7 @@ def option(
     """
     metadata = {
         "help": help, "group": group, "choices": choices, "word": word, "least": least, "most": most, "above": above,
-        "needs": needs, "resumable": resumable, "timing": timing, "semi": semi,
+        "remedy": remedy, "needs": needs, "resumable": resumable, "timing": timing, "semi": semi,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -67,7 +69,8 @@ def check_one(field: dataclasses.Field, value) -> None:
         other = f" or {rules['word']!r}" if rules["word"] is not None else ""
         raise InputError(f"--{field.name} must be a number{other}, got {value!r}")
     if not in_range(rules, value):
-        raise InputError(f"--{field.name} must be in {bounds(rules)}, got {value}")
+        raise InputError(f"--{field.name} must be in {bounds(rules)}, got {value}"
+                         + (f"; {rules['remedy']}" if rules["remedy"] else ""))
 
 
 def in_range(rules: Mapping, number) -> bool:

@@ -262,7 +262,8 @@ class Options:
         "auto", "where to compute; auto: a GPU if there is one", choices=DEVICES, resumable=True
     )
     gpu_id: int | None = running(
-        None, "number of the GPU; asks for one like --device cuda", least=0, most=1000, resumable=True, timing=False
+        None, "number of the GPU; asks for one like --device cuda", least=0, most=1000, resumable=True, timing=False,
+        remedy="--device cpu computes without one",
     )
 
     @property

@@ -1,7 +1,6 @@
 """The loop around the trainer: progress, collecting, saving, stopping."""
 
 import signal
-import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from bayesgan.basics.progress import Progress
+from bayesgan.basics.stopping import handlers_for
 from bayesgan.data import to_float
 from bayesgan.evaluation.pictures import image_grid, save_picture
 from bayesgan.options import Options
@@ -25,7 +25,15 @@ SHOWN = 2000  # real vectors behind a scatter plot
 
 
 class Stopped(Exception):
-    """The user asked to stop; the last iteration is complete and checkpointed."""
+    """A signal asked to stop; the last iteration is complete and checkpointed.
+
+    Attributes:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
 
 
 @dataclass(frozen=True)
@@ -79,20 +87,20 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
 
     Raises:
         Diverged: If a loss becomes non-finite. What was saved before stays.
-        Stopped: After an interrupt or a termination signal, with a checkpoint of the last iteration.
+        Stopped: After a signal that asks to stop, with a checkpoint of the last iteration.
     """
     options = trainer.options
     history: list[Losses] = []
     events = SummaryWriter(folder.path / "tensorboard", purge_step=trainer.iteration + 1)
     progress = Progress(options.train_iter, trainer.iteration)
-    with asked_to_stop() as stop, events as writer, progress:
+    with asked_to_stop() as asked, events as writer, progress:
         while trainer.iteration < options.train_iter:
             spreading = trainer.iteration in options.spread_moments
             history.append(trainer.step())
             done = trainer.iteration
             if spreading and (words := trainer.teacher.doubts()):
                 progress.say(f"warning: {words}")
-            due = Due.after(done, options, stop.is_set())
+            due = Due.after(done, options, bool(asked))
             if not (due.show or due.collect):
                 continue
             trainer.check(history, done - len(history))
@@ -119,7 +127,7 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                     progress.say(f"warning: the teacher is sure of {taught:.1%} of the unlabelled images, too few to "
                                  "teach; lower --confidence, train longer or label more")
             if due.end and done < options.train_iter:
-                raise Stopped
+                raise Stopped(asked[0])
 
 
 def state_in_words(losses: Losses, temperature: float, taught: float | None) -> str:
@@ -193,22 +201,13 @@ def save_samples(trainer: Trainer, folder: RunFolder, writer: SummaryWriter, fil
 
 @contextmanager
 def asked_to_stop():
-    """An event that the first interrupt or termination signal sets; a second one interrupts at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
-        yield event
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """A list that the first signal that asks to stop puts its number into; a second one acts as it did before."""
+    asked = []
 
     def handle(number, frame):
-        event.set()
+        asked.append(number)
         for signal_number, handler in before.items():
             signal.signal(signal_number, handler)
 
-    try:
-        for number in before:
-            signal.signal(number, handle)
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with handlers_for(handle) as before:
+        yield asked

@@ -1,0 +1,60 @@
+"""Signals that end a command: one line and their usual exit code, from the first moment on. Imports nothing slow."""
+
+import importlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["STOPPING", "Signalled", "handlers_for", "stop_code", "start"]
+
+# an interrupt, a termination, a closed terminal (which Windows does not have)
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Signalled(KeyboardInterrupt):
+    """Raised where the process is by a signal that asks it to stop."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def stop_code(error: Exception | KeyboardInterrupt) -> int:
+    """128 and the signal's number, as shells have it: 130 for an interrupt, 143 for a termination."""
+    return 128 + getattr(error, "number", signal.SIGINT)
+
+
+@contextmanager
+def handlers_for(handle) -> Iterator[dict]:
+    """Inside, signals that ask to stop call handle(number, frame); those that are ignored, as by nohup, stay ignored.
+
+    Yields:
+        Signal -> the handler before; empty in a thread, which signals never reach.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: handler for number in STOPPING if (handler := signal.getsignal(number)) != signal.SIG_IGN}
+    try:
+        for number in before:
+            signal.signal(number, handle)
+        yield before
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def raise_signalled(number: int, frame) -> None:
+    raise Signalled(number)
+
+
+def start(module: str, **options) -> int:
+    """Imports a command line's module and runs its `main(**options)`; returns the exit code."""
+    with handlers_for(raise_signalled):
+        try:
+            main = importlib.import_module(module).main
+        except KeyboardInterrupt as error:
+            print("stopped before anything was done", file=sys.stderr)
+            return stop_code(error)
+        return main(**options)
