@@ -5,12 +5,13 @@ import shlex
 import sys
 
 from bayesgan.benchmarks import BENCHMARKS
-from bayesgan.commands import data, evaluate, resample
+from bayesgan.commands import check, data, evaluate, resample
 from bayesgan.commands.parser import Parser, call
 from bayesgan.options import add_flags, check_values, given_flags
 
 PROGRAM = "python -m bayesgan"
 COMMANDS = {
+    "check": (check, "whether a run's folder is whole, every checksum compared, and what to do where it is not"),
     "data": (data, "what a data set is understood as, with a picture; trains nothing"),
     "evaluate": (evaluate, "what a semi-supervised run's posterior knows about all test data"),
     "resample": (resample, "better samples from a run: its generators corrected by its discriminators"),
@@ -34,13 +35,12 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
-def run(arguments: list[str]) -> None:
-    """One command line."""
+def run(arguments: list[str]) -> int | None:
+    """One command line; returns its exit code, None for 0."""
     given = parser().parse_args(arguments)
     if given.command in COMMANDS:
         module, _ = COMMANDS[given.command]
-        module.run(given)
-        return
+        return module.run(given)
     benchmark = BENCHMARKS[given.benchmark]
     settings = benchmark.settings(**given_flags(given, benchmark.settings))
     check_values(settings)

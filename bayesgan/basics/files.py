@@ -2,12 +2,13 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["write_atomically"]
+__all__ = ["remove_leftovers", "write_atomically"]
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -29,3 +30,25 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> list[Path]:
+    """Removes what `write_atomically` had begun in or below a folder when its process was killed; tells which."""
+    removed = []
+    for path in folder.rglob(".*.partial"):
+        named = re.fullmatch(r"\..+\.(\d+)\.partial", path.name)
+        if named and not alive(int(named[1])):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def alive(process: int) -> bool:
+    """Whether a process of this number runs here, whoever's it is."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -10,13 +10,14 @@ import torch
 from bayesgan.basics.devices import pick_device
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
+from bayesgan.basics.locks import only_writer
 from bayesgan.data import DATA_SETS, Dataset
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import Predictive, predictive_entropy
 from bayesgan.evaluation.questions import Answers, Questions
 from bayesgan.evaluation.uncertainty import error_curve, uncertainty_figure
 from bayesgan.options import Options, data_options
-from bayesgan.store import Posterior, RunFolder, State, load_posterior
+from bayesgan.store import Posterior, RunFolder, State
 from bayesgan.training.loop import Figures
 from bayesgan.training.supervised import train_supervised
 from bayesgan.training.teacher import spread_on_features
@@ -89,13 +90,12 @@ class Evaluator:
 
     def _posterior(self) -> dict | None:
         """Averaged over the draws in the store; None before the first."""
-        draws = self.folder.store.draws
-        steps = {draw["step"] for draw in draws}
-        self._draws = {step: answers for step, answers in self._draws.items() if step in steps}
-        for draw in draws:
-            if draw["step"] not in self._draws:  # new, or collected before this process began
+        draws = {draw.entry["step"]: draw for draw in self.folder.store.opened()}
+        self._draws = {step: answers for step, answers in self._draws.items() if step in draws}
+        for step, draw in draws.items():
+            if step not in self._draws:  # new, or collected before this process began
                 (stored,) = Posterior(self.folder, self.discriminators.device, [draw]).each("discriminators")
-                self._draws[draw["step"]] = self.questions.ask(stored)
+                self._draws[step] = self.questions.ask(stored)
         if not self._draws:
             return None
         return self.questions.figures(self.questions.mean(list(self._draws.values())))
@@ -148,11 +148,22 @@ def evaluate(run_folder: Path, device: torch.device | str = "cpu", data_path: Pa
         ValueError: If the run is not semi-supervised, has no draws, or its data is absent.
     """
     folder = RunFolder.open(run_folder)
-    posterior = load_posterior(run_folder, device)
+    posterior = Posterior(folder, device)
     options = posterior.options
     if not options.semi:
         raise InputError(f"{run_folder} is an unsupervised run and classifies nothing; name a run of run_bgan_semi.py")
-    data = folder.load_data(data_path)
+    place = folder.path / "evaluation"
+    place.mkdir(exist_ok=True)
+    with only_writer(place, "evaluated"):
+        rows, asked = measured(folder, posterior, data_path, device)
+    return f"{options.dataset}, {options.N} labels, {asked} test data\n{table(rows)}"
+
+
+def measured(
+    folder: RunFolder, posterior: Posterior, data_path: Path | None, device: torch.device | str
+) -> tuple[dict, int]:
+    """Asks every classifier of the run and writes the answers: their figures by name, and the number of test data."""
+    options, data = posterior.options, folder.load_data(data_path)
     questions = ask_about(dataclasses.replace(options, data_path=Path(data_path or options.data_path)), data)
     answers = {}
     supervised = supervised_network(folder, options, data, device)
@@ -168,13 +179,13 @@ def evaluate(run_folder: Path, device: torch.device | str = "cpu", data_path: Pa
     if count > 1:
         answers[f"posterior, {count} discriminators"] = whole
     if options.unlabelled_batch:
-        averaged = next(Posterior(folder, device, posterior.draws[-1:]).each("averages"))
+        averaged = next(posterior.newest(1).each("averages"))
         answers["averaged weights"] = questions.ask(averaged)
     if options.spread_moments:
         answers["label spreading"] = by_spreading(averaged, data, questions)
     rows = {name: questions.figures(answer) for name, answer in answers.items()}
     write(folder, questions, answers, rows)
-    return f"{options.dataset}, {options.N} labels, {len(questions.labels)} test data\n{table(rows)}"
+    return rows, len(questions.labels)
 
 
 def by_spreading(discriminators: Ensemble, data: Dataset, questions: Questions) -> Answers:
@@ -188,12 +199,10 @@ def by_spreading(discriminators: Ensemble, data: Dataset, questions: Questions) 
 def write(folder: RunFolder, questions: Questions, answers: dict, rows: dict) -> None:
     """figures.json, uncertainty.png and errors.png."""
     place = folder.path / "evaluation"
-    place.mkdir(exist_ok=True)
     write_atomically(place / "figures.json", lambda path: path.write_text(json.dumps(rows, indent=1)))
     probabilities = {name: {case: one.probabilities for case, one in answer.items()}
                      for name, answer in answers.items()}
-    results = [json.loads(path.read_text()) for path in folder.path.glob("results_*.json")]
-    uncertainty, errors = uncertainty_figure(probabilities, questions.labels), error_curve(results)
+    uncertainty, errors = uncertainty_figure(probabilities, questions.labels), error_curve(folder.results())
     write_atomically(place / "uncertainty.png", lambda path: uncertainty.savefig(path, format="png"))
     write_atomically(place / "errors.png", lambda path: errors.savefig(path, format="png"))
 

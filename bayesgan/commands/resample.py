@@ -12,6 +12,7 @@ from torch import Tensor
 from bayesgan.basics.devices import pick_device
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
+from bayesgan.basics.locks import only_writer
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import to_bytes, to_float
 from bayesgan.ensemble import Ensemble
@@ -76,7 +77,7 @@ def posterior_resampler(
     if draws is not None and draws < 1:
         raise InputError(f"draws must be at least 1, got {draws}; leave it out to use all")
     folder = RunFolder.open(Path(run_folder))
-    posterior = Posterior(folder, device, folder.store.draws[-(draws or 0):])
+    posterior = Posterior(folder, device, folder.store.opened(draws))
     options = posterior.options
     data = folder.load_data(data_path)
     if len(data.calibration) == 0:
@@ -144,8 +145,16 @@ def resample_run(run_folder: Path, n: int, seed: int = 0, **options) -> Path:
         The folder.
     """
     refuse_count(n)
-    resampler = posterior_resampler(run_folder, seed=seed, **options)
     folder = RunFolder.open(Path(run_folder))
+    place = folder.path / "resampled"
+    place.mkdir(exist_ok=True)
+    with only_writer(place, "resampled"):
+        return resampled(folder, n, seed, options)
+
+
+def resampled(folder: RunFolder, n: int, seed: int, options: dict) -> Path:
+    """What `resample_run` does, by the only process that does it."""
+    resampler = posterior_resampler(folder.path, seed=seed, **options)
     options.pop("device", None)
     data = folder.load_data(options.get("data_path"))
     samples = resampler.sample(n, seed).cpu()

@@ -58,6 +58,10 @@ def run(arguments: list[str], semi: bool) -> int:
     else:
         folder = opened(parsed.resume, semi)
         options, notes = continued(folder, given), []
+    if folder is not None and folder.ended and options.train_iter == folder.options().train_iter:
+        print(f"{parsed.resume} is complete, all {options.train_iter} iterations and what follows them; add some with "
+              f"--train_iter {2 * options.train_iter}")
+        return 0
     device = pick_device(options.device, options.gpu_id)
     set_arithmetic(options.precision, device, options.deterministic)
     for note in notes:
@@ -148,33 +152,38 @@ def whole_run(
     """Everything after the input has been read and checked and the engines are chosen; returns the exit code."""
     trainer = Trainer(options, data, device, engines)
     print(describe(trainer), flush=True)
-    if folder is None:
+    begins = folder is None
+    if begins:
         folder = RunFolder.create(options, data, arguments, engines, device)
-    else:
-        resume(folder, trainer)
-        folder.resumed(options, arguments, engines, device)
-    print(f"writing to {folder.path}", flush=True)
-    begun = time.perf_counter()
-    try:
-        train(trainer, folder, evaluator(trainer, folder) if options.semi else None)
-    except Diverged as error:
-        last = folder.path / "checkpoints" / "last.pt"
-        kept = f"the last good checkpoint is {last}" if last.exists() else (
-            "no checkpoint had been written, --n_save says when")
-        raise Diverged(f"{error}; {kept}") from None
-    except Stopped as stopped:
-        print(f"stopped after iteration {trainer.iteration}; go on with: --resume {shlex.quote(str(folder.path))}")
-        return stop_code(stopped)
-    del trainer  # what follows needs its memory
-    print(summary(folder, data, device, time.perf_counter() - begun))
+    with folder.writing():
+        if not begins:
+            resume(folder, trainer)
+            folder.resumed(options, arguments, engines, device)
+        print(f"writing to {folder.path}", flush=True)
+        begun = time.perf_counter()
+        try:
+            if trainer.iteration < options.train_iter:  # or only what follows is left to do
+                train(trainer, folder, evaluator(trainer, folder) if options.semi else None)
+        except Diverged as error:
+            last = folder.path / "checkpoints" / "last.pt"
+            kept = f"the last good checkpoint is {last}" if last.exists() else (
+                "no checkpoint had been written, --n_save says when")
+            raise Diverged(f"{error}; {kept}") from None
+        except Stopped as stopped:
+            print(f"stopped after iteration {trainer.iteration}; go on with: --resume {shlex.quote(str(folder.path))}")
+            return stop_code(stopped)
+        del trainer  # what follows needs its memory
+        print(summary(folder, data, device, time.perf_counter() - begun))
+        folder.end()
     return 0
 
 
 def resume(folder: RunFolder, trainer: Trainer) -> None:
     """Loads the newest checkpoint and says where the run stands."""
     checkpoint = folder.load_checkpoint(trainer.load_state_dict, trainer.device)
-    if trainer.iteration >= trainer.options.train_iter:
-        raise InputError(f"{folder.path} has done its {trainer.iteration} iterations; add some with --train_iter")
+    if trainer.iteration > trainer.options.train_iter:
+        raise InputError(f"{folder.path} has done {trainer.iteration} iterations already, got --train_iter "
+                         f"{trainer.options.train_iter}; give more")
     if folder.config.get("format", 1) < FORMAT:
         print("note: this run began with a version whose random streams had 32-bit seeds; from here on it draws other "
               "numbers of the same law, so the bits differ from those it would have had")

@@ -4,6 +4,8 @@ from bayesgan.ensemble.engines import ENGINES, Engine, Outputs, make_engine
 from bayesgan.ensemble.ensemble import Ensemble
 from bayesgan.ensemble.scales import fan_in_scales
 from bayesgan.ensemble.stochastic import Stochastic
-from bayesgan.ensemble.store import SampleStore
+from bayesgan.ensemble.store import SampleStore, StoredDraw
+from bayesgan.ensemble.tensor_files import TensorFile, write_tensors
 
-__all__ = ["ENGINES", "Engine", "Ensemble", "Outputs", "SampleStore", "Stochastic", "fan_in_scales", "make_engine"]
+__all__ = ["ENGINES", "Engine", "Ensemble", "Outputs", "SampleStore", "Stochastic", "StoredDraw", "TensorFile",
+           "fan_in_scales", "make_engine", "write_tensors"]

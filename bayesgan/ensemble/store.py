@@ -1,16 +1,44 @@
 """Collected posterior samples on disk: one safetensors file a draw, and an index.json that names them."""
 
 import json
+import re
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
+from bayesgan.basics.schema import Number, checked, read_json
+from bayesgan.ensemble.tensor_files import TensorFile, write_tensors
 
-__all__ = ["SampleStore"]
+__all__ = ["SampleStore", "StoredDraw"]
+
+FORMAT = 1
+FILE_NAME = re.compile(r"draw_\d+\.safetensors")  # nothing outside the folder
+ENTRY = {"step": Number(int, 0), "temperature": Number(float, 0), "kinetic_temperature": dict, "file": FILE_NAME}
+ATTEMPTS = 100  # at opening all draws of an index while draws come and go
+
+
+class StoredDraw:
+    """A draw whose file is held open: its weights can be read also after the store has dropped it.
+
+    Attributes:
+        entry: As in the index.
+    """
+
+    def __init__(self, folder: Path, entry: dict):
+        self.entry, self.folder = entry, folder
+        self.file = TensorFile(folder / entry["file"])
+
+    def load(self, group: str) -> dict[str, Tensor]:
+        """The state of one group; raises ValueError where it is damaged."""
+        return self.file.group(group)
+
+    def __getstate__(self) -> dict:
+        return {"entry": self.entry, "folder": self.folder}  # an open file stays with its process
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(state["folder"], state["entry"])
 
 
 class SampleStore:
@@ -30,14 +58,19 @@ class SampleStore:
 
     @property
     def draws(self) -> list[dict]:
-        """One entry a draw, oldest first: {"step", "temperature", "kinetic_temperature", "file"}."""
+        """One entry a draw, oldest first: {"step", "temperature", "kinetic_temperature", "file"}.
+
+        Raises:
+            ValueError: If the index is damaged.
+        """
         index = self.folder / "index.json"
         if not index.exists():
             return []
-        try:
-            return json.loads(index.read_text())["draws"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{index} is not an index of draws ({error}); restore it or run again") from None
+        content = read_json(index, "restore it or run again")
+        draws = checked(content, {"draws": [ENTRY]}, str(index), "restore it or run again")["draws"]
+        if any(after["step"] <= before["step"] for before, after in zip(draws, draws[1:])):
+            raise InputError(f"{index} is damaged: its draws are not in order; restore it or run again")
+        return draws
 
     def add(
         self, groups: dict[str, dict[str, Tensor]], step: int, temperature: float, kinetic: dict | None = None
@@ -52,36 +85,32 @@ class SampleStore:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"draw_{step:08d}.safetensors"
-        tensors = {
-            f"{group}/{key}": tensor.cpu().contiguous()
-            for group, state in groups.items() for key, tensor in state.items()
-        }
-        write_atomically(self.folder / name, lambda path: save_file(tensors, path))
+        write_tensors(self.folder / name, groups)
         draws = [draw for draw in self.draws if draw["step"] < step]  # a resumed run draws again what it lost
         draws.append({"step": step, "temperature": temperature, "kinetic_temperature": kinetic or {}, "file": name})
         kept = draws if self.keep is None else draws[-self.keep:]
-        text = json.dumps({"format": 1, "draws": kept}, indent=1)
+        text = json.dumps({"format": FORMAT, "draws": kept}, indent=1)
         write_atomically(self.folder / "index.json", lambda path: path.write_text(text))
         for file in self.folder.glob("draw_*.safetensors"):
             if file.name not in {draw["file"] for draw in kept}:
                 file.unlink()
 
-    def load(self, draw: dict, group: str | None = None) -> dict:
-        """The groups of one entry of `draws`: group -> `state()`; or, given its name, the state of one group alone."""
-        path = self.folder / draw["file"]
-        groups: dict[str, dict[str, Tensor]] = {}
-        try:
-            with safe_open(path, framework="pt") as file:
-                for key in file.keys():
-                    own, name = key.split("/", 1)
-                    if group in (None, own):
-                        groups.setdefault(own, {})[name] = file.get_tensor(key)
-        except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"cannot read the draw {path} ({error}); the index names it, so restore the file"
-            ) from None
-        if group is None:
-            return groups
-        if group not in groups:
-            raise InputError(f"{path} holds no {group}; the index names it, so restore the file")
-        return groups[group]
+    def opened(self, newest: int | None = None) -> list[StoredDraw]:
+        """All draws, or so many of the newest, held open: what is dropped or drawn anew later changes nothing of them.
+
+        Raises:
+            ValueError: If the index or a file is damaged, or a file that the index goes on naming is absent.
+        """
+        missing = None
+        for _ in range(ATTEMPTS):
+            entries = self.draws[-newest:] if newest else self.draws
+            if missing is not None and missing in entries:
+                raise InputError(f"{self.folder / missing['file']} is absent and the index names it; restore the file")
+            found = []
+            try:
+                for missing in entries:
+                    found.append(StoredDraw(self.folder, missing))
+                return found
+            except FileNotFoundError:  # the store was full and went on
+                continue
+        raise InputError(f"draws of {self.folder} come and go faster than they can be opened; try again")

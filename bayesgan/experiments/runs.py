@@ -1,7 +1,6 @@
 """Training runs as parts of an experiment: each in a place of its own, found again, taken up again, several at once."""
 
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -86,7 +85,7 @@ def trained(path: Path, given: dict, semi: bool = False, threads: int | None = N
     """
     wanted = resolve({**given, "out_dir": path}, semi)[0]
     run = begun(path, wanted)
-    if run is not None and finished(run, wanted):
+    if run is not None and RunFolder.open(run).ended:
         return run
     flags = [*command_line(given), f"--out_dir={path}"] if run is None else ["--resume", str(run)]
     path.mkdir(parents=True, exist_ok=True)
@@ -123,12 +122,6 @@ def begun(path: Path, wanted: Options) -> Path | None:
     return None
 
 
-def finished(run: Path, options: Options) -> bool:
-    """Whether the run has written what a run writes at its end: the picture comes after the last results."""
-    picture = run / "samples" / "posterior.png"
-    return picture.exists() and last_results(run)["iteration"] == options.train_iter
-
-
 def command_line(given: dict) -> list[str]:
     """Options as a user types them."""
     return [f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"--{name}={value}"
@@ -137,8 +130,7 @@ def command_line(given: dict) -> list[str]:
 
 def last_results(run: Path) -> dict:
     """The results_<iter>.json of a run's last iteration."""
-    found = [json.loads(path.read_text()) for path in run.glob("results_*.json")]
-    return max(found, key=lambda results: results["iteration"])
+    return RunFolder.open(run).results()[-1]
 
 
 def device_of(run: RunFolder) -> str:

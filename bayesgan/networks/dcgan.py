@@ -17,8 +17,8 @@ RELU_MEAN = 1 / math.sqrt(2 * math.pi)  # E max(0, x), x ~ N(0, 1)
 
 
 def widths(first: int, layers: int) -> list[int]:
-    """first, 2·first, 4·first, ... capped at 512."""
-    return [min(first * 2**layer, WIDEST) for layer in range(layers)]
+    """first, 2·first, 4·first, ... capped at 512, or at `first` where that is more."""
+    return [min(first * 2**layer, max(WIDEST, first)) for layer in range(layers)]
 
 
 def map_sizes(size: int, layers: int) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["add_flags", "check_value", "check_values", "given_flags", "option", "shown"]
+__all__ = ["add_flags", "check_stored", "check_value", "check_values", "given_flags", "option", "shown"]
 
 
 def option(
@@ -71,6 +71,23 @@ def check_one(field: dataclasses.Field, value) -> None:
     if not in_range(rules, value):
         raise InputError(f"--{field.name} must be in {bounds(rules)}, got {value}"
                          + (f"; {rules['remedy']}" if rules["remedy"] else ""))
+
+
+def check_stored(settings) -> None:
+    """`check_values`, and that every value is of its field's type: of settings that come from a file."""
+    for field in dataclasses.fields(settings):
+        kind, several = kind_of(field)
+        value = getattr(settings, field.name)
+        parts = typing.get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
+        if value is None and type(None) in parts:
+            continue
+        if several and not isinstance(value, (list, tuple)):
+            raise InputError(f"{field.name} must be a list, got {value!r}")
+        for one in value if several else [value]:
+            admitted = (int, float) if kind is float else (kind, str) if field.metadata["word"] else kind
+            if not isinstance(one, admitted) or (isinstance(one, bool) and kind is not bool):
+                raise InputError(f"{field.name} must be of type {kind.__name__}, got {one!r}")
+        check_value(field, value)
 
 
 def in_range(rules: Mapping, number) -> bool:

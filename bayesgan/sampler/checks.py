@@ -9,7 +9,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from bayesgan.basics.errors import InputError
 from bayesgan.ensemble import Outputs
 
-__all__ = ["check_finite", "check_given", "check_likelihood", "check_moved", "check_same_outputs"]
+__all__ = ["check_finite", "check_given", "check_likelihood", "check_moved", "check_same_outputs",
+           "check_state"]
 
 FEW = 8  # data that a likelihood is asked about one by one
 
@@ -38,6 +39,20 @@ def check_finite(moving: list[Tensor], name: Callable[[Tensor], str], step: int,
         if not parameter.grad.isfinite().all():
             raise InputError(f"{name(parameter)} has a non-finite gradient at step {step}"
                              f"{'' if always else ' or shortly before'}; lower eta or clip the loss")
+
+
+def check_state(state_dict: dict, parameters: list[Tensor]) -> None:
+    """Raises ValueError for a stored state of SGHMC that is not one of these parameters, or holds NaN."""
+    extra = state_dict["sghmc"]
+    if type(extra.get("steps")) is not int or extra["steps"] < 0 or type(extra.get("frozen")) is not bool:
+        raise InputError(f"a stored chain is damaged: steps {extra.get('steps')!r}, frozen {extra.get('frozen')!r}")
+    for number, values in state_dict["state"].items():
+        if type(number) is not int or not 0 <= number < len(parameters):
+            raise InputError(f"a stored chain is damaged: it has a parameter {number!r} of {len(parameters)}")
+        for name, value in values.items():
+            if torch.is_tensor(value) and (value.shape != parameters[number].shape or not value.isfinite().all()):
+                raise InputError(f"a stored chain is damaged: {name} of parameter {number} has shape "
+                                 f"{tuple(value.shape)}, or NaN, for a parameter of {tuple(parameters[number].shape)}")
 
 
 def check_moved(name: str, momentum: Tensor, after: Tensor, before: Tensor) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 
 from bayesgan.basics.errors import InputError
-from bayesgan.sampler.checks import check_finite, check_given, check_moved
+from bayesgan.sampler.checks import check_finite, check_given, check_moved, check_state
 from bayesgan.sampler.groups import LAW, Group, Scheduled, check_keys, group_values
 from bayesgan.sampler.noise import NoiseBuffer
 from bayesgan.sampler.preconditioners import RMSprop, Roots
@@ -253,7 +253,7 @@ class SGHMC(torch.optim.Optimizer):
         """Continues where `state_dict()` was taken; functions of the step stay those given at construction.
 
         Raises:
-            ValueError: If it is that of another optimiser, or of other parameters.
+            ValueError: If it is that of another optimiser or of other parameters, or damaged; nothing has changed then.
         """
         if "sghmc" not in state_dict:
             groups = state_dict.get("param_groups") or [{}]
@@ -261,6 +261,7 @@ class SGHMC(torch.optim.Optimizer):
                              "goes on from a state_dict() of its own")
         own = [{key: group[key] for key in ("eta", "temperature")} for group in self.param_groups]
         extra = state_dict["sghmc"]
+        check_state(state_dict, list(self._all_parameters()))
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "sghmc"})
         for group, values in zip(self.param_groups, own):
             group.update({key: value for key, value in values.items() if group[key] is None})

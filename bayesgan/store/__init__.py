@@ -1,6 +1,8 @@
 """What a run leaves on disk, written and read back; trains nothing. Start with run_folder.py."""
 
+from bayesgan.store.checkpoints import read_checkpoint
 from bayesgan.store.posterior import Posterior, load_posterior
 from bayesgan.store.run_folder import GROUPS, RunFolder, State
 
-__all__ = ["GROUPS", "Posterior", "RunFolder", "State", "load_posterior"]
+__all__ = ["GROUPS", "Posterior", "RunFolder", "State", "load_posterior",
+           "read_checkpoint"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import to_float
-from bayesgan.ensemble import Ensemble
+from bayesgan.ensemble import Ensemble, StoredDraw
 from bayesgan.evaluation.classification import CHUNK, Predictive
 from bayesgan.store.run_folder import RunFolder
 
@@ -21,16 +21,17 @@ __all__ = ["Posterior", "load_posterior"]
 class Posterior:
     """The collected weight samples of a run. Made by `load_posterior`.
 
+    It stays what it is while the run goes on, also where that drops the draws.
     `sample` and `predictive` hold one draw in memory at a time; `generators` and `discriminators` hold all of them.
     """
 
-    def __init__(self, folder: RunFolder, device: torch.device | str, draws: list[dict] | None = None):
+    def __init__(self, folder: RunFolder, device: torch.device | str, draws: list[StoredDraw] | None = None):
         self.options = folder.options()
         self.shape = tuple(folder.config["data"]["shape"])
         self.classes = tuple(folder.config["data"]["classes"])
         self._folder, self._device = folder, device
-        self.draws = folder.store.draws if draws is None else draws
-        if not self.draws:
+        self._stored = folder.store.opened() if draws is None else draws
+        if not self._stored:
             raise InputError(f"{folder.path} has no collected draws yet; let it train past --burn_in, "
                              f"for example with --resume {folder.path}")
 
@@ -38,6 +39,15 @@ class Posterior:
         kind = f", {len(self.classes)} classes" if self.options.semi else ""
         return (f"Posterior({self._folder.path}: {len(self.draws)} draws of {self.options.generators} generators and "
                 f"{self.options.discriminators} discriminators, data {'x'.join(map(str, self.shape))}{kind})")
+
+    @property
+    def draws(self) -> list[dict]:
+        """What the index says of each draw, oldest first."""
+        return [draw.entry for draw in self._stored]
+
+    def newest(self, count: int) -> "Posterior":
+        """The same with so many of the newest draws."""
+        return Posterior(self._folder, self._device, self._stored[-count:])
 
     @cached_property
     def generators(self) -> Ensemble:
@@ -51,8 +61,8 @@ class Posterior:
 
     def each(self, group: str) -> Iterator[Ensemble]:
         """The "generators" or "discriminators" of one draw after the other, oldest first."""
-        for draw in self.draws:
-            yield self._folder.ensemble(group, self._folder.store.load(draw, group), self._device)
+        for draw in self._stored:
+            yield self._folder.ensemble(group, draw.load(group), self._device)
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> Tensor:

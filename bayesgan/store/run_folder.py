@@ -11,26 +11,44 @@ import dataclasses
 import json
 import pprint
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
-from bayesgan.basics.files import write_atomically
-from bayesgan.basics.out_of_memory import is_out_of_memory
+from bayesgan.basics.files import remove_leftovers, write_atomically
+from bayesgan.basics.locks import only_writer
+from bayesgan.basics.schema import Number, Optional, checked, read_json
 from bayesgan.data import Dataset, labelled_rows
-from bayesgan.ensemble import Ensemble, SampleStore
-from bayesgan.options import Options, load_data
-from bayesgan.store.config import as_json, computed, describe_data, new_config, started
+from bayesgan.ensemble import ENGINES, Ensemble, SampleStore, TensorFile, write_tensors
+from bayesgan.options import Options, check_stored, load_data
+from bayesgan.store.checkpoints import load_checkpoint, save_checkpoint
+from bayesgan.store.config import FORMAT, as_json, computed, describe_data, new_config, started
 
 __all__ = ["GROUPS", "RunFolder", "State"]
 
 GROUPS = ("generators", "discriminators")  # how states are named in draws, checkpoints and weights_<iter>.npz
+ROLES = ("generator", "discriminator")
 NETWORKS = {"generators": "generator", "discriminators": "discriminator", "averages": "discriminator"}  # in draws
+REMEDY = "restore it from a copy, or start the run anew"
+WHOLE = Number(int, 0)
+CONFIG = {
+    "options": dict,
+    "data": {"shape": [Number(int, 1)], "classes": [str], "network": str, "train": WHOLE, "test": WHOLE,
+             "calibration": WHOLE, "checksum": str},
+    "commands": [{"command": [str], "started": str}],
+    "format": Optional(Number(int, 1)),
+    "device_type": Optional(str),
+    "ended": Optional(WHOLE),
+}
+LOSSES = [Number(float)]
+RESULTS = {"iteration": WHOLE, "timestamp": Number(float), "disc_losses": LOSSES, "gen_losses": LOSSES,
+           "temperature": Number(float, 0)}
+LABELLED = {"rows": [WHOLE], "labels": [WHOLE]}
 State = dict[str, Tensor]  # of an ensemble: name -> (members, ...)
 Engines = dict[str, tuple[str, bool]]  # "generator" or "discriminator" -> engine's name, whether it is compiled
 
@@ -80,28 +98,29 @@ class RunFolder:
         """An existing run.
 
         Raises:
-            ValueError: If there is no readable config.json.
+            ValueError: If there is no readable config.json, or it is of a newer version.
         """
         file = Path(path) / "config.json"
+        if not file.is_file():
+            raise InputError(f"{path} is not a run folder, {file} is missing; name a folder like "
+                             "runs/bgan_digits_1700000000")
+        config = checked(read_json(file, REMEDY), CONFIG, str(file), REMEDY)
+        if (config.get("format") or 1) > FORMAT:
+            raise InputError(f"{path} was made by a newer version, format {config['format']} and not {FORMAT}; update "
+                             "bayesgan to read it")
+        folder = cls(Path(path), config)
         try:
-            config = json.loads(file.read_text())
-            for part in ("data", "commands"):
-                if part not in config:
-                    raise KeyError(part)
-            tuple(config["data"]["shape"])
-            folder = cls(Path(path), config)
-            folder.options()
-            return folder
-        except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InputError(f"{path} is not a run folder: {file} is missing or damaged ({error}); "
-                             "name a folder like runs/bgan_digits_1700000000") from None
+            check_stored(folder.options())
+        except (InputError, TypeError) as error:
+            raise InputError(f"{file} is damaged ({error}); {REMEDY}") from None
+        return folder
 
     def options(self) -> Options:
         """The run's options as they were resolved; what an older version did not have yet is as it was then."""
         known = {field.name: field for field in dataclasses.fields(Options)}
         stored = {"gradient_noise": "ignore", **self.config["options"]}
         values = {name: value for name, value in stored.items() if name in known}
-        return Options(**{n: Path(v) if known[n].type is Path else v for n, v in values.items()})
+        return Options(**{n: Path(v) if known[n].type is Path and isinstance(v, str) else v for n, v in values.items()})
 
     def engines(self, device: torch.device | str) -> Engines | None:
         """What the run computes with, so that it goes on with the same bits.
@@ -112,7 +131,16 @@ class RunFolder:
         if self.config.get("device_type", kind) != kind:
             return None
         stored = self.config.get("engines")
-        return stored and {role: tuple(engine) for role, engine in stored.items()}
+        if stored is None:
+            return None
+        try:
+            found = {role: (name, compiled) for role, (name, compiled) in stored.items()}
+            if set(found) != set(ROLES) or any(name not in ENGINES or type(compiled) is not bool
+                                               for name, compiled in found.values()):
+                raise ValueError(f"engines are {stored}")
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError(f"{self.path / 'config.json'} is damaged ({error}); {REMEDY}") from None
+        return found
 
     def ensemble(self, group: str, state: State, device: torch.device | str = "cpu") -> Ensemble:
         """The run's networks with weights of their own.
@@ -146,7 +174,7 @@ class RunFolder:
         options = self.options()
         options = dataclasses.replace(options, data_path=Path(data_path or options.data_path),
                                       cache_path=Path(cache_path or options.cache_path))
-        data = load_data(options, self._labelled_rows() if options.semi else None)
+        data = load_data(options, self.labelled_rows() if options.semi else None)
         stored, found = self.config["data"], describe_data(options, data)
         if found != stored:
             wrong = [f"{name} {stored.get(name)} (found {value})" for name, value in found.items()
@@ -157,12 +185,11 @@ class RunFolder:
     def supervised(self, device: torch.device | str = "cpu") -> Ensemble | None:
         """The supervised network that was saved, None without one."""
         path = self.path / "supervised.safetensors"
-        return self.ensemble("discriminators", load_file(path), device) if path.exists() else None
+        return self.ensemble("discriminators", TensorFile(path).group(""), device) if path.exists() else None
 
     def save_supervised(self, state: State) -> None:
         """Keeps the supervised network beside the run it is the yardstick of."""
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
-        write_atomically(self.path / "supervised.safetensors", lambda file: save_file(tensors, file))
+        write_tensors(self.path / "supervised.safetensors", {"": state})
 
     def resumed(
         self, options: Options, command: list[str], engines: Engines | None, device: torch.device | str
@@ -217,57 +244,49 @@ class RunFolder:
         return groups
 
     def save_checkpoint(self, state: dict) -> None:
-        """checkpoints/last.pt, the one before it kept as previous.pt."""
-        folder = self.path / "checkpoints"
-        folder.mkdir(exist_ok=True)
-        new = folder / "new.pt"
-        write_atomically(new, lambda path: torch.save(state, path))
-        if (folder / "last.pt").exists():
-            (folder / "last.pt").replace(folder / "previous.pt")
-        new.replace(folder / "last.pt")
+        """Keeps the state of the trainer, and the one before."""
+        save_checkpoint(self.path / "checkpoints", state)
 
     def load_checkpoint(self, load: Callable[[dict], None], device: torch.device | str = "cpu") -> str | None:
-        """Hands the newest checkpoint that can be read to `load`.
+        """Hands the newest checkpoint that can be read to `load`; see `checkpoints.load_checkpoint`."""
+        return load_checkpoint(self.path / "checkpoints", load, device)
 
-        A damaged file is renamed to <name>.damaged, so that it never takes the place of the good previous.pt. One that
-        cannot be read for another reason (no memory, a failing disk) stays where it is, and the error goes on.
-
-        Args:
-            load: Takes the state; raises where it does not fit.
-
-        Returns:
-            The checkpoint's name; None where the run has not written one yet.
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Inside, this process alone trains the run; what a killed one had begun to write is removed first.
 
         Raises:
-            ValueError: If there are checkpoints and all are damaged.
-            OSError, MemoryError, RuntimeError: If one could not be read now.
+            ValueError: If another process does.
         """
-        damaged = []
-        for name in ("new.pt", "last.pt", "previous.pt"):
-            path = self.path / "checkpoints" / name
-            if not path.exists():
-                continue
-            try:
-                load(torch.load(path, map_location=device, weights_only=True))
-            except Exception as error:  # torch raises many kinds for a damaged file
-                if isinstance(error, OSError) or is_out_of_memory(error):
-                    raise
-                damaged.append((path, str(error).splitlines()[0] if str(error) else type(error).__name__))
-                continue
-            for bad, _ in damaged:
-                bad.replace(bad.with_name(f"{bad.name}.damaged"))
-            return name
-        if damaged:
-            found = "; ".join(f"{path} ({why})" for path, why in damaged)
-            raise InputError(f"no checkpoint can be read: {found}; start the run anew")
-        return None
+        with only_writer(self.path, "trained"):
+            remove_leftovers(self.path)
+            yield
 
-    def _labelled_rows(self) -> Tensor:
+    @property
+    def ended(self) -> bool:
+        """Whether everything that follows the last iteration has been done."""
+        return self.config.get("ended") == self.config["options"]["train_iter"]
+
+    def end(self) -> None:
+        """Notes that it has."""
+        self.config["ended"] = self.config["options"]["train_iter"]
+        self._write_config()
+
+    def results(self) -> list[dict]:
+        """Every results_<iter>.json that can be read, in the order of iterations; a line says which cannot."""
+        found = []
+        for path in self.path.glob("results_*.json"):
+            try:
+                found.append(checked(read_json(path, REMEDY), RESULTS, str(path), "it is left out"))
+            except InputError as error:
+                print(f"warning: {error}")
+        return sorted(found, key=lambda results: results["iteration"])
+
+    def labelled_rows(self) -> Tensor:
+        """Rows of the training data whose labels the run reads; raises ValueError where the file is damaged."""
         file = self.path / "labelled.json"
-        try:
-            return torch.tensor(json.loads(file.read_text())["rows"], dtype=torch.int64)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{file} is missing or damaged ({error}); restore it") from None
+        content = checked(read_json(file, "restore it"), LABELLED, str(file), "restore it")
+        return torch.tensor(content["rows"], dtype=torch.int64)
 
     def _write_config(self) -> None:
         self._write_text("config.json", json.dumps(self.config, indent=1))

@@ -3,12 +3,13 @@
 The trainer owns the two players (players.py); it writes no file and prints nothing (loop.py does).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bayesgan.basics.errors import Diverged
+from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import Dataset, labelled_rows
 from bayesgan.ensemble import Ensemble
@@ -304,7 +305,14 @@ class Trainer:
 
         Generators of another kind of device have states of another size: then the streams of the noise are keyed anew
         by seed, role and iteration, and `rekeyed` is True.
+
+        Raises:
+            ValueError: If the state is damaged or of another run; what is here may have changed then.
         """
+        if type(state["iteration"]) is not int or state["iteration"] < 0:
+            raise InputError(f"the iteration of a checkpoint must be a whole number, got {state['iteration']!r}")
+        if bad := [name for name, tensor in tensors_in(state) if not tensor.isfinite().all()]:
+            raise InputError(f"the checkpoint holds NaN in {bad[0]}")
         for player in self.players:
             player.ensemble.load_state(state[player.group])
             sampler = state["samplers"][player.role]
@@ -320,3 +328,13 @@ class Trainer:
         if self.teacher is not None:
             self.teacher.load_state_dict(state["teacher"])
         self.iteration = state["iteration"]
+
+
+def tensors_in(state: dict, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Every floating-point tensor of nested dicts and lists, with where it is."""
+    for key, value in state.items() if isinstance(state, dict) else enumerate(state):
+        place = f"{name}/{key}" if name else str(key)
+        if isinstance(value, (dict, list)):
+            yield from tensors_in(value, place)
+        elif torch.is_tensor(value) and value.is_floating_point():
+            yield place, value

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import Dataset, labelled_rows, to_float
 from bayesgan.data.dataset import UNKNOWN
@@ -98,11 +99,13 @@ class Teacher:
         return {"average": self.average, "classes": self.classes, "surest": self.surest}
 
     def load_state_dict(self, state: dict) -> None:
-        """Continues where `state_dict()` was taken."""
-        for name, tensor in state["average"].items():
-            self.average[name].copy_(tensor)
-        self.classes.copy_(state["classes"])
-        self.surest.copy_(state["surest"])
+        """Continues where `state_dict()` was taken; raises ValueError for a state of other networks or data."""
+        own = {**self.average, "classes": self.classes, "surest": self.surest}
+        stored = {**state["average"], "classes": state["classes"], "surest": state["surest"]}
+        if {name: tensor.shape for name, tensor in own.items()} != {name: t.shape for name, t in stored.items()}:
+            raise InputError("the teacher of a checkpoint has other shapes; it is damaged, or of another run")
+        for name, tensor in stored.items():
+            own[name].copy_(tensor)
 
 
 def spread_on_features(

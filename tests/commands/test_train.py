@@ -52,7 +52,7 @@ def test_the_posterior_samples(tmp_path):
     assert torch.equal(images, load_posterior(folder).sample(50, seed=1))
     assert not torch.equal(images, posterior.sample(50, seed=2))
     assert posterior.generators.members == 4 and posterior.discriminators.members == 2  # 2 draws
-    stored = RunFolder.open(folder).store.load(posterior.draws[1])["generators"]["project.weight"]
+    stored = RunFolder.open(folder).store.opened()[1].load("generators")["project.weight"]
     assert torch.equal(posterior.generators.state()["project.weight"][2:], stored)
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         posterior.sample(0)
@@ -113,8 +113,13 @@ def test_a_damaged_run_is_one_line(name, content, tmp_path):
 
 def test_resume_goes_further_and_refuses_another_run(tmp_path, capsys):
     folder = run(tmp_path)
-    assert main(["--resume", str(folder)]) == 2
-    assert "has done its 10 iterations; add some with --train_iter" in capsys.readouterr().err
+    before = (folder / "config.json").read_bytes()
+    assert main(["--resume", str(folder)]) == 0
+    assert "is complete, all 10 iterations and what follows them; add some with --train_iter 20" in (
+        capsys.readouterr().out)
+    assert (folder / "config.json").read_bytes() == before
+    assert main(["--resume", str(folder), "--train_iter", "8", "--keep", "1"]) == 2
+    assert "has done 10 iterations already, got --train_iter 8; give more" in capsys.readouterr().err
     assert main(["--resume", str(folder), "--z_dim", "7", "--lr", "0.1"]) == 2
     error = capsys.readouterr().err
     assert "--z_dim 7 (the run has 3)" in error and "--lr 0.1 (the run has 0.0005)" in error
@@ -137,12 +142,13 @@ def test_a_resumed_run_gets_no_defaults_that_came_later(tmp_path):
 def test_resume_falls_back_to_the_previous_checkpoint(tmp_path, capsys):
     folder = run(tmp_path)
     (folder / "checkpoints" / "last.pt").write_bytes(b"cut")
-    assert main(["--resume", str(folder)]) == 0
+    assert main(["--resume", str(folder), "--train_iter", "12"]) == 0
     assert "at iteration 5, from previous.pt" in capsys.readouterr().out
-    assert torch.load(folder / "checkpoints" / "previous.pt", weights_only=True)["iteration"] == 5
+    assert torch.load(folder / "checkpoints" / "previous.pt", weights_only=True)["iteration"] == 10
+    assert (folder / "checkpoints" / "last.pt.damaged").exists()
     for name in ("last.pt", "previous.pt"):
         (folder / "checkpoints" / name).write_bytes(b"cut")
-    assert main(["--resume", str(folder)]) == 2
+    assert main(["--resume", str(folder), "--train_iter", "14"]) == 2
     assert "no checkpoint can be read" in capsys.readouterr().err
 
 
@@ -247,8 +253,8 @@ def test_out_dir_that_is_a_file(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("place, error", [
-    ("bayesgan.ensemble.store.save_file", SafetensorError("No space left on device")),
-    ("bayesgan.store.run_folder.torch.save", RuntimeError("unexpected pos 64 vs 0")),
+    ("bayesgan.ensemble.tensor_files.save_file", SafetensorError("No space left on device")),
+    ("bayesgan.store.checkpoints.torch.save", RuntimeError("unexpected pos 64 vs 0")),
     ("bayesgan.store.run_folder.np.savez", OSError(28, "No space left on device")),
 ])
 def test_a_full_disk_is_one_line(place, error, tmp_path, capsys, monkeypatch):

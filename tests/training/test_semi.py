@@ -176,7 +176,7 @@ def test_runs_of_the_two_scripts_are_not_mixed_up(tmp_path, capsys):
     assert "is a run of run_bgan_semi.py, got run_bgan.py" in capsys.readouterr().err
     (folder / "labelled.json").write_text("{}")
     assert main(["--resume", str(folder), "--train_iter", "12"], semi=True) == 2
-    assert "labelled.json is missing or damaged" in capsys.readouterr().err
+    assert "labelled.json is damaged: it has no 'rows'; restore it" in capsys.readouterr().err
 
 
 def test_a_diverged_supervised_network_is_named(tmp_path, capsys, monkeypatch):

@@ -1,0 +1,49 @@
+"""One writer a folder, from whatever process or machine; a crash lets go."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bayesgan.basics.errors import InputError
+
+__all__ = ["only_writer"]
+
+
+@contextmanager
+def only_writer(folder: Path, what: str) -> Iterator[None]:
+    """Inside, nobody else is in here for the same folder.
+
+    Args:
+        folder: Must exist.
+        what: Is done to the folder, for the other's message: "trained", for example.
+
+    Raises:
+        ValueError: If somebody is, naming who.
+    """
+    lock, owner = FileLock(folder / ".lock"), folder / ".owner.json"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{folder} is being {what} by {described(owner)}; wait for it, or stop it") from None
+    try:
+        owner.write_text(json.dumps({"process": os.getpid(), "machine": socket.gethostname(),
+                                     "since": datetime.now().isoformat(timespec="seconds")}))
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def described(owner: Path) -> str:
+    """Who holds a lock, as far as that is known."""
+    try:
+        known = json.loads(owner.read_text())
+        return f"process {known['process']} on {known['machine']} since {known['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,70 @@
+"""Whether a run's folder is whole, and what can be done where it is not: `python -m bayesgan check RUN`."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from bayesgan.basics.errors import InputError
+from bayesgan.ensemble import TensorFile
+from bayesgan.store import RunFolder, read_checkpoint
+
+__all__ = ["add_arguments", "findings", "run"]
+
+
+def findings(path: Path) -> tuple[list[str], list[str]]:
+    """What is whole, and what is not with what to do; both in words.
+
+    Every file is read, every checksum compared.
+
+    Raises:
+        ValueError: If it is no run at all.
+    """
+    folder = RunFolder.open(path)
+    whole, broken = [], []
+
+    def look(what: str, read: Callable[[], object], remedy: str = "") -> None:
+        try:
+            read()
+            whole.append(what)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            broken.append(f"{what}: {why}{f'; {remedy}' if remedy else ''}")
+
+    look("config.json", lambda: folder.engines("cpu"))
+    draws = 0
+    try:
+        for draw in folder.store.opened():
+            look(f"draw {draw.entry['step']}", lambda file=draw.file: [file.group(name) for name in file.names],
+                 "delete the file and its entry in posterior/index.json to use the other draws")
+            draws += 1
+    except InputError as error:
+        broken.append(f"posterior: {error}")
+    checkpoints = sorted((path / "checkpoints").glob("*.pt"))
+    for file in checkpoints:
+        other = [one.name for one in checkpoints if one != file]
+        look(f"checkpoints/{file.name}", lambda file=file: read_checkpoint(file),
+             f"--resume sets it aside and goes on from {other[0]}" if other
+             else "the run cannot go on, its draws can be used")
+    if folder.options().semi:
+        look("labelled.json", folder.labelled_rows)
+        if (path / "supervised.safetensors").exists():
+            look("supervised.safetensors", lambda: TensorFile(path / "supervised.safetensors").group(""),
+                 "delete it: `evaluate` trains it again")
+    if left := [file.name for file in path.rglob(".*.partial")]:
+        whole.append(f"{len(left)} unfinished files of a killed process, which --resume removes")
+    whole.append(f"the run is complete: all {folder.options().train_iter} iterations and what follows them"
+                 if folder.ended else f"the run is not complete; --resume {path} goes on")
+    return whole, broken
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="for example runs/bgan_digits_1700000000")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints what was found; 0 where all is whole, else 2."""
+    whole, broken = findings(arguments.run)
+    print(*whole, sep="\n")
+    for line in broken:
+        print(f"DAMAGED  {line}")
+    return 2 if broken else 0

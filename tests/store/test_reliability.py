@@ -1,0 +1,258 @@
+"""Nothing is lost and nothing trusted: two writers, killed writers and endings, readers meanwhile, damaged files."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from bayesgan import load_posterior
+from bayesgan.__main__ import main as house
+from bayesgan.basics.files import remove_leftovers, write_atomically
+from bayesgan.basics.locks import only_writer
+from bayesgan.commands.train import main
+from bayesgan.ensemble import SampleStore
+from bayesgan.store import RunFolder
+from tests.commands.helpers import ROOT, TINY, outcome, read, run
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from bayesgan.basics.locks import only_writer
+with only_writer(Path(sys.argv[1]), "trained"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def holder(folder):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_writer_is_told_who_the_first_is_and_a_killed_one_lets_go(tmp_path, capsys):
+    folder = run(tmp_path)
+    weights = outcome(folder)[0]
+    process = holder(folder)
+    assert main(["--resume", str(folder), "--train_iter", "14"]) == 2
+    error = capsys.readouterr().err
+    assert re.search(f"is being trained by process {process.pid} on .* since .*; wait for it, or stop it", error)
+    assert outcome(folder)[0] == weights and read(folder, "config.json")["options"]["train_iter"] == 10
+    process.kill()
+    process.wait()
+    assert main(["--resume", str(folder), "--train_iter", "14"]) == 0
+
+
+@pytest.mark.parametrize("command, place", [(["resample"], "resampled"), (["evaluate"], "evaluation")])
+def test_what_is_written_after_training_has_one_writer_too(command, place, tmp_path, capsys):
+    semi = command == ["evaluate"]
+    folder = run(tmp_path, *(["--N", "10", "--no_supervised"] if semi else []), semi=semi)
+    (folder / place).mkdir(exist_ok=True)
+    with only_writer(folder / place, f"{command[0]}d"):
+        assert house([*command, str(folder)]) == 2
+    assert f"{place} is being {command[0]}d by process {os.getpid()}" in capsys.readouterr().err
+
+
+def test_dead_leftovers_go_and_those_of_the_living_stay(tmp_path):
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    names = [f".last.pt.{int(dead.stdout)}.partial", f".last.pt.{os.getpid()}.partial", ".mine.partial", "x.1.partial"]
+    (tmp_path / "checkpoints").mkdir()
+    for name in names:
+        (tmp_path / "checkpoints" / name).write_bytes(b"half")
+    assert [path.name for path in remove_leftovers(tmp_path)] == names[:1]
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == set(names[1:])
+
+
+def test_resume_removes_what_a_killed_process_had_begun(tmp_path):
+    folder = run(tmp_path)
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    leftover = folder / "posterior" / f".draw_1.safetensors.{int(dead.stdout)}.partial"
+    leftover.write_bytes(b"half")
+    assert main(["--resume", str(folder), "--train_iter", "12"]) == 0 and not leftover.exists()
+
+
+def killed_at(tmp_path, number):
+    """Exit code of a run that dies just before its `number`-th write, as by a signal that nobody can catch."""
+    code = (
+        "import os, sys\n"
+        "import bayesgan.basics.files as files\n"
+        "real, left = os.replace, [int(sys.argv[1])]\n"
+        "def replace(*places):\n"
+        "    left[0] -= 1\n"
+        "    if left[0] < 0: os._exit(9)\n"
+        "    return real(*places)\n"
+        "files.os.replace = replace\n"
+        "from bayesgan.commands.train import main\n"
+        "sys.exit(main(sys.argv[2:]))"
+    )
+    arguments = [*TINY, "--resample", "obrs", "--out_dir", str(tmp_path)]
+    return subprocess.run([sys.executable, "-c", code, str(number), *arguments], cwd=ROOT, capture_output=True,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode
+
+
+@pytest.mark.slow
+def test_killed_before_every_single_write_a_run_ends_in_the_same_bits(tmp_path):
+    whole = outcome(run(tmp_path / "whole", "--resample", "obrs"))
+    for number in range(1000):
+        out = tmp_path / f"killed_{number}"
+        if killed_at(out, number) == 0:
+            break
+        folders = list(out.glob("bgan_*"))
+        if not folders or not (folders[0] / "config.json").exists():
+            continue  # nothing had begun
+        assert main(["--resume", str(folders[0])]) == 0
+        assert outcome(folders[0])[0] == whole[0] and RunFolder.open(folders[0]).ended
+        assert not [path for path in folders[0].rglob(".*.partial") if str(os.getpid()) not in path.name]
+    assert number > 15
+
+
+@pytest.mark.parametrize("place", ["posterior.png", "diagnostics.json"])
+def test_a_run_killed_in_its_ending_is_ended_by_resume(place, tmp_path, monkeypatch, capsys):
+    def killed(path, write):
+        if path.name == place:
+            raise KeyboardInterrupt
+        write_atomically(path, write)
+
+    with monkeypatch.context() as patch:
+        for module in ("evaluation.pictures", "commands.resample"):
+            patch.setattr(f"bayesgan.{module}.write_atomically", killed)
+        folder = run(tmp_path, "--resample", "obrs", code=130)
+    assert "stopped; what was saved before is intact" in capsys.readouterr().err
+    assert not RunFolder.open(folder).ended and not list(folder.rglob(place))
+    assert main(["--resume", str(folder)]) == 0
+    assert RunFolder.open(folder).ended and list(folder.rglob(place))
+    assert main(["--resume", str(folder)]) == 0 and "is complete" in capsys.readouterr().out
+
+
+def test_a_thousand_reads_while_a_full_store_goes_on(tmp_path):
+    """Every reader gets two whole draws that follow each other, whatever is dropped meanwhile."""
+    code = (
+        "import sys, torch\n"
+        "from bayesgan.ensemble import SampleStore\n"
+        "store, step = SampleStore(sys.argv[1], keep=2), 0\n"
+        "while True:\n"
+        "    step += 1\n"
+        "    state = {'w': torch.full((1000,), float(step))}\n"
+        "    store.add({'generators': state}, step, 1.0)\n"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
+    store = SampleStore(tmp_path)
+    try:
+        begun = time.monotonic()
+        while len(store.draws) < 2 and time.monotonic() - begun < 60:
+            time.sleep(0.05)
+        for _ in range(1000):
+            draws = store.opened()
+            assert len(draws) == 2 and draws[1].entry["step"] == draws[0].entry["step"] + 1
+            for draw in draws:
+                assert draw.load("generators")["w"].eq(draw.entry["step"]).all()
+    finally:
+        writer.kill()
+        writer.wait()
+
+
+def test_a_posterior_that_was_loaded_stays_what_it_is(tmp_path):
+    folder = run(tmp_path)
+    early = load_posterior(folder)
+    before = early.sample(5, seed=1)
+    assert main(["--resume", str(folder), "--train_iter", "20"]) == 0
+    assert not (folder / "posterior" / early.draws[0]["file"]).exists()
+    assert torch.equal(early.sample(5, seed=1), before) and early.generators.members == 4
+
+
+CONFIG = [
+    (("options", "train_iter"), "10", "train_iter must be of type int, got '10'"),
+    (("options", "lr"), None, "lr must be of type float, got None"),
+    (("options", "num_gen"), True, "num_gen must be of type int, got True"),
+    (("options", "dataset"), "mnits", "--dataset must be one of"),
+    (("options", "num_gen"), 0, "--num_gen must be in"),
+    (("data", "shape"), [1, "8", 8], "shape, entry 1 is damaged: it must be a whole number, at least 1, got '8'"),
+    (("data", "classes"), "ten", "classes is damaged: it must be a list"),
+    (("commands",), {}, "commands is damaged: it must be a list"),
+    (("format",), 99, "made by a newer version, format 99"),
+    (("options",), [], "options is damaged: it must be dict"),
+]
+
+
+@pytest.mark.parametrize("place, value, words", CONFIG)
+def test_a_config_with_a_field_of_the_wrong_type_is_one_line(place, value, words, tmp_path, capsys):
+    folder = run(tmp_path)
+    config = read(folder, "config.json")
+    inner = config
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    for command in (lambda: main(["--resume", str(folder), "--train_iter", "14"]),
+                    lambda: house(["resample", str(folder)])):
+        capsys.readouterr()
+        assert command() == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.update(iteration="5"), lambda state: state.update(iteration=5.5),
+        lambda state: state["generators"]["project.weight"].fill_(float("nan")),
+        lambda state: state["samplers"]["generator"]["state"][0].update(momentum=torch.zeros(3)),
+        lambda state: state["samplers"]["generator"]["sghmc"].update(steps=None),
+        lambda state: state["samplers"].clear(),
+        lambda state: state["generators"].update({"project.weight": torch.zeros(2)}),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_damaged_and_the_one_before_is_taken(change, tmp_path, capsys):
+    folder = run(tmp_path)
+    path = folder / "checkpoints" / "last.pt"
+    state = torch.load(path, weights_only=True)
+    change(state)
+    torch.save(state, path)
+    assert main(["--resume", str(folder), "--train_iter", "12"]) == 0
+    assert "at iteration 5, from previous.pt" in capsys.readouterr().out
+
+
+def test_flipped_bytes_of_a_checkpoint_are_noticed(tmp_path, capsys):
+    folder = run(tmp_path)
+    path = folder / "checkpoints" / "last.pt"
+    content = bytearray(path.read_bytes())
+    place = content.index(state_bytes(path))
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert main(["--resume", str(folder), "--train_iter", "12"]) == 0
+    assert "at iteration 5, from previous.pt" in capsys.readouterr().out
+
+
+def state_bytes(path):
+    return torch.load(path, weights_only=True)["generators"]["project.weight"].numpy().tobytes()
+
+
+def test_check_says_what_is_whole_and_what_to_do(tmp_path, capsys):
+    folder = run(tmp_path)
+    assert house(["check", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "draw 8" in told and "checkpoints/last.pt" in told and "the run is complete: all 10 iterations" in told
+    draw = next((folder / "posterior").glob("draw_*.safetensors"))
+    content = bytearray(draw.read_bytes())
+    content[-5] ^= 1
+    draw.write_bytes(content)
+    (folder / "checkpoints" / "last.pt").write_bytes(b"cut")
+    (folder / "checkpoints" / ".last.pt.999999999.partial").write_bytes(b"half")
+    assert house(["check", str(folder)]) == 2
+    told = capsys.readouterr().out
+    assert re.search(r"DAMAGED  draw \d+: .* are not what was written.*delete the file and its entry", told)
+    assert "DAMAGED  checkpoints/last.pt: " in told and "--resume sets it aside and goes on from previous.pt" in told
+    assert "1 unfinished files of a killed process, which --resume removes" in told
+    assert house(["check", str(tmp_path)]) == 2
+
+
+def test_results_that_cannot_be_read_are_left_out_and_said(tmp_path, capsys):
+    folder = run(tmp_path)
+    (folder / "results_5.json").write_text(json.dumps({"iteration": "five"}))
+    assert [results["iteration"] for results in RunFolder.open(folder).results()] == [10]
+    assert "results_5.json, iteration is damaged: it must be a whole number" in capsys.readouterr().out
