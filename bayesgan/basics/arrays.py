@@ -22,8 +22,12 @@ def as_tensor(array, name: str) -> Tensor:
         what = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
         raise InputError(f"{name} must be arrays of numbers, got {what}; give tensors, torch.as_tensor and torch.stack "
                          "make them")
-    tensor = torch.as_tensor(array)
-    return tensor.to(torch.get_default_dtype()) if tensor.dtype == torch.float64 else tensor
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind == "f" and size > 4:
+        array = array.astype(np.float32 if torch.get_default_dtype() == torch.float32 else np.float64)
+    elif kind == "u" and size > 1:
+        array = array.astype(np.int64)  # torch counts in signed numbers
+    return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
 
 
 def data_of(given, name: str) -> Tensor:

@@ -1,8 +1,7 @@
 """The user's own arrays in an .npz file."""
 
-import tokenize
+import math
 import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.memory import available_bytes
 from bayesgan.data.class_labels import read_labels
 from bayesgan.data.dataset import (
     DATA_SETS,
@@ -26,7 +26,7 @@ from bayesgan.data.dataset import (
     to_float,
 )
 from bayesgan.data.pictures import background_colour
-from bayesgan.data.values import as_bytes, colour_channels, grey_channel, value_scale
+from bayesgan.data.values import as_bytes, colour_channels, grey_channel, scale_of_parts
 
 __all__ = []
 
@@ -81,7 +81,7 @@ def npz(options: DataOptions) -> Dataset:
         if constant := (data == data[:1]).all(0).nonzero()[:, 0].tolist():
             notes.append(f"columns that never change: {', '.join(map(str, constant[:SHOWN]))}")
     else:
-        images, told = as_images(both, options, path)
+        images, told = as_images(dict(zip(("x", "x_test"), both)), options, path)
         notes += told
         data = images_tensor(images, options.image_size, options.crop)
     check_varied(data, f"{path}: x")
@@ -91,23 +91,30 @@ def npz(options: DataOptions) -> Dataset:
     return replace(dataset, notes=(*notes, f"the test part is {'x_test' if test is not None else 'cut off here'}"))
 
 
-def as_images(arrays: list[np.ndarray], options: DataOptions, path: Path) -> tuple[np.ndarray, list[str]]:
+def as_images(parts: dict[str, np.ndarray], options: DataOptions, path: Path) -> tuple[np.ndarray, list[str]]:
     """All images as one array of bytes (N, H, W) or (N, H, W, 3), and how they were understood, a sentence each."""
-    arrays = [channels_last(array, path) for array in arrays]
-    height, width = arrays[0].shape[1:3]
+    parts = {name: channels_last(array, path) for name, array in parts.items()}
+    height, width = parts["x"].shape[1:3]
     if height != width and options.image_size is None:
         raise InputError(f"{path}: images must be square, got {width}x{height}; --image_size cuts them to their middle "
                          "square and scales that, with --crop none all of them")
-    black, white, note = value_scale(arrays, options.value_range)
-    images = np.concatenate([as_bytes(array, black, white) for array in arrays])
+    opaque = None
+    if parts["x"].shape[3:] == (4,):
+        opaque = np.concatenate([array[..., 3:] for array in parts.values()])
+        opaque = opaque / next(top for top in (1, 255, 65535, opaque.max()) if opaque.max() <= top)
+        parts = {name: array[..., :3] for name, array in parts.items()}
+    black, white, note = scale_of_parts(parts, options.value_range)
+    images = np.concatenate([as_bytes(array, black, white) for array in parts.values()])
     notes = [note]
     if height != width and options.crop == "center":
         notes.append("they were not square and are cut to their middle square")
-    if images.shape[3:] == (4,):
-        opaque = images[..., 3:] / 255
+    if opaque is not None:
         under = np.array(background_colour(options.background))
-        images = np.rint(images[..., :3] * opaque + under * (1 - opaque)).astype(np.uint8)
+        images = np.rint(images * opaque + under * (1 - opaque)).astype(np.uint8)
         notes.append(f"transparent pixels are {options.background} now")
+        if (images == images[:1]).all():
+            raise InputError(f"{path}: all images are the same on {options.background}, which shows where they are "
+                             "transparent; give another --background")
     if images.shape[3:] == (1,):
         images = images[..., 0]
     if options.channels is not None and images.ndim != (3 if options.channels == 1 else 4):
@@ -123,24 +130,50 @@ def cut(data: Tensor, labels: Tensor | None, classes: tuple[str, ...], train: in
         apart = a_share_of_each_class(labels, 0.2)
     else:
         return split(data, labels, 0.1, "npz", classes)
+    units = None
     if data.dim() == 2:
-        data = standardise(data, data[~apart])
+        data, units = standardise(data, data[~apart])
     of_train, of_test = (None, None) if labels is None else (labels[~apart], labels[apart])
-    return Dataset("npz", data[~apart], data[apart], of_train, of_test, classes)
+    return Dataset("npz", data[~apart], data[apart], of_train, of_test, classes, units=units)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Everything in the file; only plain arrays are read."""
+    """Everything in the file; only plain arrays are read, and no more than their headers promise."""
     try:
+        check_headers(path)
         stored = np.load(path, allow_pickle=False)
         if not isinstance(stored, np.lib.npyio.NpzFile):
             raise ValueError("it is a single array, .npy")
         with stored:
             return {name: np.asarray(stored[name], order="C") for name in stored.files}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError) as error:
+    except Exception as error:  # of many kinds, as bytes that were changed call for
+        if isinstance(error, InputError):
+            raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} is not a readable .npz of plain arrays ({reason}); object arrays are refused, "
                          "save numbers with np.savez(file, x=..., y=...)") from None
+
+
+def check_headers(path: Path) -> None:
+    """Raises ValueError where an array's header promises another size than the file has, or more than memory bears."""
+    if not zipfile.is_zipfile(path):
+        return
+    total = 0
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            with archive.open(info) as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+                size = math.prod(shape) * dtype.itemsize
+                if size != info.file_size - file.tell():
+                    raise ValueError(f"{info.filename} holds {info.file_size - file.tell()} bytes of data, its header "
+                                     f"says {size} for shape {shape}")
+                total += size
+    available = available_bytes(torch.device("cpu"))
+    if available is not None and total > available:
+        raise InputError(f"{path} holds {total / 2**30:.1f} GiB and {available / 2**30:.1f} GiB of memory are free; "
+                         "give fewer data, or smaller images")
 
 
 def named_parts(arrays: dict[str, np.ndarray], path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -153,7 +186,7 @@ def named_parts(arrays: dict[str, np.ndarray], path: Path) -> tuple[dict[str, np
         if here:
             found[part] = here[0]
     if "x" not in found:
-        found = {part: name for part, name in UNNAMED.items() if name in arrays}
+        found = {part: name for part, name in UNNAMED.items() if name in arrays} | found
     if "x" not in found:
         raise InputError(
             f"{path} has no array 'x', only {sorted(arrays)}; save with np.savez(file, x=images, y=labels)"

@@ -13,6 +13,7 @@ __all__ = ["counted", "in_order", "read_labels"]
 
 MOST_CLASSES = 10_000
 SHOWN = 12  # classes that a note names
+NO_LABEL = ("", "-1", "nan", "none")
 
 
 def counted(classes: Sequence[str], labels: Tensor) -> str:
@@ -32,8 +33,8 @@ def in_order(name: str) -> tuple:
 def read_labels(given: list[np.ndarray], sizes: list[int], name: str) -> tuple[Tensor, tuple[str, ...], str]:
     """Labels as (n,) class numbers from 0 with -1 for none, the classes' names, and what was understood.
 
-    Accepted are (n,) or (n, 1) numbers, truth values or words, and (n, Y) one-hot rows. -1, NaN and the empty word are
-    data without a label. Any other values are classes in their order, whether or not they begin at 0.
+    Accepted are (n,) or (n, 1) numbers, truth values or words, and (n, Y) one-hot rows. -1, NaN and the empty word,
+    also as words, are data without a label. Any other values are classes in their order, from 0 or not.
 
     Args:
         given: One array a part, which are (sizes[0],), (sizes[1],), ... labels.
@@ -42,17 +43,22 @@ def read_labels(given: list[np.ndarray], sizes: list[int], name: str) -> tuple[T
     Raises:
         ValueError: For other shapes or fractions, or where nearly every datum would be a class of its own.
     """
-    flat, how = [], ""
+    flat, forms = [], []
     for y, size in zip(given, sizes, strict=True):
         if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "uifb" and len(y) == size:
             if not (np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all()):
                 raise InputError(f"{name}: y of shape {y.shape} must be one-hot, a 1 and zeros in every row; or give "
                                  f"{size} class numbers")
-            y, how = y.argmax(1), "one-hot rows, "
+            y = y.argmax(1)
+            forms.append("one-hot rows")
+        else:
+            forms.append("words" if y.dtype.kind in "US" else "numbers")
         y = y.reshape(len(y)) if y.ndim == 2 and y.shape[1] == 1 else y
         if y.shape != (size,) or y.dtype.kind not in "uifbUS":
             raise InputError(f"{name}: y must be {size} labels, got {y.dtype} of shape {y.shape}; give one a datum")
-        flat.append(y)
+        flat.append(np.char.strip(y) if y.dtype.kind in "US" else y)
+    if len(set(forms)) > 1:
+        raise InputError(f"{name}: labels must be of one form in all parts, got {' and '.join(forms)}; convert one")
     y = np.concatenate(flat)
     if y.dtype.kind == "f":
         known = ~np.isnan(y) & (y != -1)
@@ -60,19 +66,22 @@ def read_labels(given: list[np.ndarray], sizes: list[int], name: str) -> tuple[T
             raise InputError(f"{name}: y holds {y[known][y[known] % 1 != 0][:1]}, no class; give class numbers, "
                              "NaN or -1 where there is none")
         y = np.where(known, y, UNKNOWN).astype(np.int64)
-    known = y != "" if y.dtype.kind == "U" else y != b"" if y.dtype.kind == "S" else y.astype(object) != UNKNOWN
+    if y.dtype.kind == "S":
+        y = np.char.decode(y, "utf-8", "replace")
+    known = ~np.isin(np.char.lower(y), NO_LABEL) if y.dtype.kind == "U" else y.astype(object) != UNKNOWN
     if y.dtype.kind == "i" and (y[known] < 0).any():
         raise InputError(f"{name}: y holds {y[known].min()}; classes are 0 or more, and -1 is a datum without a label")
     values, numbers = np.unique(y[known], return_inverse=True)
     if len(values) == 0:
         raise InputError(f"{name}: y has no label at all; leave y out")
-    if len(values) > min(MOST_CLASSES, max(2, known.sum() // 2)):
+    if len(values) > (min(MOST_CLASSES, max(2, len(y) // 2)) if known.all() else MOST_CLASSES):
         raise InputError(f"{name}: y has {len(values)} different values for {known.sum()} data, which are no classes; "
                          "give each datum one of a few")
-    names = [value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in values.tolist()]
-    words = y.dtype.kind in "US"  # numbers are in their order
-    order = sorted(range(len(names)), key=lambda row: in_order(names[row])) if words else list(range(len(names)))
+    names = [str(value) for value in values.tolist()]
+    order = list(range(len(names)))  # numbers are in their order
+    if y.dtype.kind == "U":
+        order.sort(key=lambda row: in_order(names[row]))
     labels = torch.full((len(y),), UNKNOWN)
     labels[torch.from_numpy(known)] = torch.tensor(order).argsort()[torch.from_numpy(numbers.reshape(-1))]
     names = tuple(names[row] for row in order)
-    return labels, names, how + counted(names, labels)
+    return labels, names, ("one-hot rows, " if "one-hot rows" in forms else "") + counted(names, labels)

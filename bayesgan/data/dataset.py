@@ -55,6 +55,7 @@ class Dataset:
         classes: One name a class; empty without labels.
         calibration: Training data put aside before training, for calibrating discriminators; None or no rows without.
         notes: How the user's files were understood, a sentence each.
+        units: Mean and spread (D,) that the user's vectors were standardised by; None where none were.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Dataset:
     classes: tuple[str, ...] = ()
     calibration: Tensor | None = None
     notes: tuple[str, ...] = ()
+    units: tuple[Tensor, Tensor] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -82,17 +84,23 @@ class Dataset:
     def only(self, classes: list[int]) -> "Dataset":
         """The rows of some classes, relabelled 0, 1, ... in the order of `classes`.
 
+        Args:
+            classes: Their names where all names are whole numbers, else their places, from 0.
+
         Raises:
             ValueError: If there are no labels, or a class does not exist or repeats.
         """
         if self.train_labels is None:
             raise InputError(f"--classes needs labels and {self.name} has none; leave --classes out")
-        if wrong := [c for c in classes if not 0 <= c < len(self.classes)]:
-            raise InputError(f"classes of {self.name} are 0..{len(self.classes) - 1}, got {wrong[0]}")
+        numbers = [str(number) for number in range(len(self.classes))]
+        known = list(self.classes) if all(name.isdecimal() for name in self.classes) else numbers
+        if wrong := [c for c in classes if str(c) not in known]:
+            raise InputError(f"classes of {self.name} are {', '.join(known)}, got {wrong[0]}")
+        classes = [known.index(str(c)) for c in classes]
         if len(set(classes)) < len(classes):
-            raise InputError(f"--classes names a class twice: {classes}; name each once")
+            raise InputError(f"--classes names a class twice: {[known[c] for c in classes]}; name each once")
         if empty := [c for c in classes if not (self.train_labels == c).any()]:
-            raise InputError(f"class {empty[0]} of {self.name} has no training data; leave it out of --classes")
+            raise InputError(f"class {known[empty[0]]} of {self.name} has no training data; leave it out of --classes")
         rename = torch.full((len(self.classes) + 1,), UNKNOWN)  # the last is where UNKNOWN points
         rename[classes] = torch.arange(len(classes))
         parts = {}
@@ -101,7 +109,8 @@ class Dataset:
             labels = rename[before]
             kept = (labels != UNKNOWN) | (before == UNKNOWN)  # data of no known class may be of these
             parts[part], parts[f"{part}_labels"] = getattr(self, part)[kept], labels[kept]
-        return replace(self, **parts, classes=tuple(self.classes[c] for c in classes))
+        kept = tuple(self.classes[c] for c in classes)
+        return replace(self, **parts, classes=kept, notes=(*self.notes, f"of these the classes {', '.join(kept)}"))
 
     def hold_out(self, share: float) -> "Dataset":
         """Moves a random share of the training data to `calibration`: the same rows at every call.
@@ -177,10 +186,11 @@ def split(data: Tensor, labels: Tensor | None, test_share: float, name: str, cla
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(data)))
     cut = len(data) - round(len(data) * test_share)
     train, test = order[:cut], order[cut:]
+    units = None
     if data.dim() == 2:
-        data = standardise(data, data[train])
+        data, units = standardise(data, data[train])
     of_train, of_test = (None, None) if labels is None else (labels[train], labels[test])
-    return Dataset(name, data[train], data[test], of_train, of_test, classes)
+    return Dataset(name, data[train], data[test], of_train, of_test, classes, units=units)
 
 
 def a_share_of_each_class(labels: Tensor, share: float) -> Tensor:
@@ -193,7 +203,11 @@ def a_share_of_each_class(labels: Tensor, share: float) -> Tensor:
     return chosen
 
 
-def standardise(data: Tensor, train: Tensor) -> Tensor:
-    """(n, D) float64 as float32 with zero mean and unit variance in each column of `train`; constants are centred."""
-    spread = train.std(0, correction=0)
-    return ((data - train.mean(0)) / torch.where(spread > 0, spread, 1)).float()
+def standardise(data: Tensor, train: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """(n, D) float64 as float32 with zero mean and unit variance in each column of `train`; constants are centred.
+
+    Also the mean and the spread (D,) that did it.
+    """
+    mean, spread = train.mean(0), train.std(0, correction=0)
+    spread = torch.where(spread > 0, spread, 1)
+    return ((data - mean) / spread).float(), (mean, spread)

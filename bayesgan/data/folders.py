@@ -4,7 +4,6 @@ import json
 import os
 import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -88,20 +87,24 @@ def picture_source(path: Path) -> Source:
         and not any(part.startswith((".", "__MACOSX")) for part in PurePath(name).parts)  # hidden, resource forks
     )
     if not pictures:
-        raise InputError(f"no pictures (png, jpg, tif, webp and so on) in {path}; --data_path names where they are")
+        remedy = "--data_path names where they are"
+        if unread := sorted({PurePath(name).suffix.lower() for name in names} & UNREAD_PICTURES):
+            remedy = f"convert those in {', '.join(unread)} to png or jpg"
+        raise InputError(f"no pictures (png, jpg, tif, webp and so on) in {path}; {remedy}")
     return Source(pictures, read, sorted(set(names) - set(pictures)))
 
 
-def files_under(path: Path) -> Iterable[str]:
-    """Regular files below a folder, relative to it: no pipes, no sockets. A link to a folder is followed once."""
-    seen = set()
-    for folder, below, files in os.walk(path, followlinks=True):
-        place = os.path.realpath(folder)
-        if place in seen:
-            below.clear()
-            continue
-        seen.add(place)
-        yield from (str((Path(folder) / file).relative_to(path)) for file in files if (Path(folder) / file).is_file())
+def files_under(path: Path, place: str = "", above: tuple[str, ...] = ()) -> Iterable[str]:
+    """Regular files below a folder, relative to it: no pipes, no sockets. Links are followed, but not in circles."""
+    real = os.path.realpath(path / place)
+    if real in above:
+        return
+    for entry in sorted(os.scandir(path / place), key=lambda entry: entry.name):
+        name = f"{place}/{entry.name}" if place else entry.name
+        if entry.is_dir():
+            yield from files_under(path, name, (*above, real))
+        elif entry.is_file():
+            yield name
 
 
 def zipped(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
@@ -109,7 +112,7 @@ def zipped(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
     try:
         archive = zipfile.ZipFile(path)  # its reads are safe from several threads
         sizes = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:  # and of Unicode
         raise InputError(f"{path} is a damaged zip ({error}); download it again") from None
 
     def read(name: str) -> bytes:
@@ -117,7 +120,7 @@ def zipped(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
             raise InputError(f"{path} says that {name} has {sizes[name]} bytes, which is no picture; remove it")
         try:
             return archive.read(name)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+        except Exception as error:  # every packing method has errors of its own
             raise InputError(f"{path} cannot be read at {name} ({error}); download it again, or unpack it") from None
 
     return list(sizes), read
@@ -143,20 +146,27 @@ def sorted_by_folder(paths: list[PurePath], root: Path) -> Sorted:
     Raises:
         ValueError: If there is nothing to train on, or pictures of the test part lack a class that others have.
     """
+    while len({path.parts[0] for path in paths}) == 1 and all(len(path.parts) > 1 for path in paths):
+        if paths[0].parts[0].lower() in TEST:
+            break
+        paths = [PurePath(*path.parts[1:]) for path in paths]  # one folder around all others says nothing
     tops = {path.parts[0].lower() for path in paths if len(path.parts) > 1}
-    parted = bool(tops & {*TRAIN}) and bool(tops & {*TEST, *VALIDATION}) and tops <= {
-        *TRAIN, *VALIDATION, *TEST, *NO_CLASS}
+    parted = bool(tops & {*TRAIN}) and bool(tops & {*TEST, *VALIDATION})
+    if parted and (others := sorted(tops - {*TRAIN, *VALIDATION, *TEST, *NO_CLASS})):
+        raise InputError(f"{root} has the parts {', '.join(sorted(tops - set(others)))} and {others[0]} beside them, "
+                         "which is neither a part nor in one; move it into train, or out")
     held_out = TEST if tops & {*TEST} else VALIDATION if parted else TEST
     places, apart = [], []
     for path in paths:
         top, place = path.parts[0].lower(), path.parent.name
         below = {top} if parted else {part.lower() for part in path.parts[:-2]}
-        apart.append(len(path.parts) > 1 and bool(below & {*held_out}) and place.lower() not in NO_CLASS)
+        unlabelled = any(part.lower() in NO_CLASS for part in path.parts[:-1])
+        apart.append(len(path.parts) > 1 and bool(below & {*held_out}) and not unlabelled)
         if parted and len(path.parts) > 2:
             place = path.parts[1]
         elif tops and (len(path.parts) == 1 or parted):
             place = NO_CLASS[0]
-        places.append(place)
+        places.append(NO_CLASS[0] if unlabelled else place)
     known = [place.lower() not in NO_CLASS for place in places]
     for path, known_one, part in zip(paths, known, apart):
         below = path.parts[0].lower() in TEST and len(path.parts) == 2 and (parted or not all(known))
@@ -174,6 +184,8 @@ def sorted_by_folder(paths: list[PurePath], root: Path) -> Sorted:
     classes = sorted({place for place, known_one in zip(places, known) if known_one}, key=in_order)
     labels = torch.tensor([classes.index(place) if known_one else UNKNOWN for place, known_one in zip(places, known)])
     words = f"{counted(classes, labels)}; {told or 'the test part is cut off here'}"
+    if not told and (named := [name for name in classes if name.lower() in TEST]):
+        words += f"; warning: {named[0]} is taken for a class, put its pictures into {named[0]}/CLASS if it is none"
     return Sorted(labels, tuple(classes), apart & (labels != UNKNOWN), words)
 
 

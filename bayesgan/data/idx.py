@@ -109,6 +109,8 @@ def read_set(name: str, torchvision_set: type, paths: list[Path], options: DataO
     """
     train, train_labels, test, test_labels = (read_idx(path) for path in paths)
     for images, labels, path in ((train, train_labels, paths[0]), (test, test_labels, paths[2])):
+        if len(images) == 0:
+            raise InputError(f"{path} holds no images; download it again")
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or labels.max(initial=0) > 9:
             raise InputError(f"{path} and its labels do not fit: shapes {images.shape} and {labels.shape}, "
                              "expected (n, 28, 28) and (n,) with labels 0..9; download both again")

@@ -29,6 +29,10 @@ def choose_labels(data: Dataset, count: int | str, seed: int) -> Tensor:
     classes = len(data.classes)
     if classes < 2:
         raise InputError(f"a classifier needs at least 2 classes, {data.name} has {classes}; name more with --classes")
+    sizes = data.train_labels[labelled_rows(data)].bincount(minlength=classes)
+    if (sizes == 0).any():
+        raise InputError(f"class {data.classes[int(sizes.argmin())]} has no labelled training data, which nobody can "
+                         "learn; name the other classes with --classes, or add labels")
     if count == ALL:
         return labelled_rows(data)
     if count % classes:
@@ -39,7 +43,6 @@ def choose_labels(data: Dataset, count: int | str, seed: int) -> Tensor:
     if count > len(data.train):
         raise InputError(f"--N must be at most the {len(data.train)} training data, got {count}")
     each = count // classes
-    sizes = data.train_labels[labelled_rows(data)].bincount(minlength=classes)
     if (sizes < each).any():
         scarce = int(sizes.argmin())
         raise InputError(

@@ -1,13 +1,12 @@
 """Picture files decoded to arrays: turned, cropped, laid on a background, of one size and one number of channels."""
 
 import io
-import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageColor, ImageOps
 
 from bayesgan.basics.errors import InputError
 from bayesgan.data.dataset import DataOptions
@@ -25,12 +24,14 @@ class Picture(NamedTuple):
     Attributes:
         pixels: (H, W) grey, or (H, W, 3). uint8, or int32 and float32 where a grey file holds more than that.
         cropped: Whether its ends were cut off.
-        clear: Whether it has transparent pixels.
+        clear: Whether it had transparent pixels.
+        several: Whether its file holds more pictures.
     """
 
     pixels: np.ndarray
     cropped: bool
     clear: bool
+    several: bool
 
 
 def is_picture(suffix: str) -> bool:
@@ -60,40 +61,37 @@ def read_picture(content: bytes, name: str, options: DataOptions) -> Picture:
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
-            clear = picture.has_transparency_data
-            picture = plain(ImageOps.exif_transpose(picture), background_colour(options.background))
+            several = getattr(picture, "n_frames", 1) > 1
+            picture, clear = plain(ImageOps.exif_transpose(picture), background_colour(options.background))
             oblong = picture.width != picture.height
             if options.image_size is not None and picture.size != (options.image_size,) * 2:
                 scale = ImageOps.fit if options.crop == "center" else Image.Image.resize
                 picture = scale(picture, (options.image_size,) * 2, Image.Resampling.BOX)
                 oblong &= options.crop == "center"
-            return Picture(np.asarray(picture), oblong and options.image_size is not None, clear)
-    except (
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,
-        ValueError,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as error:
+            pixels = np.asarray(picture)
+            if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+                raise ValueError("it holds NaN or infinity")
+            return Picture(pixels, oblong and options.image_size is not None, clear, several)
+    except Exception as error:  # every decoder has errors of its own
         if isinstance(error, InputError):
             raise
         raise InputError(f"cannot read the picture {name} ({error}); repair or remove it") from None
 
 
-def plain(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """The picture in mode L or RGB, or with more than 8 bits of grey in mode I or F."""
+def plain(picture: Image.Image, background: tuple[int, int, int]) -> tuple[Image.Image, bool]:
+    """The picture in mode L or RGB, or with more than 8 bits of grey I or F; and whether any of it was transparent."""
     if picture.mode == "F" or picture.mode.startswith("I"):
-        return picture if picture.mode == "F" else picture.convert("I")
-    grey = picture.mode in GREY
+        return (picture if picture.mode == "F" else picture.convert("I")), False
+    grey, clear = picture.mode in GREY, False
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
+        clear = picture.getextrema()[3][0] < 255
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, (*background, 255)), picture)
-        grey &= len(set(background)) == 1
+        grey &= not clear or len(set(background)) == 1
     if grey or picture.mode != "P":
-        return picture.convert("L" if grey else "RGB")
+        return picture.convert("L" if grey else "RGB"), clear
     colours = np.asarray(picture.convert("RGB"))
-    return picture.convert("L" if (colours == colours[..., :1]).all() else "RGB")
+    return picture.convert("L" if (colours == colours[..., :1]).all() else "RGB"), clear
 
 
 def read_pictures(
@@ -126,6 +124,8 @@ def read_pictures(
     black, white, values = value_scale([stacked], options.value_range)
     if cropped := sum(picture.cropped for picture in pictures):
         notes.append(f"{cropped} were not square and are cut to their middle square")
+    if several := sum(picture.several for picture in pictures):
+        notes.append(f"{several} files hold several pictures, of which the first is read")
     if clear:
         notes.append(f"{clear} have transparent pixels, which are {options.background} now")
     return as_bytes(stacked, black, white), [values, *notes]

@@ -31,9 +31,12 @@ def svhn(options: DataOptions) -> Dataset:
                   f"put {path.name} there, or name the folder that has it with --data_path")
         try:
             content = loadmat(path, variable_names=("X", "y"))
-            images, labels = content["X"], content["y"].astype(np.int64).ravel() % 10  # the digit 0 is stored as 10
+            images, labels = content["X"], content["y"].ravel()
         except (OSError, ValueError, KeyError, TypeError, NotImplementedError, MatReadError, zlib.error) as error:
             raise InputError(f"{path} is not SVHN's matrix file ({error}); download it again") from None
+        if len(labels) == 0 or not np.isin(labels, range(1, 11)).all():
+            raise InputError(f"{path}: y must hold labels from 1 to 10, which is the digit 0; download it again")
+        labels = labels.astype(np.int64) % 10
         if images.shape[:3] != (32, 32, 3) or images.shape[3:] != labels.shape or images.dtype != np.uint8:
             raise InputError(f"{path}: X must be (32, 32, 3, n) bytes for n labels, got {images.shape}; download again")
         parts += [images_tensor(images.transpose(3, 0, 1, 2), options.image_size), torch.from_numpy(labels)]

@@ -4,7 +4,7 @@ import numpy as np
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["as_bytes", "colour_channels", "grey_channel", "value_scale"]
+__all__ = ["as_bytes", "colour_channels", "grey_channel", "scale_of_parts", "value_scale"]
 
 ROUNDING = 1e-3  # of a range, by which floats may miss it
 DEPTHS = (8, 10, 12, 14, 16)  # bits of whole-number images
@@ -55,6 +55,27 @@ def value_scale(arrays: list[np.ndarray], given: tuple[float, float] | None) -> 
     if high - low < (white - black) / 4:
         note += f"; warning: that is under a quarter of the range, --value_range {low:g} {high:g} uses all of it"
     return black, white, note
+
+
+def scale_of_parts(
+    parts: dict[str, np.ndarray], given: tuple[float, float] | None
+) -> tuple[float, float, str]:
+    """As `value_scale`, of parts that must be stored alike: training and test images.
+
+    Raises:
+        ValueError: If they are of different types, or of floats on different scales.
+    """
+    kinds = {name: array.dtype.kind if array.dtype.kind == "f" else array.dtype.str[1:]
+             for name, array in parts.items()}
+    if len(set(kinds.values())) > 1:
+        raise InputError(f"{' and '.join(f'{name} is {array.dtype}' for name, array in parts.items())}, so black and "
+                         "white differ; save both alike")
+    if given is None and set(kinds.values()) == {"f"}:
+        found = {name: value_scale([array], None)[:2] for name, array in parts.items()}
+        if len(set(found.values())) > 1:
+            words = " and ".join(f"{name} is taken for {black:g}..{white:g}" for name, (black, white) in found.items())
+            raise InputError(f"{words}; scale both alike, or say with --value_range LOW HIGH what is black and white")
+    return value_scale(list(parts.values()), given)
 
 
 def as_bytes(images: np.ndarray, black: float, white: float) -> np.ndarray:

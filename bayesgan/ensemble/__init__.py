@@ -5,7 +5,7 @@ from bayesgan.ensemble.ensemble import Ensemble
 from bayesgan.ensemble.scales import fan_in_scales
 from bayesgan.ensemble.stochastic import Stochastic
 from bayesgan.ensemble.store import SampleStore, StoredDraw
-from bayesgan.ensemble.tensor_files import TensorFile, write_tensors
+from bayesgan.ensemble.tensor_files import TensorFile, checksum, write_tensors
 
 __all__ = ["ENGINES", "Engine", "Ensemble", "Outputs", "SampleStore", "Stochastic", "StoredDraw", "TensorFile",
-           "fan_in_scales", "make_engine", "write_tensors"]
+           "checksum", "fan_in_scales", "make_engine", "write_tensors"]

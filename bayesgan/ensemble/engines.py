@@ -47,7 +47,7 @@ def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Outputs:
     outputs = [functional_call(network, member, batch) for member, batch in zip(members, batches)]
     if torch.is_tensor(outputs[0]):
         return torch.stack(outputs)
-    return tree_map(lambda *parts: torch.stack(parts), *outputs)
+    return tree_map(lambda *parts: torch.stack(parts) if torch.is_tensor(parts[0]) else parts[0], *outputs)
 
 
 @ENGINES.register("vmap")

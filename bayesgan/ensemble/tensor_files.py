@@ -12,7 +12,7 @@ from torch import Tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 
-__all__ = ["TensorFile", "write_tensors"]
+__all__ = ["TensorFile", "checksum", "write_tensors"]
 
 Groups = dict[str, dict[str, Tensor]]  # "generators" and the like -> name -> tensor
 

@@ -36,7 +36,11 @@ class CallableProposal:
 
     @torch.no_grad()
     def draw(self, n: int, generator: torch.Generator) -> Codes:
-        return Codes(data_of(self.generate(n, generator), "what generate returns"))
+        data = data_of(self.generate(n, generator), "what generate returns")
+        if data.dim() == 0 or len(data) != n:
+            raise InputError(f"generate({n}, generator) must return {n} data, got {tuple(data.shape)}; make as many as "
+                             "it is asked for")
+        return Codes(data)
 
     def decode(self, codes: Codes) -> Tensor:
         return codes.values

@@ -167,4 +167,4 @@ def overlap(real: Tensor, training: Tensor) -> int:
 
 def as_bytes(data: Tensor) -> list[bytes]:
     """Each row's bits."""
-    return [row.tobytes() for row in data.detach().cpu().flatten(1).contiguous().numpy()]
+    return [row.tobytes() for row in data.detach().cpu().flatten(1).contiguous().view(torch.uint8).numpy()]

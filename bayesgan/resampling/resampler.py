@@ -83,7 +83,7 @@ class Resampler:
             raise InputError(f"method {method} moves in the latent space and generate is only a callable; give a "
                              "LatentProposal, or use obrs")
         self.log_ratio, self.method, self.budget = log_ratio, method, budget
-        self.chunk, self.training = chunk, training
+        self.chunk, self.training = chunk, None if training is None else data_of(training, "training")
         self.diagnostics: Diagnostics | None = None
 
     @classmethod

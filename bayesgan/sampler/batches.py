@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import RandomSampler, SequentialSampler, TensorDataset, WeightedRandomSampler
+from torch.utils.data import (
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from bayesgan.basics.arrays import as_tensor
 from bayesgan.basics.errors import InputError
@@ -46,11 +52,16 @@ def batches_of(
 
 def inputs_of(data, unpack: Unpack | None) -> Tensor:
     """Inputs (n, ...) alone, of an array or of a loader that keeps their order."""
-    if isinstance(data, (Tensor, np.ndarray)):
-        return as_tensor(data, "inputs")
-    if not isinstance(data, Iterable):
-        raise InputError(f"inputs must be an array or a loader, got {type(data).__name__}")
-    if isinstance(sampler_of(data), (RandomSampler, WeightedRandomSampler)):
+    if isinstance(data, TensorDataset):
+        data = data.tensors
+    if isinstance(data, (Tensor, np.ndarray)) or is_pair(data):
+        return as_tensor(data[0] if is_pair(data) else data, "inputs")
+    bare = isinstance(data, (tuple, list)) and any(isinstance(part, (Tensor, np.ndarray)) for part in data)
+    if not isinstance(data, Iterable) or bare:
+        what = f"a {type(data).__name__} of {len(data)} arrays" if bare else type(data).__name__
+        raise InputError(f"inputs must be one array, a pair with targets, or a loader, got {what}")
+    order = sampler_of(data) if sampler_of(data) is not None else getattr(data, "batch_sampler", None)
+    if order is not None and list(order) != list(order):
         raise InputError("the loader shuffles, and nobody could tell whose predictions came out; pass shuffle=False")
     parts = []
     for batch in data:
@@ -60,6 +71,12 @@ def inputs_of(data, unpack: Unpack | None) -> Tensor:
     if not parts:
         raise InputError("the loader has no batches; an iterator can be gone through only once: pass a DataLoader")
     return torch.cat(parts)
+
+
+def is_pair(data) -> bool:
+    """Whether these are two arrays of one length."""
+    return (isinstance(data, (tuple, list)) and len(data) == 2 and all(
+        isinstance(part, (Tensor, np.ndarray)) and part.ndim > 0 for part in data) and len(data[0]) == len(data[1]))
 
 
 def check_no_nan(inputs: Tensor, targets: Tensor, where: str) -> None:
@@ -99,7 +116,7 @@ def sampler_of(loader):
 def loader_batches(
     loader: Iterable, num_data: int, chains: int, random: Random, unpack: Unpack | None
 ) -> Iterator[Batch]:
-    """Each chain takes one of the next minibatches, at random; batches shorter than the first are left out."""
+    """Each chain takes one of the next minibatches, at random; a shorter one at the end of a pass is left out."""
     sampler = sampler_of(loader)
     if isinstance(sampler, SequentialSampler):
         raise InputError(FIXED_ORDER)
@@ -112,20 +129,25 @@ def loader_batches(
     if known and num_data != len(sized):
         raise InputError(f"num_data must be the {len(sized)} rows of the loader's data, got {num_data}")
     size, first, repeats = None, [], 0  # of the first pass: a sum of each batch; batches since then at the same place
+    if isinstance(sampler, (RandomSampler, SubsetRandomSampler)):
+        repeats = None  # it is known to shuffle
     waiting: list[tuple[Tensor, Tensor]] = []
     for turn in itertools.count():
-        rows = place = 0
+        rows = place = odd = 0
         for place, batch in enumerate(loader, 1):
             inputs, targets = pair_of(batch, unpack)
             if inputs.device.type == "cpu":  # elsewhere a look would wait for the device
                 check_no_nan(inputs, targets, f"batch {place} of the loader")
             rows, size = rows + len(inputs), size or len(inputs)
+            if odd or len(inputs) > size:
+                raise InputError(f"batches must have one size, the last of a pass aside, got {odd or len(inputs)} rows "
+                                 f"among batches of {size}; rows in others would never be trained on")
             if rows > num_data and not known:
                 raise InputError(
                     f"num_data must be the rows of one pass through the loader, at least {rows}, got {num_data}"
                 )
             if repeats is not None and len(inputs) < num_data:
-                total = inputs.double().sum().item()
+                total = fingerprint(inputs) + fingerprint(targets)
                 if turn == 0:
                     first.append(total)
                 else:
@@ -133,7 +155,11 @@ def loader_batches(
                 if repeats == TOO_MANY_REPEATS:
                     raise InputError(FIXED_ORDER)
             if len(inputs) != size:
+                odd = len(inputs)
                 continue
+            if waiting and inputs.shape != waiting[0][0].shape:
+                raise InputError(f"inputs of all batches must have one shape, got {tuple(waiting[0][0].shape[1:])} and "
+                                 f"{tuple(inputs.shape[1:])} a datum; pad them")
             waiting.append((inputs, targets))
             if len(waiting) == chains:
                 order = torch.randperm(chains, generator=random("batches", "cpu"))
@@ -143,6 +169,12 @@ def loader_batches(
             raise InputError("the loader has no batches; an iterator can be gone through only once: pass a DataLoader")
         if rows <= num_data - size and not known:
             raise InputError(f"num_data must be the {rows} rows of one pass through the loader, got {num_data}")
+
+
+def fingerprint(part: Tensor) -> float:
+    """A number that tells batches apart, also those with the same rows in another order."""
+    flat = part.reshape(len(part), -1).double()
+    return (flat * torch.arange(1, flat.numel() + 1, device=flat.device).view_as(flat).sqrt()).sum().item()
 
 
 def pair_of(batch, unpack: Unpack | None) -> tuple[Tensor, Tensor]:

@@ -65,7 +65,7 @@ def check_moved(name: str, momentum: Tensor, after: Tensor, before: Tensor) -> N
 
 def check_same_outputs(once: Outputs, twice: Outputs) -> None:
     """Raises ValueError if a model gave two answers in training mode to the same inputs: it has noise of its own."""
-    pairs = zip(tree_leaves(once), tree_leaves(twice))
+    pairs = [pair for pair in zip(tree_leaves(once), tree_leaves(twice)) if torch.is_tensor(pair[0])]
     if not all(torch.allclose(*pair, rtol=1e-3, atol=1e-5, equal_nan=True) for pair in pairs):
         raise InputError(
             "the model is random while it trains (dropout, also inside attention and LSTMs, or noise), which is no "
@@ -87,7 +87,7 @@ def check_likelihood(name: str, function: Callable, outputs: Outputs, targets: T
     """
     summed = name == "log_likelihood"
     once = function(outputs, targets)
-    twice = function(tree_map(lambda part: torch.cat([part] * 2), outputs), torch.cat([targets] * 2))
+    twice = function(rows_of(outputs, lambda part: torch.cat([part] * 2), len(targets)), torch.cat([targets] * 2))
     if not torch.is_tensor(once) or once.dim() != 0:
         shape = tuple(once.shape) if torch.is_tensor(once) else type(once).__name__
         raise InputError(
@@ -109,8 +109,14 @@ def check_likelihood(name: str, function: Callable, outputs: Outputs, targets: T
     best, off = fits_and_misfits(outputs, targets)
     if best is None:
         return
-    values = torch.stack([function(at, targets) for at in (best, *off)]).double()
+    try:
+        values = torch.stack([function(at, targets) for at in (best, *off)]).double()
+    except Exception:  # the likelihood takes other outputs, such as probabilities: nothing can be told
+        return
     fall = values[0] - values[1:].mean() if summed else values[1:].mean() - values[0]
+    # a probability of classes has no positive logarithm, whatever the model's outputs mean
+    if not targets.is_floating_point() and (once <= 0 if summed else once >= 0):
+        return
     if values.isfinite().all() and fall < -1e-6 * (1 + values.abs().max()):
         raise InputError(
             f"{name} is better the further the outputs are from the targets ({values[0]:.4g} on them, "
@@ -124,22 +130,32 @@ def check_additive(name: str, function: Callable, outputs: Outputs, targets: Ten
     rows = min(FEW, len(targets))
 
     def at(part: slice) -> Tensor:
-        return function(tree_map(lambda output: output[part], outputs), targets[part]).double()
+        return function(rows_of(outputs, lambda output: output[part], len(targets)), targets[part]).double()
 
-    together = at(slice(rows))
-    alone = torch.stack([at(slice(row, row + 1)) for row in range(rows)])
+    try:
+        together = at(slice(rows))
+        alone = torch.stack([at(slice(row, row + 1)) for row in range(rows)])
+    except Exception:  # the likelihood takes no parts of a batch
+        return
     expected = alone.sum() if name == "log_likelihood" else alone.mean()
     scale = alone.abs().sum() / (1 if name == "log_likelihood" else rows)
-    coarse = any(output.dtype in (torch.bfloat16, torch.float16) for output in tree_leaves(outputs))
+    coarse = any(leaf.dtype in (torch.bfloat16, torch.float16) for leaf in tree_leaves(outputs)
+                 if torch.is_tensor(leaf))
     if not alone.isfinite().all() or (together - expected).abs() <= (0.03 if coarse else 1e-3) * scale + 1e-6:
         return
-    shapes = " and ".join(str(tuple(output.shape[1:])) for output in tree_leaves(outputs))
+    shapes = " and ".join(str(tuple(leaf.shape[1:])) for leaf in tree_leaves(outputs) if torch.is_tensor(leaf))
     kind = "sum" if name == "log_likelihood" else "mean"
     reason = "it is no plain sum or mean over data; leave out what couples or weighs them"
     if torch.is_tensor(outputs) and outputs.dim() != targets.dim() and outputs.numel() == targets.numel():
         reason = "their shapes broadcast against each other; bring both to one shape, for example outputs.squeeze(-1)"
     raise InputError(f"{name} of {rows} data is {together:.4g} and the {kind} of theirs one by one {expected:.4g}, for "
                      f"outputs of shape {shapes} and targets of shape {tuple(targets.shape[1:])} a datum: {reason}")
+
+
+def rows_of(outputs: Outputs, pick: Callable[[Tensor], Tensor], rows: int) -> Outputs:
+    """`pick` of every output with a row a datum; others, such as a loss of the model's own, as they are."""
+    return tree_map(
+        lambda part: pick(part) if torch.is_tensor(part) and part.dim() > 0 and len(part) == rows else part, outputs)
 
 
 def fits_and_misfits(outputs: Outputs, targets: Tensor) -> tuple[Tensor | None, list[Tensor]]:

@@ -1,7 +1,7 @@
 """The settings of a parameter group of SGHMC: their names and ranges, and what those of other optimisers are here."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from bayesgan.basics.errors import InputError
 from bayesgan.sampler.step import noise_variance
@@ -28,16 +28,20 @@ ELSEWHERE = {
 class Group(dict):
     """A parameter group that says what to use in place of the settings that it does not have."""
 
+    def __setitem__(self, key: str, value) -> None:
+        check_keys([key])
+        super().__setitem__(key, value)
+
     def __missing__(self, key: str):
         raise InputError(f"SGHMC has no {key!r}" + (f"; use {ELSEWHERE[key]}" if key in ELSEWHERE else ""))
 
 
-def check_keys(group: dict) -> None:
+def check_keys(group: Iterable[str]) -> None:
     """Raises InputError for a setting that SGHMC does not have, naming what to use instead."""
     for key in group:
         if key not in ("params", "param_names", *SETTINGS):
             use = ELSEWHERE.get(key, f"one of {', '.join(SETTINGS)}")
-            raise InputError(f"a parameter group of SGHMC has no {key!r}; use {use}")
+            raise InputError(f"SGHMC has no {key!r}; use {use}")
 
 
 def group_values(group: dict, step: int, scheme: str) -> dict:

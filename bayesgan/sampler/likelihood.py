@@ -10,7 +10,7 @@ from bayesgan.basics.errors import InputError
 from bayesgan.ensemble import Outputs
 from bayesgan.sampler.checks import check_likelihood
 
-__all__ = ["Likelihood"]
+__all__ = ["Likelihood", "one_of"]
 
 
 class Likelihood:
@@ -28,7 +28,7 @@ class Likelihood:
 
     def check(self, outputs: Outputs, targets: Tensor) -> None:
         """Raises ValueError where the function is of the wrong kind; on what all chains returned, (chains, B, ...)."""
-        first = tree_map(lambda part: part[0].detach(), outputs)
+        first = detached(one_of(outputs, 0))
         try:
             with torch.no_grad():
                 self.function(first, targets[0])
@@ -54,5 +54,9 @@ class Likelihood:
 
 
 def one_of(outputs: Outputs, chain: int) -> Outputs:
-    """The outputs of one chain."""
-    return tree_map(lambda part: part[chain], outputs)
+    """The outputs of one chain; what is no tensor is the same for all."""
+    return tree_map(lambda part: part[chain] if torch.is_tensor(part) else part, outputs)
+
+
+def detached(outputs: Outputs) -> Outputs:
+    return tree_map(lambda part: part.detach() if torch.is_tensor(part) else part, outputs)

@@ -6,17 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from bayesgan.basics.errors import InputError
+from bayesgan.ensemble import checksum
 
 __all__ = ["padding_rows", "sampled_copy"]
 
 
-def sampled_copy(model: nn.Module, device: torch.device) -> nn.Module:
-    """A copy of `model` whose parameters are what is sampled, one name each; frozen ones are constants of it.
+def sampled_copy(model: nn.Module, device: torch.device) -> tuple[nn.Module, str]:
+    """A copy of `model` whose parameters are what is sampled, one name each; frozen and empty ones are constants of it.
+
+    Returns:
+        The copy, and a checksum of the constants.
 
     Raises:
         ValueError: If nothing can be sampled, or a parameter is not real or has two names.
     """
-    wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    wanted = {name: parameter for name, parameter in model.named_parameters() if is_sampled(parameter)}
     for name, parameter in wanted.items():
         if not parameter.is_floating_point():
             raise InputError(f"parameter {name} is {parameter.dtype}; only real floating-point ones can be sampled")
@@ -26,16 +30,24 @@ def sampled_copy(model: nn.Module, device: torch.device) -> nn.Module:
             "the model has no parameters; there is nothing to sample" if not frozen else
             f"all {frozen} parameters of the model are frozen; set requires_grad where it is to be sampled")
     named_twice = [parameter for _, parameter in model.named_parameters(remove_duplicate=False)
-                   if parameter.requires_grad]
+                   if is_sampled(parameter)]
     if len(wanted) < len(named_twice):
         raise InputError("the model uses one parameter under two names; tied weights cannot be sampled, untie them")
-    model = copy.deepcopy(model)
-    for module in model.modules():
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.sparse:
+            raise InputError(f"{name} is an embedding with sparse gradients, which a prior fills; set sparse=False")
+    model, constants = copy.deepcopy(model), {}
+    for place, module in model.named_modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
-            if not parameter.requires_grad:
+            if not is_sampled(parameter):
+                value = constants[f"{place}.{name}"] = parameter.detach()
                 delattr(module, name)
-                setattr(module, name, parameter.detach().to(device))  # a plain attribute: shared by all chains
-    return model
+                setattr(module, name, value.to(device))  # a plain attribute: shared by all chains
+    return model, checksum({name: value.cpu().contiguous() for name, value in constants.items()})
+
+
+def is_sampled(parameter: Tensor) -> bool:
+    return parameter.requires_grad and parameter.numel() > 0
 
 
 def padding_rows(model: nn.Module) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from bayesgan.sampler.batches import Unpack, batches_of, inputs_of
 from bayesgan.sampler.checks import check_same_outputs
 from bayesgan.sampler.diagnostics import Diagnostics, diagnose
 from bayesgan.sampler.kinetic import kinetic_temperature
-from bayesgan.sampler.likelihood import Likelihood
+from bayesgan.sampler.likelihood import Likelihood, one_of
 from bayesgan.sampler.models import padding_rows, sampled_copy
 from bayesgan.sampler.priors import Normal, Prior
 from bayesgan.sampler.settings import Settings
@@ -71,8 +71,8 @@ class PosteriorSampler:
         thin: Steps between draws.
         start: "prior" for independent draws of He's initialisation (biases 0, gains of norms as in the model), "model"
             for the model's weights in every chain.
-        predictive: outputs -> what `predict` averages, one tensor, for example class probabilities; default the
-            outputs.
+        predictive: outputs of one chain -> what `predict` averages, one tensor (n, ...), for example class
+            probabilities; default the outputs.
         folder: Where draws are also stored as they come; None keeps them in memory alone.
         engine: "loop" or "vmap", see bayesgan.ensemble; "vmap" suits many chains of a small model, and also runs the
             likelihood under torch.func.vmap. Where one of them cannot (LSTMs, .item(), if on tensors) "loop" takes its
@@ -114,7 +114,8 @@ class PosteriorSampler:
         )
         first = next(model.parameters(), torch.empty(0))
         self.device = torch.device(device or first.device)
-        model, self.name = sampled_copy(model, self.device), type(model).__name__
+        self.name = type(model).__name__
+        model, self._constants = sampled_copy(model, self.device)
         parameters = dict(model.named_parameters())
         chains, seed = self.settings.chains, self.settings.seed
         self.engine = engine
@@ -231,10 +232,8 @@ class PosteriorSampler:
             parts = []
             for part in inputs.split(chunk):
                 outputs = self.ensemble.forward(self._for_all(part.to(self.device)), train=False, state=weights)
-                parts.append(self.predictive(outputs))
-                if not torch.is_tensor(parts[-1]):
-                    raise InputError(f"predictive must return one tensor, got a {type(parts[-1]).__name__}; give "
-                                     "predictive=, for example lambda outputs: outputs[0]")
+                parts.append(torch.stack([averageable(self.predictive(one_of(outputs, chain)))
+                                          for chain in range(self.ensemble.members)]))
             value = torch.cat(parts, 1).cpu()  # (chains, n, ...)
             if each:
                 values.append(value)
@@ -332,7 +331,9 @@ class PosteriorSampler:
             self.likelihood.check(outputs, targets)
             if self.engine == "vmap":
                 self.likelihood.mean_losses(outputs, targets, batched=True)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:  # vmap raises both
+            if isinstance(error, InputError):
+                raise
             reason = str(error).splitlines()[0]
             if self.engine == "vmap":
                 warnings.warn(f'"vmap" cannot run this model or likelihood ({reason}); "loop" is used', stacklevel=6)
@@ -346,7 +347,7 @@ class PosteriorSampler:
         self.ensemble.load_state(before)
 
     def _fingerprint(self) -> dict:
-        return self.settings.fingerprint(self.likelihood.name, self.prior)
+        return {**self.settings.fingerprint(self.likelihood.name, self.prior), "frozen parameters": self._constants}
 
     def _random(self, role: str, device: torch.device | str) -> torch.Generator:
         """The stream of a role at the present step."""
@@ -354,6 +355,19 @@ class PosteriorSampler:
 
     def _for_all(self, rows: Tensor) -> Tensor:
         return rows.expand(self.ensemble.members, *rows.shape)
+
+
+def averageable(value) -> Tensor:
+    """What `predictive` gave, if a mean of it has a meaning; truth values become 0 and 1."""
+    if not torch.is_tensor(value):
+        raise InputError(f"predictive must return one tensor, got a {type(value).__name__}; give predictive=, for "
+                         "example lambda outputs: outputs[0]")
+    if value.dtype == torch.bool:
+        return value.float()
+    if not value.is_floating_point():
+        raise InputError(f"predictive returns {value.dtype}, whose mean over draws has no meaning; return "
+                         "probabilities, and pick the class from their mean")
+    return value
 
 
 def unchanged(outputs: Outputs) -> Outputs:

@@ -61,7 +61,9 @@ class SGHMC(torch.optim.Optimizer):
         generator: torch.Generator | None = None,
         gradient_scale: float = 1.0,
         check_gradients: bool = True,
+        **others,
     ):
+        check_keys(others)
         if preconditioner == "rmsprop":
             preconditioner = RMSprop()
         elif not (preconditioner is None or isinstance(preconditioner, (RMSprop, list, tuple))):
@@ -127,6 +129,10 @@ class SGHMC(torch.optim.Optimizer):
         if self.steps == 0:
             raise InputError("the preconditioner has seen no gradient; take steps at temperature 0 before freezing it")
         for parameter in self._moving_parameters():
+            if "updates" not in self.state[parameter]:
+                raise InputError(f"{self._name(parameter)} has seen no gradient to adapt its preconditioner to; take "
+                                 "steps at temperature 0 with it before freezing")
+        for parameter in self._moving_parameters():
             self.rule.freeze(self.state[parameter])
         self.frozen = True
 
@@ -173,6 +179,9 @@ class SGHMC(torch.optim.Optimizer):
             noise = noise if noise is None else noise.masked_fill_(state["held"], 0)
         if self.rule is not None and not self.frozen:
             self.rule.update(state, gradient)
+        elif self.rule is not None and "preconditioner" not in state:
+            raise InputError(f"{self._name(parameter)} was frozen while the preconditioner adapted and has none; "
+                             "freeze it again, or begin anew")
         doubtful = noise is not None and parameter not in self._proven and self._checks()
         before = position.clone() if doubtful else None
         sghmc_step(
@@ -208,9 +217,25 @@ class SGHMC(torch.optim.Optimizer):
     def hold(self, parameter: torch.Tensor, mask: torch.Tensor) -> None:
         """From here on the entries of this parameter where `mask` is True stay as they are: rows of padding.
 
-        Part of `state_dict()`.
+        Args:
+            mask: Truth values, of the parameter's shape or one that broadcasts to it. Part of `state_dict()`.
+
+        Raises:
+            ValueError: If it is no such mask, or the parameter is not one of this chain.
         """
-        self.state[parameter]["held"] = mask.expand_as(parameter).to(parameter.device)
+        if not any(parameter is own for own in self._all_parameters()):
+            raise InputError("hold takes a parameter of this SGHMC, got another tensor; give it at construction")
+        try:
+            held = mask.expand_as(parameter).to(parameter.device)
+        except RuntimeError:
+            held = None
+        if held is None or mask.dtype != torch.bool:
+            raise InputError(f"mask must be truth values that broadcast to {tuple(parameter.shape)}, got {mask.dtype} "
+                             f"of {tuple(mask.shape)}; for rows give rows[:, None]")
+        state = self.state[parameter]
+        state["held"] = held
+        if "momentum" in state:
+            state["momentum"].masked_fill_(held, 0)
 
     def add_param_group(self, param_group: dict) -> None:
         """As of every torch optimiser, under the checks of the constructor."""
@@ -246,7 +271,8 @@ class SGHMC(torch.optim.Optimizer):
             for key in ("eta", "temperature"):
                 if callable(group[key]):
                     group[key] = None
-        content["sghmc"] = {"steps": self.steps, "frozen": self.frozen, "generator": self.generator.get_state()}
+        content["sghmc"] = {"scheme": self.scheme, "steps": self.steps, "frozen": self.frozen,
+                            "generator": self.generator.get_state()}
         return content
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -262,9 +288,12 @@ class SGHMC(torch.optim.Optimizer):
         own = [{key: group[key] for key in ("eta", "temperature")} for group in self.param_groups]
         extra = state_dict["sghmc"]
         check_state(state_dict, list(self._all_parameters()))
+        if extra.get("scheme", self.scheme) != self.scheme:  # older states do not say
+            raise InputError(f"this state_dict is of scheme {extra['scheme']!r} and this SGHMC of {self.scheme!r}, "
+                             "whose momentum means something else; construct it with the same")
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "sghmc"})
         for group, values in zip(self.param_groups, own):
-            group.update({key: value for key, value in values.items() if group[key] is None})
+            group.update({key: value for key, value in values.items() if callable(value) or group[key] is None})
         for number, parameter in enumerate(self._all_parameters()):
             for name, value in state_dict["state"].get(number, {}).items():
                 if torch.is_tensor(value) and value.dtype != parameter.dtype:  # torch has cast it

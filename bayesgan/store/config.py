@@ -28,6 +28,7 @@ def new_config(
         "format": FORMAT,
         "options": as_json(options),
         "data": describe_data(options, data),
+        "units": None if data.units is None else [part.tolist() for part in data.units],
         "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__,
                      "numpy": np.__version__, "scikit-learn": sklearn.__version__},
         "git_commit": git_commit(),

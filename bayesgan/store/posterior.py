@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bayesgan.basics.arrays import as_tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import to_float
@@ -16,6 +17,8 @@ from bayesgan.evaluation.classification import CHUNK, Predictive
 from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Posterior", "load_posterior"]
+
+FAR = 10  # root mean square of data whose own is 1
 
 
 class Posterior:
@@ -91,13 +94,17 @@ class Posterior:
         """Class probabilities of every collected discriminator, averaged; with what they disagree on.
 
         Args:
-            x: Data (n, C, H, W) or (n, D): images as uint8 or floats in [-1, 1], vectors scaled like the training set.
+            x: Data (n, C, H, W) or (n, D), a tensor or numpy array: images as uint8 or floats in [-1, 1], vectors
+                scaled like the training set, as `standardised` does.
 
         Raises:
             ValueError: If the run is unsupervised, or x has another shape or range than its data.
         """
         if not self.options.semi:
             raise InputError("an unsupervised run knows no classes; train one with run_bgan_semi.py")
+        x = as_tensor(x, "x")
+        if x.dtype != torch.uint8 and not x.is_floating_point():
+            raise InputError(f"x must be bytes or floats, got {x.dtype}; convert it")
         if tuple(x.shape[1:]) != self.shape or len(x) == 0:
             expected = ", ".join(map(str, self.shape))
             raise InputError(f"x must be (n, {expected}) like the training data, got {tuple(x.shape)}")
@@ -109,7 +116,24 @@ class Posterior:
         if len(self.shape) == 3 and x.dtype != torch.uint8 and x.min() >= 0 and x.max() > 0.5:
             warnings.warn("no value of these images is negative, and black is -1 here: if they lie in [0, 1], give "
                           "2 * x - 1; bytes are taken as uint8", stacklevel=3)
+        if self._folder.units is not None and x.float().square().mean() > FAR**2:
+            warnings.warn("these vectors are far from the standardised ones that the run was trained on; give "
+                          "posterior.standardised(x)", stacklevel=3)
         return Predictive.mean([Predictive.of(draw, to_float(x)) for draw in self.each("discriminators")])
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """Vectors (n, D) in the user's own units as the run was trained on them, float32.
+
+        Raises:
+            ValueError: If the run's data are not a user's vectors, or x has another length.
+        """
+        units = self._folder.units
+        if units is None:
+            raise InputError("the data of this run were not standardised; give them as they are")
+        x = as_tensor(x, "x")
+        if x.shape[-1] != len(units[0]):
+            raise InputError(f"x must be (n, {len(units[0])}) like the training data, got {tuple(x.shape)}")
+        return ((x.double() - units[0]) / units[1]).float()
 
     def predict_proba(self, x: Tensor) -> Tensor:
         """p(y|x), the mean over all collected discriminators of D(x = y) / sum_c D(x = c): (n, classes) float64.

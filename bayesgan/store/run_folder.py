@@ -44,6 +44,7 @@ CONFIG = {
     "format": Optional(Number(int, 1)),
     "device_type": Optional(str),
     "ended": Optional(WHOLE),
+    "units": Optional([[Number(float)]]),
 }
 LOSSES = [Number(float)]
 RESULTS = {"iteration": WHOLE, "timestamp": Number(float), "disc_losses": LOSSES, "gen_losses": LOSSES,
@@ -58,7 +59,7 @@ class RunFolder:
 
     Attributes:
         path: The folder.
-        config: {"options", "data", "versions", "git_commit", "commands", "engines", "device"}, as in config.json.
+        config: As in config.json.
     """
 
     def __init__(self, path: Path, config: dict):
@@ -261,6 +262,12 @@ class RunFolder:
         with only_writer(self.path, "trained"):
             remove_leftovers(self.path)
             yield
+
+    @property
+    def units(self) -> tuple[Tensor, Tensor] | None:
+        """Mean and spread (D,) that the user's vectors were standardised by; None of images and bundled data."""
+        stored = self.config.get("units")
+        return None if stored is None else tuple(torch.tensor(part, dtype=torch.float64) for part in stored)
 
     @property
     def ended(self) -> bool:

@@ -1,5 +1,6 @@
 """Arrays of the user's own in .npz files: every layout and range of values, and each way such a file can be wrong."""
 
+import io
 import json
 import zipfile
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from bayesgan.data import DATA_SETS, DataOptions
+from bayesgan.data.dataset import UNKNOWN
 from tests.data.files import RANDOM, load
 
 
@@ -159,7 +161,7 @@ def test_a_file_that_is_no_npz(tmp_path):
         load("npz", tmp_path / "mine.npy")
     with zipfile.ZipFile(tmp_path / "mine.npz", "w") as archive:
         archive.writestr("x", b"not an array")
-    with pytest.raises(ValueError, match="rows of real numbers, got .S12"):
+    with pytest.raises(ValueError, match="mine.npz is not a readable .npz of plain arrays"):
         load("npz", tmp_path)
     with pytest.raises(ValueError, match="found 0"):
         load("npz", tmp_path / "nowhere")
@@ -197,3 +199,88 @@ def test_images_of_arrays_are_cut_laid_on_a_background_and_made_grey(tmp_path):
     np.savez(tmp_path / "mine.npz", x=x[..., 3])
     coloured = load("npz", tmp_path, image_size=8, channels=3)
     assert coloured.shape == (3, 8, 8) and coloured.train[0, :, 7, 7].tolist() == [255] * 3
+
+
+HALVES = RANDOM.random((20, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "x, x_test, words",
+    [
+        ((HALVES * 255).astype(np.uint8), HALVES.astype(np.float32), "x is uint8 and x_test is float32"),
+        (HALVES > 0.5, (HALVES * 255).astype(np.uint8), "x is bool and x_test is uint8"),
+        ((HALVES * 255).astype(np.uint8), (HALVES * 65535).astype(np.uint16), "x is uint8 and x_test is uint16"),
+        (2 * HALVES - 1, HALVES, "x is taken for -1..1 and x_test is taken for 0..1; scale both alike"),
+    ],
+)
+def test_parts_on_different_scales_are_refused(tmp_path, x, x_test, words):
+    np.savez(tmp_path / "mine.npz", x=x, x_test=x_test)
+    with pytest.raises(ValueError, match=words):
+        load("npz", tmp_path)
+    np.savez(tmp_path / "mine.npz", x=HALVES, x_test=HALVES.astype(np.float32)[:5] / 2)
+    assert load("npz", tmp_path).test.max() < 129
+
+
+def test_transparency_has_a_scale_of_its_own(tmp_path):
+    x = np.ones((6, 8, 8, 4)) * RANDOM.random((6, 1, 1, 1)) * 2 - 1
+    x[..., 3] = 1
+    x[:, 0, 0, 3] = 0
+    np.savez(tmp_path / "mine.npz", x=x)
+    data = load("npz", tmp_path, background="black")
+    assert data.train[:, :, 0, 0].eq(0).all() and (data.train[:, 0, 5, 5] == data.train[:, 0, 3, 3]).all()
+    x[..., :3], x[:, :4, :, 3] = 1, 0
+    np.savez(tmp_path / "mine.npz", x=x)
+    with pytest.raises(ValueError, match="all images are the same on white, .*give another --background"):
+        load("npz", tmp_path)
+
+
+def test_labels_beside_unnamed_images_are_labels(tmp_path):
+    np.savez(tmp_path / "mine.npz", HALVES, labels=np.arange(20) % 2)
+    assert load("npz", tmp_path).classes == ("0", "1")
+
+
+@pytest.mark.parametrize("missing", ["-1", "nan", "NaN", "None", " "])
+def test_words_that_say_that_there_is_no_label_are_none(tmp_path, missing):
+    np.savez(tmp_path / "mine.npz", x=HALVES, y=np.array(["10", "9", missing, "9"] * 5))
+    data = load("npz", tmp_path)
+    assert data.classes == ("9", "10") and (data.train_labels == UNKNOWN).sum() == 5
+
+
+def test_labels_of_two_forms_are_refused(tmp_path):
+    numbers = np.arange(20) % 2
+    for y_test in (numbers.astype(str), np.eye(2)[numbers]):
+        np.savez(tmp_path / "mine.npz", x=HALVES, y=numbers, x_test=HALVES, y_test=y_test)
+        with pytest.raises(ValueError, match="labels must be of one form in all parts, got numbers and "):
+            load("npz", tmp_path)
+
+
+def test_one_label_a_class_is_enough_where_the_others_have_none(tmp_path):
+    y = np.full(20, -1)
+    y[:6] = [0, 1, 2] * 2
+    np.savez(tmp_path / "mine.npz", x=HALVES, y=y)
+    assert load("npz", tmp_path).classes == ("0", "1", "2")
+
+
+def test_a_header_that_lies_about_its_size_is_refused_before_memory_is_asked_for(tmp_path):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**10, 8)})
+    with zipfile.ZipFile(tmp_path / "mine.npz", "w") as archive:
+        archive.writestr("x.npy", file.getvalue() + bytes(100))
+    with pytest.raises(ValueError, match="x.npy holds 100 bytes of data, its header says 640000000000"):
+        load("npz", tmp_path)
+
+
+def test_the_units_of_vectors_are_kept(tmp_path):
+    x = RANDOM.standard_normal((50, 3)) * [1, 7, 0] + [0, 5, 2]
+    np.savez(tmp_path / "mine.npz", x=x)
+    data = load("npz", tmp_path)
+    mean, spread = data.units
+    assert torch.allclose(data.train.double() * spread + mean, torch.from_numpy(x)[:, :].double()[rows_of(data, x)],
+                          atol=1e-5)
+    assert "columns that never change: 2" in " ".join(data.notes)
+
+
+def rows_of(data, x):
+    mean, spread = data.units
+    found = (data.train.double() * spread + mean).numpy()
+    return [int(np.abs(x - row).sum(1).argmin()) for row in found]

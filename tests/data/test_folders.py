@@ -299,3 +299,67 @@ def test_all_labels_there_are(tmp_path, capsys):
     assert len(read(folder, "labelled.json")["rows"]) == 12 and read(folder, "config.json")["options"]["N"] == 12
     assert main([*TINY, *flags, "--N", "every"], semi=True) == 2
     assert "--N" in capsys.readouterr().err
+
+
+def test_one_folder_around_all_others_says_nothing(tmp_path):
+    for part, count in (("train", 6), ("test", 3)):
+        write_pictures(tmp_path / "outer" / "inner" / part, ("cat", "dog"), count=count)
+    data = load(tmp_path)
+    assert data.classes == ("cat", "dog") and data.test_labels.bincount().tolist() == [3, 3]
+
+
+def test_what_lies_beside_parts_is_refused(tmp_path):
+    for part in ("train", "val", "extra"):
+        write_pictures(tmp_path / part, ("cat", "dog"), count=3)
+    with pytest.raises(ValueError, match="has the parts train, val and extra beside them, which is neither"):
+        load(tmp_path)
+
+
+def test_folders_in_unlabelled_are_no_classes(tmp_path):
+    write_pictures(tmp_path, ("cat", "dog"), count=6)
+    write_pictures(tmp_path / "unlabelled", ("roll 1", "roll 2"), count=4)
+    data = load(tmp_path)
+    assert data.classes == ("cat", "dog") and (data.train_labels == UNKNOWN).sum() == 8
+
+
+def test_a_link_to_a_class_beside_it_leaves_that_class_alone(tmp_path):
+    write_pictures(tmp_path, ("b", "c"), count=3)
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    assert load(tmp_path).classes == ("a", "b", "c")
+
+
+def test_a_flat_folder_test_among_classes_is_warned_of(tmp_path):
+    write_pictures(tmp_path, ("cat", "dog", "test"), count=5)
+    assert "warning: test is taken for a class, put its pictures into test/CLASS" in " ".join(load(tmp_path).notes)
+
+
+def test_films_and_opaque_pictures_are_what_they_are(tmp_path):
+    frames = [Image.fromarray(np.random.default_rng(n).integers(0, 256, (8, 8)).astype(np.uint8)) for n in range(3)]
+    frames[0].save(tmp_path / "0.gif", save_all=True, append_images=frames[1:])
+    frames[1].save(tmp_path / "1.png")
+    frames[2].convert("RGBA").save(tmp_path / "2.png")
+    told = " ".join(load(tmp_path, channels=1).notes)
+    assert "1 files hold several pictures, of which the first is read" in told and "transparent" not in told
+
+
+def test_pictures_that_nobody_reads_are_to_be_converted(tmp_path):
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"no codec")
+    with pytest.raises(ValueError, match="no pictures .*; convert those in .heic to png or jpg"):
+        load(tmp_path)
+
+
+def test_floats_in_a_tiff_that_are_none_are_refused(tmp_path):
+    pixels = np.random.default_rng(0).random((8, 8)).astype(np.float32)
+    Image.fromarray(pixels).save(tmp_path / "0.tif")
+    pixels[0, 0] = np.nan
+    Image.fromarray(pixels).save(tmp_path / "1.tif")
+    with pytest.raises(ValueError, match="cannot read the picture 1.tif .it holds NaN"):
+        load(tmp_path, value_range=(0, 1))
+
+
+def test_a_class_that_only_the_test_part_has_cannot_be_learnt(tmp_path):
+    write_pictures(tmp_path / "train", ("cat", "dog"), count=6)
+    write_pictures(tmp_path / "test", ("cat", "dog", "emu"), count=3)
+    for count in (6, "all"):
+        with pytest.raises(ValueError, match="class emu has no labelled training data.*--classes, or add labels"):
+            choose_labels(load(tmp_path), count, seed=0)

@@ -86,3 +86,25 @@ def test_a_resampler_says_what_it_holds_and_is_pickled():
     assert repr(resampler).startswith("Resampler(mh, budget 100, ratio ")
     again = pickle.loads(pickle.dumps(resampler))
     assert torch.equal(again.sample(50), resampler.sample(50)) and repr(again) == repr(resampler)
+
+
+STORED = floats(64, torch.Generator().manual_seed(0)).repeat(100, 1)
+
+
+@pytest.mark.parametrize(
+    "generator, words",
+    [
+        (lambda n, source: STORED[:n], "the same data for every torch.Generator"),
+        (lambda n, source: floats(min(n, 100), source), "must return .* data, got"),
+        (lambda n, source: floats(-(-n // 64) * 64, source), "must return .* data, got"),
+    ],
+)
+def test_generators_that_do_not_do_what_they_are_asked_for(generator, words):
+    with pytest.raises(ValueError, match=words):
+        Resampler.calibrated(generator, log_ratio, REAL, ratio="score")
+
+
+def test_images_in_0_to_1_beside_real_ones_in_minus_1_to_1_are_refused():
+    dark = torch.rand(100, 1, 8, 8) * 2 - 1
+    with pytest.raises(ValueError, match="generated images have values in .* and real ones in .*; scale both alike"):
+        Resampler.calibrated(lambda n, source: torch.rand(n, 1, 8, 8, generator=source), None, dark)

@@ -2,12 +2,13 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDataset, WeightedRandomSampler
 
 from bayesgan import PosteriorSampler
 from bayesgan.sampler.schedules import ramp
@@ -198,6 +199,11 @@ def test_predictions_for_arrays_and_loaders():
         assert torch.allclose(run.predict(given, **options), wanted, atol=1e-5)
     with pytest.raises(ValueError, match="the loader shuffles, and nobody could tell whose predictions came out"):
         run.predict(DataLoader(TensorDataset(X, Y), 7, shuffle=True))
+    with pytest.raises(ValueError, match="the loader shuffles"):
+        run.predict(DataLoader(TensorDataset(X, Y), 7, sampler=SubsetRandomSampler(range(50))))
+    assert torch.equal(run.predict((X, Y)), wanted) and torch.equal(run.predict(TensorDataset(X, Y)), wanted)
+    with pytest.raises(ValueError, match="inputs must be one array, .*got a list of 50 arrays"):
+        run.predict(list(X))
 
 
 @pytest.mark.parametrize("chains, draws, words", [(1, 5, "at least 8 draws of 1 chain, got 5; collect 3 more"),
@@ -229,3 +235,105 @@ def test_coarse_models_are_sampled():
     run.run((X.bfloat16(), Y), draws=300, progress=False)
     first, last = (run.draws[at].weights["0.weight"] for at in (0, -1))
     assert first.dtype == torch.bfloat16 and (first != last).float().mean() > 0.5
+
+
+def test_predictive_gets_one_chain_as_the_likelihood_does():
+    run = sampler(network(), predictive=lambda out: out.softmax(1)).run((X, Y), draws=2, progress=False)
+    assert torch.allclose(run.predict(X).sum(-1), torch.ones(50, dtype=torch.float64))
+    run.predictive = lambda out: out > 0
+    assert run.predict(X).unique().numel() > 1 and run.predict(X).max() <= 1
+    run.predictive = lambda out: out.argmax(1)
+    with pytest.raises(ValueError, match="predictive returns torch.int64, whose mean over draws has no meaning"):
+        run.predict(X)
+
+
+def test_a_file_of_another_backbone_is_refused(tmp_path):
+    torch.manual_seed(1)
+    one, other = backbone(), backbone()
+    nn.init.normal_(other[0].weight)
+    sampler(one).run((X.float(), Y), draws=1, progress=False).save(tmp_path / "s.pt")
+    with pytest.raises(ValueError, match="was saved with frozen parameters"):
+        sampler(other).load(tmp_path / "s.pt")
+    assert len(sampler(one).load(tmp_path / "s.pt").draws) == 1
+
+
+class Buckets:
+    """Batches of their own sizes, in another order every time."""
+
+    def __init__(self, *sizes):
+        self.sizes = sizes
+
+    def __iter__(self):
+        rows = iter(torch.randperm(sum(self.sizes)).split(self.sizes))
+        return iter([(X[part], Y[part]) for part in rows])
+
+
+def test_rows_of_larger_batches_are_not_left_out_in_silence():
+    for sizes in ((4, 12, 4, 30), (12, 4, 12, 22)):
+        with pytest.raises(ValueError, match="batches must have one size, the last of a pass aside, got"):
+            sampler(network()).run(Buckets(*sizes), draws=9, progress=False)
+    assert sampler(network()).run(Buckets(12, 12, 12, 12, 2), draws=9, progress=False)
+
+
+def test_a_loader_whose_batches_look_alike_still_shuffles():
+    rows = nn.functional.one_hot(torch.randint(2, (50,)), 2).double()
+    loader = DataLoader(TensorDataset(rows, Y), 10, shuffle=True)
+    assert len(sampler(network()).run(loader, draws=40, progress=False).draws) == 40
+
+
+LIKELIHOODS = {
+    "sigmoid": (lambda out, y: nn.functional.binary_cross_entropy(out.sigmoid(), y), (Y > 1).double()[:, None], 1),
+    "Bernoulli": (lambda out, y: -torch.distributions.Bernoulli(out.sigmoid()).log_prob(y).mean(),
+                  (Y > 1).double()[:, None], 1),
+    "negated": (lambda out, y: nn.functional.cross_entropy(-out, y), Y, 3),
+    "Categorical": (lambda out, y: -torch.distributions.Categorical(out.softmax(1)).log_prob(y).mean(), Y, 3),
+    "counts": (lambda out, y: nn.functional.poisson_nll_loss(out[:, 0], y.double()), (Y > 1).long(), 2),
+}
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("inside", [False, True])
+def test_likelihoods_of_probabilities_and_rates_are_taken(name, inside):
+    loss, y, width = LIKELIHOODS[name]
+    body = nn.Sequential(nn.Linear(2, width).double())
+    if inside and name in ("sigmoid", "Bernoulli"):
+        body.append(nn.Sigmoid())
+        plain = {"sigmoid": nn.functional.binary_cross_entropy,
+                 "Bernoulli": lambda out, y: -torch.distributions.Bernoulli(out).log_prob(y).mean()}
+        loss = plain[name]
+    if inside and name == "Categorical":
+        body.append(nn.Softmax(1))
+        loss = lambda out, y: -torch.distributions.Categorical(out).log_prob(y).mean()  # noqa: E731
+    assert sampler(body, mean_loss=loss).run((X, y), draws=1, progress=False).draws
+
+
+class Mixed(nn.Module):
+    """Returns logits, nothing, and a number of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = network()
+
+    def forward(self, x):
+        return self.body(x), None, (x**2).mean()
+
+
+@pytest.mark.parametrize("engine", ["loop", "vmap"])
+def test_outputs_that_are_no_tensors_of_rows(engine):
+    loss = lambda out, y: nn.functional.cross_entropy(out[0], y)  # noqa: E731
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # vmap gives way
+        run = sampler(Mixed(), mean_loss=loss, engine=engine, predictive=lambda out: out[0])
+        assert run.run((X, Y), draws=2, progress=False).predict(X).shape == (50, 3)
+
+
+@pytest.mark.parametrize("change", [lambda x: x[::-1], lambda x: x.astype(">f4"), lambda x: x.astype(np.longdouble)])
+def test_arrays_of_any_layout(change):
+    x = change(X.numpy().astype(np.float32))
+    assert sampler(network().float()).run((x, Y), draws=1, progress=False).draws
+    assert sampler(Words()).run((np.ones((50, 5), np.uint16), Y), draws=1, progress=False).draws
+
+
+def test_sparse_embeddings_are_refused_in_words():
+    with pytest.raises(ValueError, match="is an embedding with sparse gradients"):
+        sampler(nn.Sequential(nn.Embedding(5, 3, sparse=True)))

@@ -216,10 +216,10 @@ def test_draws_are_stored_as_they_come_and_a_full_disk_keeps_them(tmp_path, monk
     sampler.run(classes(), draws=2, progress=False)
     assert [draw["step"] for draw in sampler.store.draws] == [6, 8]
 
-    def full(tensors, path):
+    def full(tensors, path, metadata):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bayesgan.ensemble.store.save_file", full)
+    monkeypatch.setattr("bayesgan.ensemble.tensor_files.save_file", full)
     with pytest.raises(OSError):
         sampler.run(classes(), draws=2, progress=False)
     assert len(sampler.draws) == 2

@@ -215,3 +215,56 @@ def test_rows_of_padding_stay_where_they_are():
     again.grad = torch.ones(4, 3)
     other.step()
     assert (again[0] == 0).all() and (again[1:] != 0).all()
+
+
+def test_a_row_that_is_held_later_stops_at_once():
+    theta = torch.ones(3, 2, requires_grad=True)
+    chain = SGHMC([theta], 0.1)
+    walk(chain, theta)
+    chain.hold(theta, torch.tensor([True, False, False])[:, None])
+    before = theta.detach().clone()
+    after = walk(chain, theta)
+    assert torch.equal(after[0], before[0]) and (after[1:] != before[1:]).all()
+
+
+@pytest.mark.parametrize("mask, words", [(torch.ones(3, 2), "truth values"), (torch.ones(3) > 0, "for rows give rows")])
+def test_masks_that_are_none(mask, words):
+    theta = torch.ones(3, 2, requires_grad=True)
+    with pytest.raises(ValueError, match=words):
+        SGHMC([theta], 0.1).hold(theta, mask)
+    with pytest.raises(ValueError, match="a parameter of this SGHMC"):
+        SGHMC([theta], 0.1).hold(torch.ones(3, 2), mask > 0)
+
+
+def test_settings_of_other_optimisers_never_vanish():
+    chain = SGHMC([parameter()], 0.1)
+    with pytest.raises(ValueError, match="has no 'lr'; use eta"):
+        chain.param_groups[0]["lr"] = 5.0
+    chain.param_groups[0]["eta"] = 0.2
+    with pytest.raises(ValueError, match="has no 'lr'; use eta"):
+        SGHMC([parameter()], 0.1, lr=0.1)
+    with pytest.raises(ValueError, match="has no 'weight_decay'; use a prior"):
+        SGHMC.from_sgd([parameter()], 0.1, 0.9, 10, weight_decay=0.1)
+
+
+def test_a_schedule_stays_that_of_the_constructor_and_schemes_do_not_mix():
+    stored = SGHMC([parameter()], 0.1).state_dict()
+    chain = SGHMC([parameter()], ramp(0.3, -1, 10))
+    chain.load_state_dict(stored)
+    assert callable(chain.param_groups[0]["eta"])
+    with pytest.raises(ValueError, match="is of scheme 'symplectic' and this SGHMC of 'baoa'"):
+        SGHMC([parameter()], 0.1, scheme="baoa").load_state_dict(stored)
+
+
+def test_a_parameter_that_joins_a_preconditioner_too_late_is_named():
+    one, late = parameter(torch.ones(2)), torch.zeros(2)
+    chain = SGHMC([one, late], 0.1, temperature=0.0, preconditioner="rmsprop")
+    chain.step()
+    late.requires_grad_()
+    with pytest.raises(ValueError, match="parameter 1 .*has seen no gradient to adapt its preconditioner to"):
+        chain.freeze_preconditioner()
+    late.requires_grad_(False)
+    chain.freeze_preconditioner()
+    late.requires_grad_().grad = torch.ones(2)
+    with pytest.raises(ValueError, match="parameter 1 .*was frozen while the preconditioner adapted"):
+        chain.step()

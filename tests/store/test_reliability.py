@@ -2,11 +2,13 @@
 
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -256,3 +258,31 @@ def test_results_that_cannot_be_read_are_left_out_and_said(tmp_path, capsys):
     (folder / "results_5.json").write_text(json.dumps({"iteration": "five"}))
     assert [results["iteration"] for results in RunFolder.open(folder).results()] == [10]
     assert "results_5.json, iteration is damaged: it must be a whole number" in capsys.readouterr().out
+
+
+def test_vectors_are_classified_in_the_units_of_training(tmp_path):
+    """Whoever gives raw vectors is told, and given what makes them right."""
+    source = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    x = source.standard_normal((200, 3)) * 50 + 1000 + 300 * y[:, None]
+    np.savez(tmp_path / "mine.npz", x=x, y=y)
+    folder = run(tmp_path / "out", "--dataset", "npz", "--data_path", tmp_path / "mine.npz", "--N", "20",
+                 "--no_supervised", "--network", "mlp", semi=True)
+    posterior = load_posterior(folder)
+    with pytest.warns(UserWarning, match="far from the standardised ones .* give posterior.standardised"):
+        posterior.predict_proba(x)
+    standard = posterior.standardised(x)
+    assert abs(standard.mean()) < 0.2 and posterior.predict_proba(standard).shape == (200, 2)
+    with pytest.raises(ValueError, match=r"x must be \(n, 3\)"):
+        posterior.standardised(x[:, :2])
+    with pytest.raises(ValueError, match="x must be bytes or floats, got torch.int64"):
+        posterior.predict_proba(torch.ones(2, 3, dtype=torch.int64))
+
+
+def test_images_without_a_dark_pixel_are_warned_of(tmp_path):
+    posterior = load_posterior(run(tmp_path, "--N", "10", "--no_supervised", semi=True))
+    with pytest.warns(UserWarning, match="no value of these images is negative.*2 . x - 1"):
+        posterior.predict_proba(torch.rand(5, 1, 8, 8))
+    with pytest.raises(ValueError, match="were not standardised"):
+        posterior.standardised(torch.rand(5, 3))
+    assert "10 classes" in repr(posterior) and pickle.loads(pickle.dumps(posterior)).sample(3).shape == (3, 1, 8, 8)

@@ -118,13 +118,18 @@ def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor,
                          f"{tuple(real.shape)}; bring both to one shape")
     if not fake.isfinite().all():
         raise InputError("the generator makes NaN or infinity; look at its weights")
+    other = proposal.decode(proposal.draw(LOOKED_AT, keyed_generator(seed, "second look")))
+    if close(fake, other):
+        raise InputError("generate gives the same data for every torch.Generator; draw from the one it is given, "
+                         "torch.randn(n, 64, generator=generator)")
     if not close(fake, again):
         raise InputError("generate gives other data for the same torch.Generator; draw everything from the one it is "
                          "given, torch.randn(n, 64, generator=generator), and put the network in eval mode")
     low, high = real.min().item(), real.max().item()
     allowed = MARGIN * (high - low)
     narrow = fake.max() - fake.min() < (high - low) / 20  # of 64 images: another scale, or a generator of one grey
-    if real.dim() == 4 and (narrow or fake.min() < low - allowed or fake.max() > high + allowed):
+    bright = fake.min() >= (low + high) / 2 - allowed  # as of images in [0, 1] among those in [-1, 1]
+    if real.dim() == 4 and (narrow or bright or fake.min() < low - allowed or fake.max() > high + allowed):
         raise InputError(f"generated images have values in {fake.min():.3g}..{fake.max():.3g} and real ones in "
                          f"{low:.3g}..{high:.3g}; scale both alike")
     return fake.device
@@ -147,7 +152,7 @@ def refuse_changing(ask: Callable[[Tensor], Tensor], data: Tensor, random: str, 
     whole = ask(some)
     if not close(whole, ask(some)):
         raise InputError(f"{random}: the same data got two answers; call eval() on the network first")
-    if len(whole) == len(some) and not close(whole[: len(half)], ask(half)):
+    if whole.dim() > 0 and len(whole) == len(some) and not close(whole[: len(half)], ask(half)):
         raise InputError(f"{depends} on the other data of the batch, as with batch norm in training; call eval() on "
                          "the network first, or give None where that is how it is built")
 
