@@ -15,10 +15,13 @@ from bayesgan.basics.files import write_atomically
 from bayesgan.basics.locks import only_writer
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import to_bytes, to_float
+from bayesgan.data.dataset import UNKNOWN
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
+from bayesgan.evaluation.image_scores import Judge
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.objectives import real_score
+from bayesgan.options import finite, load_data
 from bayesgan.resampling import (
     CALIBRATIONS,
     PLAIN,
@@ -35,6 +38,7 @@ from bayesgan.store import Posterior, RunFolder
 
 __all__ = ["add_arguments", "posterior_resampler", "resample_run", "run"]
 
+SCORED, LEAST_SCORED = 2000, 100  # images that a judge looks at, before and after
 # objective -> kind of score
 KINDS = {"standard": "logit", "least_squares": "least_squares", "wasserstein": "wasserstein"}
 
@@ -133,12 +137,43 @@ def refit_discriminators(
     print(f"refitted {discriminators.members} discriminators: loss {losses[0]:.3f} -> {losses[-1]:.3f} (chance 1.386)")
 
 
-def resample_run(run_folder: Path, n: int, seed: int = 0, **options) -> Path:
+def judged(folder: RunFolder, resampler: Resampler, seed: int, steps: int, data_path: Path | None) -> dict | None:
+    """What a classifier of the data's labels, trained here, thinks of samples before and after; None without labels.
+
+    Each figure is a list: before and, unless samples are plain, after.
+
+    All labels are read, also those that a semi-supervised run never was given: the judge is no part of the run.
+    """
+    options = dataclasses.replace(folder.options(), N=None)
+    data = load_data(dataclasses.replace(options, data_path=Path(data_path or options.data_path)))
+    if not data.is_images or data.test_labels is None or len(data.test) < 2 * LEAST_SCORED:
+        return None
+    known = data.train_labels != UNKNOWN
+    count = min(SCORED, len(data.test) // 2)
+    reference = data.test[torch.randperm(len(data.test), generator=keyed_generator(seed, "reference"))[:count]]
+    judge = Judge(data.train[known], data.train_labels[known], data.test, data.test_labels, steps, seed, reference)
+    codes = resampler.proposal.draw(count, keyed_generator(seed, "judged"))
+    with torch.no_grad():
+        before = torch.cat([resampler.proposal.decode(codes.rows(slice(at, at + 1000))).cpu()
+                            for at in range(0, count, 1000)])
+    plain = resampler.expected is not None and resampler.expected.ratio == PLAIN
+    sets = [before] if plain else [before, resampler.sample(count, seed + 1).cpu()]
+    scores = [judge.scores(to_bytes(images)) for images in sets]
+    named = {name: [score[name] for score in scores]
+             for name in ("class_score", "class_kl", "frechet", "precision", "recall")}
+    words = "  ".join(f"{name.replace('_', ' ')} {' -> '.join(f'{value:.3g}' for value in values)}"
+                      for name, values in named.items())
+    print(f"{count} images by a classifier that is right on {judge.accuracy:.1%} of real ones: {words}")
+    return {"images": count, "accuracy": judge.accuracy, **named}
+
+
+def resample_run(run_folder: Path, n: int, seed: int = 0, judge_steps: int = 0, **options) -> Path:
     """Resamples a run and writes what came of it.
 
     RUN/resampled/<method>_<budget>_<seed>/: samples.npz, pictures before and after, diagnostics.json, ratio.png.
 
     Args:
+        judge_steps: Training of a classifier that judges images before and after, where there are labels; 0 for none.
         options: As of `posterior_resampler`.
 
     Returns:
@@ -149,10 +184,10 @@ def resample_run(run_folder: Path, n: int, seed: int = 0, **options) -> Path:
     place = folder.path / "resampled"
     place.mkdir(exist_ok=True)
     with only_writer(place, "resampled"):
-        return resampled(folder, n, seed, options)
+        return resampled(folder, n, seed, judge_steps, options)
 
 
-def resampled(folder: RunFolder, n: int, seed: int, options: dict) -> Path:
+def resampled(folder: RunFolder, n: int, seed: int, judge_steps: int, options: dict) -> Path:
     """What `resample_run` does, by the only process that does it."""
     resampler = posterior_resampler(folder.path, seed=seed, **options)
     options.pop("device", None)
@@ -177,11 +212,14 @@ def resampled(folder: RunFolder, n: int, seed: int, options: dict) -> Path:
     save_picture(place / "after.png", samples[:100] if data.is_images else samples, real)
     shown = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     content = {"options": shown, "seed": seed, **resampler.diagnostics.as_dict()}
+    told = str(resampler.diagnostics)
+    if judge_steps:
+        content["scores"] = judged(folder, resampler, seed, judge_steps, options.get("data_path"))
     write_atomically(place / "diagnostics.json", lambda path: path.write_text(json.dumps(content, indent=1)))
     if resampler.expected is None or resampler.expected.ratio != PLAIN:
         figure = ratio_figure(resampler.held_out_scores())
         write_atomically(place / "ratio.png", lambda path: figure.savefig(path, format="png"))
-    print(resampler.diagnostics)
+    print(told)
     return place
 
 
@@ -208,17 +246,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--refit_steps", type=int, default=0,
                         help="minibatches by which the discriminators are first trained on (default: 0)")
     parser.add_argument("--draws", type=int, help="only so many of the newest collected draws (default: all)")
+    parser.add_argument("--judge_steps", type=int, default=1000,
+                        help="training of the classifier that judges 2,000 images before and after, of data with "
+                             "labels; 0 for none (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of proposals and selection (default: 0)")
     parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
     parser.add_argument("--data_path", type=Path, help="where the run's data is now, if it has moved")
     settings = parser.add_argument_group("settings of single methods")
     for name, (kind, methods) in method_settings().items():
         help = f"of {', '.join(sorted(methods))}"
-        settings.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=help)
+        settings.add_argument(f"--{name}", type=finite if kind is float else kind, default=argparse.SUPPRESS, help=help)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """The command line's arguments to a folder of samples."""
     given = {name: value for name, value in vars(arguments).items() if name != "command"}
+    if given["judge_steps"] < 0:
+        raise InputError(f"--judge_steps must be at least 0, got {given['judge_steps']}; 0 judges nothing")
     place = resample_run(given.pop("run"), **given | {"device": pick_device(given["device"])})
     print(f"look at {place / 'before.png'} and {place / 'after.png'}; samples in {place / 'samples.npz'}")

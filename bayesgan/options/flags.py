@@ -2,13 +2,14 @@
 
 import argparse
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["add_flags", "check_stored", "check_value", "check_values", "given_flags", "option", "shown"]
+__all__ = ["add_flags", "check_stored", "check_value", "check_values", "finite", "given_flags", "option", "shown"]
 
 
 def option(
@@ -133,6 +134,14 @@ def add_flags(
         add_flag(groups[rules["group"]], field)
 
 
+def finite(text: str) -> float:
+    """A float of a command line, neither infinite nor NaN."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a finite number, got {text}")
+    return value
+
+
 def add_flag(parser: argparse._ActionsContainer, field: dataclasses.Field) -> None:
     kind, several = kind_of(field)
     keywords = {"dest": field.name, "default": argparse.SUPPRESS, "help": shown(field).replace("%", "%%")}
@@ -143,6 +152,7 @@ def add_flag(parser: argparse._ActionsContainer, field: dataclasses.Field) -> No
     if several:
         keywords["nargs"] = "+"
     word, shown_kind = field.metadata["word"], kind.__name__.upper()
+    kind = finite if kind is float else kind
     if word is not None:
         parser.add_argument(f"--{field.name}", type=lambda text: text if text == word else kind(text),
                             metavar=f"{shown_kind}|{word}", **keywords)

@@ -238,3 +238,24 @@ def test_an_exact_least_squares_critic_corrects_like_its_logit(kind):
                                          method="mh")
         masses[name] = (resampler.sample(2000) > 2.5).double().mean().item()
     assert masses[kind] >= 0.20 and masses[kind] == pytest.approx(masses["logit"], abs=0.02)
+
+
+@pytest.mark.parametrize("ratio, figures", [("components", 2), ("auto", 1)])
+def test_images_with_labels_are_judged_before_and_after(ratio, figures, tmp_path, capsys):
+    """A run that was hardly trained: auto samples plainly."""
+    assert main([*TINY, "--out_dir", str(tmp_path)]) == 0
+    folder = next(tmp_path.glob("bgan_*"))
+    assert command_line(["resample", str(folder), "--ratio", ratio, "--judge_steps", "20", "--budget", "4"]) == 0
+    assert "179 images by a classifier that is right on" in capsys.readouterr().out
+    scores = json.loads(next(folder.glob("resampled/*/diagnostics.json")).read_text())["scores"]
+    assert {len(scores[name]) for name in ("class_score", "frechet", "recall")} == {figures}
+    assert command_line(["resample", str(folder), "--judge_steps", "-1"]) == 2
+    assert "--judge_steps must be at least 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_numbers_that_are_none_are_refused(value, tmp_path, capsys):
+    assert command_line(["resample", str(tmp_path), "--step", value]) == 2
+    assert "must be a finite number" in capsys.readouterr().err
+    assert main(["--lr", value]) == 2
+    assert "must be a finite number" in capsys.readouterr().err

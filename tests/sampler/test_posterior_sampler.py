@@ -225,7 +225,7 @@ def test_draws_are_stored_as_they_come_and_a_full_disk_keeps_them(tmp_path, monk
     assert len(sampler.draws) == 2
     with pytest.raises(ValueError, match="holds the draws of another sampler"):
         classifier(folder=tmp_path).run(classes(), draws=1, progress=False)
-    stored = sampler.store.load(sampler.store.draws[1])["chains"]
+    stored = sampler.store.opened()[1].load("chains")
     assert all(torch.equal(value, stored[name]) for name, value in sampler.draws[1].weights.items())
 
 

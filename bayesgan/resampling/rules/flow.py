@@ -25,7 +25,6 @@ class GradientFlow(LatentRule):
     """
 
     noise: float = 0.1
-    global_moves = False
 
     def __post_init__(self):
         super().__post_init__()

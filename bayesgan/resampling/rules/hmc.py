@@ -8,14 +8,14 @@ from torch import Tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.resampling.proposals import Codes
 from bayesgan.resampling.registry import RULES
-from bayesgan.resampling.rules.latent import LatentRule, LatentSpace, Walk, noise_like
+from bayesgan.resampling.rules.latent import AlternatingRule, LatentSpace, Walk, noise_like
 
 __all__ = ["HMC"]
 
 
 @RULES.register("hmc")
 @dataclass(frozen=True)
-class HMC(LatentRule):
+class HMC(AlternatingRule):
     """`leapfrogs` leapfrog steps of size `step` from fresh momenta, then accept or not.
 
     Attributes:

@@ -20,7 +20,6 @@ class Langevin(LatentRule):
     Biased by the step size, and never to another member.
     """
 
-    global_moves = False
 
     def local(self, space: LatentSpace, walk: Walk, generator: torch.Generator) -> Tensor:
         z = walk.codes.values

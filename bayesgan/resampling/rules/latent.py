@@ -1,9 +1,10 @@
-"""Chains on (member, z) that alternate fresh proposals with local moves (Samsonov et al. 2022, Ex2MCMC).
+"""Chains on (member, z) with local moves, some alternating with fresh proposals (Samsonov et al. 2022, Ex2MCMC).
 
 The target on the latent space is w(G_m(z)) N(z; 0, I): its image under the generators is q·w = p where q covers p. A
-rule gives the local move; see mala.py, hmc.py and langevin.py.
+rule gives the local move; see mala.py, hmc.py, langevin.py and flow.py.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from torch import Tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.resampling.proposals import Codes, LatentProposal
 
-__all__ = ["LatentRule", "LatentSpace", "Walk"]
+__all__ = ["AlternatingRule", "LatentRule", "LatentSpace", "Walk"]
 
 
 @dataclass
@@ -63,22 +64,19 @@ class Walk:
 
 @dataclass(frozen=True)
 class LatentRule(ABC):
-    """One global move (independence Metropolis-Hastings), `local_steps` local ones, and again until the budget ends.
+    """Local moves until the budget ends.
 
     Attributes:
         step: Size of a local step in z, whose prior has unit variance.
-        local_steps: Local moves after each global one.
     """
 
     step: float = 0.1
-    local_steps: int = 4
-    global_moves = True
     cost = 1  # evaluations of a local move
+    period = 0  # moves from one global move to the next; 0 for none of them
 
     def __post_init__(self):
-        if not self.step > 0 or self.local_steps < 1:
-            raise InputError(f"step must be positive and local_steps at least 1, got {self.step} and "
-                             f"{self.local_steps}")
+        if not (self.step > 0 and math.isfinite(self.step)):
+            raise InputError(f"step must be positive and finite, got {self.step}")
 
     @abstractmethod
     def local(self, space: LatentSpace, walk: Walk, generator: torch.Generator) -> Tensor:
@@ -95,9 +93,10 @@ class LatentRule(ABC):
         accepted = {"global": [], "local": []}
         spent, turn = 0, 0
         while spent < budget:
-            if (self.global_moves and turn % (1 + self.local_steps) == 0) or spent + self.cost > budget:
-                if not self.global_moves:
-                    break
+            affordable = spent + self.cost <= budget
+            if not affordable and not self.period:
+                break
+            if not affordable or (self.period and turn % self.period == 0):
                 fresh = Walk.at(space, space.proposal.draw(n, generator))
                 taken = walk.accept(fresh, fresh.log_w - walk.log_w, generator)  # the prior is the proposal's own
                 accepted["global"].append(taken.double().mean().item())
@@ -109,6 +108,26 @@ class LatentRule(ABC):
             moved |= taken
             turn += 1
         return walk, moved, {f"{kind}_acceptance": sum(v) / len(v) for kind, v in accepted.items() if v}
+
+
+@dataclass(frozen=True)
+class AlternatingRule(LatentRule):
+    """One global move (independence Metropolis-Hastings), `local_steps` local ones, and again.
+
+    Attributes:
+        local_steps: Local moves after each global one.
+    """
+
+    local_steps: int = 4
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.local_steps < 1:
+            raise InputError(f"local_steps must be at least 1, got {self.local_steps}")
+
+    @property
+    def period(self) -> int:
+        return 1 + self.local_steps
 
 
 def noise_like(z: Tensor, generator: torch.Generator) -> Tensor:

@@ -7,14 +7,14 @@ from torch import Tensor
 
 from bayesgan.resampling.proposals import Codes
 from bayesgan.resampling.registry import RULES
-from bayesgan.resampling.rules.latent import LatentRule, LatentSpace, Walk, noise_like
+from bayesgan.resampling.rules.latent import AlternatingRule, LatentSpace, Walk, noise_like
 
 __all__ = ["MALA"]
 
 
 @RULES.register("mala")
 @dataclass(frozen=True)
-class MALA(LatentRule):
+class MALA(AlternatingRule):
     """z' = z + step²/2 · gradient + step · N(0, I), accepted or not so that the target stays exact."""
 
     def local(self, space: LatentSpace, walk: Walk, generator: torch.Generator) -> Tensor:
