@@ -136,9 +136,12 @@ def add_flags(
 
 def finite(text: str) -> float:
     """A float of a command line, neither infinite nor NaN."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"must be a finite number, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a finite number, got {text!r}")
     return value
 
 

@@ -269,6 +269,11 @@ class RunFolder:
         stored = self.config.get("units")
         return None if stored is None else tuple(torch.tensor(part, dtype=torch.float64) for part in stored)
 
+    def require(self) -> None:
+        """Raises InputError where the folder was removed under the run, which would write half a one in its place."""
+        if not (self.path / "config.json").exists():
+            raise InputError(f"{self.path} is gone while the run was writing to it; start the run anew")
+
     @property
     def ended(self) -> bool:
         """Whether everything that follows the last iteration has been done."""

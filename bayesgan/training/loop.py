@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from bayesgan.basics.progress import Progress
 from bayesgan.basics.stopping import handlers_for
@@ -15,6 +14,7 @@ from bayesgan.evaluation.pictures import image_grid, save_picture
 from bayesgan.options import Options
 from bayesgan.store import GROUPS, RunFolder
 from bayesgan.training.algorithm import Losses, Trainer
+from bayesgan.training.events import Events
 from bayesgan.training.minibatches import latent_draw
 
 __all__ = ["Figures", "SHOWN", "Stopped", "train"]
@@ -91,8 +91,8 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
     """
     options = trainer.options
     history: list[Losses] = []
-    events = SummaryWriter(folder.path / "tensorboard", purge_step=trainer.iteration + 1)
     progress = Progress(options.train_iter, trainer.iteration)
+    events = Events(folder.path / "tensorboard", trainer.iteration, progress.say)
     with asked_to_stop() as asked, events as writer, progress:
         while trainer.iteration < options.train_iter:
             spreading = trainer.iteration in options.spread_moments
@@ -105,6 +105,8 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                 continue
             trainer.check(history, done - len(history))
             temperature = trainer.temperature(done - 1)
+            if due.collect or due.save:
+                folder.require()
             if due.collect:
                 folder.store.add(trainer.draw(), done, temperature, trainer.kinetic_temperatures())
             if due.show:
@@ -143,7 +145,7 @@ def mean_losses(history: list[Losses]) -> Losses:
 
 
 def save(
-    trainer: Trainer, folder: RunFolder, writer: SummaryWriter, mean: Losses, temperature: float,
+    trainer: Trainer, folder: RunFolder, writer: Events, mean: Losses, temperature: float,
     figures: Figures | None, taught: float | None,
 ) -> None:
     """Results, weights, pictures, and last the checkpoint that a resumed run starts from."""
@@ -168,7 +170,7 @@ def save(
     folder.save_checkpoint(trainer.state_dict())
 
 
-def log_scalars(writer: SummaryWriter, iteration: int, losses: Losses, temperature: float) -> None:
+def log_scalars(writer: Events, iteration: int, losses: Losses, temperature: float) -> None:
     """Every member's loss, the means, and the temperature."""
     writer.add_scalar("sampler/temperature", temperature, iteration)
     for group, values in vars(losses).items():
@@ -178,7 +180,7 @@ def log_scalars(writer: SummaryWriter, iteration: int, losses: Losses, temperatu
 
 
 @torch.no_grad()
-def save_samples(trainer: Trainer, folder: RunFolder, writer: SummaryWriter, files: bool) -> None:
+def save_samples(trainer: Trainer, folder: RunFolder, writer: Events, files: bool) -> None:
     """One picture per generator and one of the mixture, from noise that is the same at every call of the run."""
     generators, done = trainer.generators.ensemble, trainer.iteration
     source = trainer.random("fixed noise", iteration=0)

@@ -253,7 +253,7 @@ def test_images_with_labels_are_judged_before_and_after(ratio, figures, tmp_path
     assert "--judge_steps must be at least 0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
 def test_numbers_that_are_none_are_refused(value, tmp_path, capsys):
     assert command_line(["resample", str(tmp_path), "--step", value]) == 2
     assert "must be a finite number" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from bayesgan.basics.locks import only_writer
 from bayesgan.commands.train import main
 from bayesgan.ensemble import SampleStore
 from bayesgan.store import RunFolder
+from bayesgan.training.algorithm import Trainer
+from bayesgan.training.events import Events
 from tests.commands.helpers import ROOT, TINY, outcome, read, run
 
 HOLD = """
@@ -286,3 +289,56 @@ def test_images_without_a_dark_pixel_are_warned_of(tmp_path):
     with pytest.raises(ValueError, match="were not standardised"):
         posterior.standardised(torch.rand(5, 3))
     assert "10 classes" in repr(posterior) and pickle.loads(pickle.dumps(posterior)).sample(3).shape == (3, 1, 8, 8)
+
+
+def removed_during(tmp_path, monkeypatch, name, iteration=6):
+    """The folder of a run of which `name` is deleted meanwhile, and the run's exit code."""
+    step = Trainer.step
+
+    def stepped(self):
+        if self.iteration == iteration:
+            folder = next(tmp_path.glob("bgan_*"))
+            shutil.rmtree(folder / name)
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "step", stepped)
+    code = main([*TINY, "--log_every", "1", "--out_dir", str(tmp_path)])
+    return next(tmp_path.glob("bgan_*"), None), code
+
+
+def test_a_lost_folder_of_events_costs_the_events_alone(tmp_path, monkeypatch, capfd):
+    folder, code = removed_during(tmp_path, monkeypatch, "tensorboard")
+    told = capfd.readouterr()
+    assert code == 0 and RunFolder.open(folder).ended and "Traceback" not in told.err
+    assert told.out.count("warning: events for TensorBoard are no longer written") <= 1
+
+
+def test_events_say_once_that_they_are_lost(tmp_path, capfd):
+    with Events(tmp_path / "events", 0) as events:
+        events.add_scalar("a", 1.0, 1)
+        shutil.rmtree(tmp_path / "events")
+        begun = time.monotonic()
+        while events.writer is not None and time.monotonic() - begun < 60:  # its thread writes when it likes
+            events.add_scalar("a", 1.0, 2)
+            time.sleep(0.001)
+    told = capfd.readouterr()
+    assert told.out.count("events for TensorBoard are no longer written") == 1 and "Traceback" not in told.err
+
+
+def test_a_place_for_events_that_cannot_be_made_is_no_reason_to_fail(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    with Events(tmp_path / "file", 0) as events:
+        events.add_scalar("a", 1.0, 1)
+    assert "no longer written" in capsys.readouterr().out
+
+
+def test_lost_checkpoints_are_made_again(tmp_path, monkeypatch):
+    folder, code = removed_during(tmp_path, monkeypatch, "checkpoints")
+    assert code == 0 and (folder / "checkpoints" / "last.pt").exists()
+
+
+def test_a_lost_run_is_one_line_and_leaves_no_half_of_one(tmp_path, monkeypatch, capfd):
+    folder, code = removed_during(tmp_path, monkeypatch, "")
+    error = capfd.readouterr().err
+    assert code == 2 and "is gone while the run was writing to it; start the run anew" in error
+    assert "Traceback" not in error and folder is None
