@@ -10,7 +10,7 @@ from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.out_of_memory import is_out_of_memory
 
-__all__ = ["load_checkpoint", "read_checkpoint", "save_checkpoint"]
+__all__ = ["load_checkpoint", "read_checkpoint", "rotate", "save_checkpoint"]
 
 NAMES = ("new.pt", "last.pt", "previous.pt")  # the newest first; new.pt where a process was killed between renames
 
@@ -18,8 +18,15 @@ NAMES = ("new.pt", "last.pt", "previous.pt")  # the newest first; new.pt where a
 def save_checkpoint(folder: Path, state: dict) -> None:
     """Writes folder/last.pt, the one before it kept as previous.pt."""
     folder.mkdir(exist_ok=True)
+    write_atomically(folder / "new.pt", lambda path: torch.save(state, path))
+    rotate(folder)
+
+
+def rotate(folder: Path) -> None:
+    """Makes new.pt last.pt and that previous.pt; also where a process was killed in the middle of it."""
     new, last, previous = (folder / name for name in NAMES)
-    write_atomically(new, lambda path: torch.save(state, path))
+    if not new.exists():
+        return
     if last.exists():
         last.replace(previous)
     new.replace(last)

@@ -26,7 +26,7 @@ from bayesgan.basics.schema import Number, Optional, checked, read_json
 from bayesgan.data import Dataset, labelled_rows
 from bayesgan.ensemble import ENGINES, Ensemble, SampleStore, TensorFile, write_tensors
 from bayesgan.options import Options, check_stored, load_data
-from bayesgan.store.checkpoints import load_checkpoint, save_checkpoint
+from bayesgan.store.checkpoints import load_checkpoint, rotate, save_checkpoint
 from bayesgan.store.config import FORMAT, as_json, computed, describe_data, new_config, started
 
 __all__ = ["GROUPS", "RunFolder", "State"]
@@ -254,13 +254,14 @@ class RunFolder:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Inside, this process alone trains the run; what a killed one had begun to write is removed first.
+        """Inside, this process alone trains the run; what a killed one had begun to write is finished or removed first.
 
         Raises:
             ValueError: If another process does.
         """
         with only_writer(self.path, "trained"):
             remove_leftovers(self.path)
+            rotate(self.path / "checkpoints")
             yield
 
     @property

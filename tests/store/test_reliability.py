@@ -95,14 +95,15 @@ def killed_at(tmp_path, number):
         "from bayesgan.commands.train import main\n"
         "sys.exit(main(sys.argv[2:]))"
     )
-    arguments = [*TINY, "--resample", "obrs", "--out_dir", str(tmp_path)]
+    arguments = [*TINY, "--resample", "obrs", "--engine", "loop", "--out_dir", str(tmp_path)]
     return subprocess.run([sys.executable, "-c", code, str(number), *arguments], cwd=ROOT, capture_output=True,
                           env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode
 
 
 @pytest.mark.slow
 def test_killed_before_every_single_write_a_run_ends_in_the_same_bits(tmp_path):
-    whole = outcome(run(tmp_path / "whole", "--resample", "obrs"))
+    assert killed_at(tmp_path / "whole", 10**6) == 0
+    whole = outcome(next((tmp_path / "whole").glob("bgan_*")))
     for number in range(1000):
         out = tmp_path / f"killed_{number}"
         if killed_at(out, number) == 0:
