@@ -1,6 +1,6 @@
 """How a run ends early: input that breaks a rule, or a chain that left the finite numbers."""
 
-__all__ = ["InputError", "Diverged"]
+__all__ = ["Diverged", "InputError", "reason"]
 
 
 class InputError(ValueError):
@@ -9,3 +9,8 @@ class InputError(ValueError):
 
 class Diverged(RuntimeError):
     """A loss or gradient became non-finite: names the member and the step. The command line exits with 3."""
+
+
+def reason(error: BaseException) -> str:
+    """What somebody else's error says, as the part of one line that it is to become."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

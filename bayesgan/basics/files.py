@@ -8,6 +8,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from bayesgan.basics.errors import reason
+
 __all__ = ["remove_leftovers", "write_atomically"]
 
 
@@ -24,7 +26,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         try:
             write(temporary)
         except (RuntimeError, SafetensorError) as error:  # how torch.save and safetensors report a full disk
-            raise OSError(errno.EIO, str(error).splitlines()[0], str(path)) from error
+            raise OSError(errno.EIO, reason(error), str(path)) from error
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 
 __all__ = ["Number", "Optional", "checked", "read_json"]
 
@@ -15,7 +15,7 @@ MOST_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number of a kind, int or float, and its least value; a truth value is none."""
+    """A finite number of a kind, int (of 64 bits) or float, and its least value; a truth value is none."""
 
     kind: type
     least: float = -math.inf
@@ -26,8 +26,8 @@ class Number:
 
     def admits(self, value) -> bool:
         kinds = int if self.kind is int else (int, float)
-        return (isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < 1e300
-                and not math.isnan(value) and value >= self.least)
+        most = 2**63 if self.kind is int else 1e300
+        return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < most and value >= self.least
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def read_json(path: Path, remedy: str):
             raise ValueError("it is too large")
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
+        why = error.strerror if isinstance(error, OSError) else reason(error)
         raise InputError(f"{path} is missing or damaged ({why}); {remedy}") from None
 
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 from bayesgan.ensemble import TensorFile
 from bayesgan.store import RunFolder, read_checkpoint
 
@@ -27,8 +27,7 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
             read()
             whole.append(what)
         except Exception as error:  # torch raises many kinds for a damaged file
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
-            broken.append(f"{what}: {why}{f'; {remedy}' if remedy else ''}")
+            broken.append(f"{what}: {reason(error)}{f'; {remedy}' if remedy else ''}")
 
     look("config.json", lambda: folder.engines("cpu"))
     draws = 0

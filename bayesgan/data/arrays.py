@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.memory import available_bytes
 from bayesgan.data.class_labels import read_labels
 from bayesgan.data.dataset import (
@@ -149,8 +149,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # of many kinds, as bytes that were changed call for
         if isinstance(error, InputError):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} is not a readable .npz of plain arrays ({reason}); object arrays are refused, "
+        raise InputError(f"{path} is not a readable .npz of plain arrays ({reason(error)}); object arrays are refused, "
                          "save numbers with np.savez(file, x=..., y=...)") from None
 
 

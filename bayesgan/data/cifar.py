@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torchvision.datasets.utils import download_and_extract_archive
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
 from bayesgan.data.downloads import fetch
 
@@ -104,13 +104,20 @@ def pickled_rows(path: Path, version: Version) -> tuple[np.ndarray, np.ndarray]:
     return data, np.array(labels, np.int64)
 
 
+def plain_dtype(code: str, *settings) -> np.dtype:
+    """Of bytes, which is all that images need."""
+    if code not in ("u1", "|u1"):
+        raise pickle.UnpicklingError(f"it holds numbers of type {code!r}, images are bytes")
+    return np.dtype(code, *settings)
+
+
 class PlainUnpickler(pickle.Unpickler):
     """Builds numbers, words, lists, dicts and numpy arrays; no other name in the file is ever looked up."""
 
     ADMITTED = {
         **{(f"numpy.{core}.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0] for core in ("core", "_core")},
         ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        ("numpy", "dtype"): plain_dtype,
         ("_codecs", "encode"): lambda text, encoding: codecs.latin_1_encode(text)[0],  # how Python 2's bytes are kept
     }
 
@@ -131,7 +138,7 @@ def unpickled(path: Path) -> dict:
         if not isinstance(content, dict):
             raise pickle.UnpicklingError(f"it holds {type(content).__name__}, not a dict")
     except Exception as error:  # a damaged pickle raises whatever the bytes happen to call for
-        raise InputError(f"{path} cannot be unpickled as plain arrays ({error}); download it again") from None
+        raise InputError(f"{path} cannot be unpickled as plain arrays ({reason(error)}); download it again") from None
     return {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in content.items()}
 
 

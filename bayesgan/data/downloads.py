@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 
 __all__ = ["fetch"]
 
@@ -24,5 +24,4 @@ def fetch(name: str, target: Path, download: Callable[[], None], advice: str) ->
             shutil.rmtree(made, ignore_errors=True)
         if not isinstance(error, (OSError, RuntimeError)):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{name}: not in {target} and the download failed ({reason}); {advice}") from None
+        raise InputError(f"{name}: not in {target} and the download failed ({reason(error)}); {advice}") from None

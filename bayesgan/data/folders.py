@@ -2,7 +2,6 @@
 
 import json
 import os
-import struct
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 from bayesgan.data.class_labels import counted, in_order, read_labels
 from bayesgan.data.dataset import (
     DATA_SETS,
@@ -112,8 +111,8 @@ def zipped(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
     try:
         archive = zipfile.ZipFile(path)  # its reads are safe from several threads
         sizes = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:  # and of Unicode
-        raise InputError(f"{path} is a damaged zip ({error}); download it again") from None
+    except Exception as error:  # of many kinds, as bytes that were changed call for
+        raise InputError(f"{path} is a damaged zip ({reason(error)}); download it again") from None
 
     def read(name: str) -> bytes:
         if sizes[name] > MOST_BYTES:
@@ -121,7 +120,8 @@ def zipped(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
         try:
             return archive.read(name)
         except Exception as error:  # every packing method has errors of its own
-            raise InputError(f"{path} cannot be read at {name} ({error}); download it again, or unpack it") from None
+            raise InputError(
+                f"{path} cannot be read at {name} ({reason(error)}); download it again, or unpack it") from None
 
     return list(sizes), read
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 from bayesgan.data.dataset import DataOptions
 from bayesgan.data.values import as_bytes, colour_channels, grey_channel, value_scale
 
@@ -75,7 +75,7 @@ def read_picture(content: bytes, name: str, options: DataOptions) -> Picture:
     except Exception as error:  # every decoder has errors of its own
         if isinstance(error, InputError):
             raise
-        raise InputError(f"cannot read the picture {name} ({error}); repair or remove it") from None
+        raise InputError(f"cannot read the picture {name} ({reason(error)}); repair or remove it") from None
 
 
 def plain(picture: Image.Image, background: tuple[int, int, int]) -> tuple[Image.Image, bool]:

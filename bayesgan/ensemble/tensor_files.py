@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.files import write_atomically
 
 __all__ = ["TensorFile", "checksum", "write_tensors"]
@@ -59,7 +59,7 @@ class TensorFile:
         except (OSError, SafetensorError, RuntimeError, ValueError) as error:
             if not path.exists():
                 raise FileNotFoundError(path) from None
-            raise InputError(f"cannot read {path} ({error}); restore the file") from None
+            raise InputError(f"cannot read {path} ({reason(error)}); restore the file") from None
         self.names: dict[str, list[str]] = {}
         for whole in self.file.keys():
             group, _, name = whole.rpartition("/")
@@ -76,7 +76,7 @@ class TensorFile:
         try:
             state = {name: self.file.get_tensor(key(group, name)) for name in self.names[group]}
         except (OSError, SafetensorError) as error:
-            raise InputError(f"cannot read {self.path} ({error}); restore the file") from None
+            raise InputError(f"cannot read {self.path} ({reason(error)}); restore the file") from None
         if self.checksums and self.checksums.get(group) != checksum(state):
             raise InputError(f"{self.path} is damaged: its {group} are not what was written; restore the file")
         return state

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.progress import Progress
 from bayesgan.basics.randomness import keyed_generator
@@ -284,7 +284,7 @@ class PosteriorSampler:
             settings = content["settings"]
         except Exception as error:  # torch raises many kinds for a damaged file
             raise InputError(
-                f"{path} is not a saved sampler ({str(error).splitlines()[0]}); save() writes one"
+                f"{path} is not a saved sampler ({reason(error)}); save() writes one"
             ) from None
         own = self._fingerprint()
         if settings != own:
@@ -334,15 +334,15 @@ class PosteriorSampler:
         except (RuntimeError, ValueError) as error:  # vmap raises both
             if isinstance(error, InputError):
                 raise
-            reason = str(error).splitlines()[0]
+            why = reason(error)
             if self.engine == "vmap":
-                warnings.warn(f'"vmap" cannot run this model or likelihood ({reason}); "loop" is used', stacklevel=6)
+                warnings.warn(f'"vmap" cannot run this model or likelihood ({why}); "loop" is used', stacklevel=6)
                 self.engine, self.ensemble.engine = "loop", make_engine("loop")
                 self._try_first_batch(inputs, targets, before)
             elif inputs.is_floating_point():
                 raise
             else:
-                raise InputError(f"the model cannot take {inputs.dtype} inputs, which reach it as they are ({reason}); "
+                raise InputError(f"the model cannot take {inputs.dtype} inputs, which reach it as they are ({why}); "
                                  "give it inputs.float() if they are quantities") from None
         self.ensemble.load_state(before)
 

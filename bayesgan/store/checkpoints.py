@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.out_of_memory import is_out_of_memory
 
@@ -69,7 +69,7 @@ def load_checkpoint(folder: Path, load: Callable[[dict], None], device: torch.de
         except Exception as error:  # torch raises many kinds for a damaged file
             if isinstance(error, OSError) or is_out_of_memory(error):
                 raise
-            damaged.append((path, str(error).splitlines()[0] if str(error) else type(error).__name__))
+            damaged.append((path, reason(error)))
             continue
         for bad, _ in damaged:
             bad.replace(bad.with_name(f"{bad.name}.damaged"))

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.files import remove_leftovers, write_atomically
 from bayesgan.basics.locks import only_writer
 from bayesgan.basics.schema import Number, Optional, checked, read_json
@@ -240,8 +240,8 @@ class RunFolder:
                 for key in stored.files:
                     group, name = key.split("/", 1)
                     groups[group][name] = torch.from_numpy(stored[key])
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"cannot read the weights {path} ({error}); --save_weights writes them") from None
+        except Exception as error:  # of many kinds, as bytes that were changed call for
+            raise InputError(f"cannot read the weights {path} ({reason(error)}); --save_weights writes them") from None
         return groups
 
     def save_checkpoint(self, state: dict) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from bayesgan.data import DATA_SETS, DataOptions
+from bayesgan.data import DATA_SETS, DataOptions, svhn
 from bayesgan.data.idx import PARTS
 
 RANDOM = np.random.default_rng(0)
@@ -47,6 +47,7 @@ def write_svhn(folder):
     for part, size in (("train", 12), ("test", 5)):
         savemat(folder / f"{part}_32x32.mat", {"X": RANDOM.integers(0, 255, (32, 32, 3, size)).astype(np.uint8),
                                                "y": (np.arange(size) % 10 + 1).astype(np.uint8)[:, None]})
+    return {part: svhn.calculate_md5(folder / f"{part}_32x32.mat") for part in svhn.MD5}
 
 
 def write_cifar(folder):
