@@ -1,6 +1,7 @@
 """Whether a run's folder is whole, and what can be done where it is not: `python -m bayesgan check RUN`."""
 
 import argparse
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
     if left := [file.name for file in path.rglob(".*.partial")]:
         whole.append(f"{len(left)} unfinished files of a killed process, which --resume removes")
     whole.append(f"the run is complete: all {folder.options().train_iter} iterations and what follows them"
-                 if folder.ended else f"the run is not complete; --resume {path} goes on")
+                 if folder.ended else f"the run is not complete; --resume {shlex.quote(str(path))} goes on")
     return whole, broken
 
 

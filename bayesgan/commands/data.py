@@ -8,7 +8,7 @@ import torch
 
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import DATA_SETS, DataOptions, Dataset, to_float
-from bayesgan.data.dataset import UNKNOWN
+from bayesgan.data.class_labels import parts_in_words
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.options import Options, add_flags, check_given, given_flags
 
@@ -23,14 +23,7 @@ def describe(data: Dataset) -> str:
              f"{'x'.join(map(str, data.shape))}", *data.notes]
     if data.is_images:
         lines.append(f"as bytes: {int(data.train.min())}..{int(data.train.max())}, {len(data.train.unique())} levels")
-    for part in ("train", "test"):
-        labels = getattr(data, f"{part}_labels")
-        if labels is not None:
-            counts = labels[labels != UNKNOWN].bincount(minlength=len(data.classes)).tolist()
-            unknown = int((labels == UNKNOWN).sum())
-            named = [f"{name} {count}" for name, count in zip(data.classes, counts)]
-            lines.append(f"{part}: {', '.join([*named, *([f'without a label {unknown}'] if unknown else [])])}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *parts_in_words(data)])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 """What a command line makes of a failure: one line and an exit code."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -16,6 +17,9 @@ def exit_code(call: Callable[[], int | None]) -> int:
         return call() or 0
     except InputError as error:
         return say(f"error: {error}", 2)
+    except BrokenPipeError:  # whoever read the output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
     except OSError as error:
         file, why = error.filename or "a file", error.strerror or error
         return say(f"error: cannot read or write {file} ({why}); what was saved before is intact", 2)

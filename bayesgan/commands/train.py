@@ -20,6 +20,7 @@ from bayesgan.commands.mixing import mixing, mixing_words
 from bayesgan.commands.parser import Parser, call
 from bayesgan.commands.resample import resample_run
 from bayesgan.data import Dataset, to_float
+from bayesgan.data.class_labels import parts_in_words
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.options import Options, add_flags, explain, given_flags, load_data, resolve, with_counted_labels
 from bayesgan.store import RunFolder, load_posterior
@@ -212,6 +213,7 @@ def describe(trainer: Trainer) -> str:
         f"{data.name}: {len(data.train)} training data of shape {'x'.join(map(str, data.shape))}{labels}; "
         f"{len(data.calibration)} more held out, {len(data.test)} for testing",
         *data.notes,
+        *parts_in_words(data),
         f"{options.generators} generators of {generators:,} weights, {options.discriminators} discriminators of "
         f"{discriminators:,}, on {trainer.device}, at most {needed / GIB:.1f} GiB of memory",
         f"{options.train_iter} iterations: {sampling}",

@@ -68,8 +68,10 @@ def npz(options: DataOptions) -> Dataset:
     if test is not None and test.shape[1:] != train.shape[1:]:
         raise InputError(f"{path}: x_test must be data like x, got {test.shape} and {train.shape}")
     if ("y_test" in parts) != (test is not None and "y" in parts):
-        raise InputError(f"{path}: x, y, x_test and y_test belong together, got {sorted(parts)}; leave out labels or "
-                         "add the missing array")
+        absent = "x_test" if test is None else "y_test" if "y" in parts else "y"
+        other = "y" if absent == "y_test" else "y_test"
+        raise InputError(f"{path}: x, y, x_test and y_test belong together, got {sorted(parts)}; add {absent}, or "
+                         f"leave out {other}")
     both = [train] if test is None else [train, test]
     labels, classes = None, ()
     if "y" in parts:

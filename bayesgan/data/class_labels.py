@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
-from bayesgan.data.dataset import UNKNOWN
+from bayesgan.data.dataset import UNKNOWN, Dataset
 
-__all__ = ["counted", "in_order", "read_labels"]
+__all__ = ["counted", "in_order", "parts_in_words", "read_labels"]
 
 MOST_CLASSES = 10_000
 SHOWN = 12  # classes that a note names
+MOST_SHOWN = 100  # classes that are counted part by part
 NO_LABEL = ("", "-1", "nan", "none")
 
 
@@ -23,6 +24,19 @@ def counted(classes: Sequence[str], labels: Tensor) -> str:
     more = f" and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""
     without = int((labels == UNKNOWN).sum())
     return f"{len(classes)} classes: {listed}{more}" + (f"; {without} without a label" if without else "")
+
+
+def parts_in_words(data: Dataset) -> list[str]:
+    """How many data of each class training and test part have, a line each; none without labels or of many classes."""
+    lines = []
+    for part in ("train", "test"):
+        labels = getattr(data, f"{part}_labels")
+        if labels is not None and len(data.classes) <= MOST_SHOWN:
+            counts = labels[labels != UNKNOWN].bincount(minlength=len(data.classes)).tolist()
+            named = [f"{name} ({count})" for name, count in zip(data.classes, counts)]
+            unknown = int((labels == UNKNOWN).sum())
+            lines.append(f"{part}: {', '.join([*named, *([f'without a label ({unknown})'] if unknown else [])])}")
+    return lines
 
 
 def in_order(name: str) -> tuple:

@@ -76,5 +76,6 @@ def load_checkpoint(folder: Path, load: Callable[[dict], None], device: torch.de
         return path.name
     if damaged:
         found = "; ".join(f"{path} ({why})" for path, why in damaged)
-        raise InputError(f"no checkpoint can be read: {found}; start the run anew")
+        raise InputError(f"no checkpoint can be read: {found}; start the run anew, draws that it has collected can be "
+                         "used")
     return None

@@ -1,5 +1,6 @@
 """What a finished run is for: its posterior, as one mixture over every collected draw and member."""
 
+import shlex
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
@@ -36,7 +37,7 @@ class Posterior:
         self._stored = folder.store.opened() if draws is None else draws
         if not self._stored:
             raise InputError(f"{folder.path} has no collected draws yet; let it train past --burn_in, "
-                             f"for example with --resume {folder.path}")
+                             f"for example with --resume {shlex.quote(str(folder.path))}")
 
     def __repr__(self) -> str:
         kind = f", {len(self.classes)} classes" if self.options.semi else ""

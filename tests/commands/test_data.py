@@ -14,7 +14,7 @@ def test_a_folder_is_described_and_drawn(tmp_path, capsys):
     assert main(["data", "image_folder", "--data_path", str(tmp_path / "mine"), "--out", str(out)]) == 0
     told = capsys.readouterr().out
     assert "image_folder: 21 data to train on, 4 to test on, of shape 1x12x12" in told
-    assert "train: cat 8, dog 8, without a label 5" in told and "test: cat 2, dog 2" in told
+    assert "train: cat (8), dog (8), without a label (5)" in told and "test: cat (2), dog (2)" in told
     assert "read 25 pictures" in told and out.read_bytes().startswith(b"\x89PNG")
 
 
