@@ -128,7 +128,9 @@ def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor,
     low, high = real.min().item(), real.max().item()
     allowed = MARGIN * (high - low)
     narrow = fake.max() - fake.min() < (high - low) / 20  # of 64 images: another scale, or a generator of one grey
-    bright = fake.min() >= (low + high) / 2 - allowed  # as of images in [0, 1] among those in [-1, 1]
+    tenth = (high - low) / 10
+    # as of images in [0, 1] among those in [-1, 1]: white, and nothing under the middle
+    bright = fake.min() >= (low + high) / 2 - tenth / 5 and fake.max() >= high - tenth
     if real.dim() == 4 and (narrow or bright or fake.min() < low - allowed or fake.max() > high + allowed):
         raise InputError(f"generated images have values in {fake.min():.3g}..{fake.max():.3g} and real ones in "
                          f"{low:.3g}..{high:.3g}; scale both alike")
