@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from bayesgan.basics.errors import reason
 
-__all__ = ["remove_leftovers", "write_atomically"]
+__all__ = ["allow_open_files", "remove_leftovers", "write_atomically"]
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -32,6 +32,19 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def allow_open_files(count: int) -> None:
+    """Lets this process hold so many files open besides the usual ones, as far as the system permits."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 512
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def remove_leftovers(folder: Path) -> list[Path]:

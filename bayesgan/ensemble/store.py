@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import allow_open_files, write_atomically
 from bayesgan.basics.schema import Number, checked, read_json
 from bayesgan.ensemble.tensor_files import TensorFile, write_tensors
 
@@ -104,6 +104,7 @@ class SampleStore:
         missing = None
         for _ in range(ATTEMPTS):
             entries = self.draws[-newest:] if newest else self.draws
+            allow_open_files(len(entries))
             if missing is not None and missing in entries:
                 raise InputError(f"{self.folder / missing['file']} is absent and the index names it; restore the file")
             found = []

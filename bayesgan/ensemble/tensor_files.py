@@ -44,6 +44,11 @@ def checksum(state: dict[str, Tensor]) -> str:
 class TensorFile:
     """An open file of `write_tensors`: it can be read on after it has been deleted or replaced.
 
+    Only the file is held, no memory: a mapping would count each tensor that was ever read.
+
+    Attributes:
+        names: Group -> names of its tensors.
+
     Raises:
         FileNotFoundError: If there is none.
         ValueError: If it is damaged.
@@ -51,19 +56,23 @@ class TensorFile:
 
     def __init__(self, path: Path):
         self.path = path
+        self._held = open(path, "rb")
         try:
-            self.file = safe_open(path, framework="pt")
-            self.checksums = json.loads((self.file.metadata() or {}).get("sha256", "{}"))  # older files have none
-            if not isinstance(self.checksums, dict):
-                raise ValueError("its checksums are damaged")
+            with self._opened() as file:
+                self.checksums = json.loads((file.metadata() or {}).get("sha256", "{}"))  # older files have none
+                if not isinstance(self.checksums, dict):
+                    raise ValueError("its checksums are damaged")
+                self.names: dict[str, list[str]] = {}
+                for whole in file.keys():
+                    group, _, name = whole.rpartition("/")
+                    self.names.setdefault(group, []).append(name)
         except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-            if not path.exists():
-                raise FileNotFoundError(path) from None
             raise InputError(f"cannot read {path} ({reason(error)}); restore the file") from None
-        self.names: dict[str, list[str]] = {}
-        for whole in self.file.keys():
-            group, _, name = whole.rpartition("/")
-            self.names.setdefault(group, []).append(name)
+
+    def _opened(self) -> safe_open:
+        """The very file that is held, where the system has a name for it; elsewhere what is at its path."""
+        held = Path(f"/proc/self/fd/{self._held.fileno()}")
+        return safe_open(held if held.exists() else self.path, framework="pt")
 
     def group(self, group: str) -> dict[str, Tensor]:
         """The tensors of one group by name, compared with the checksum that was written with them.
@@ -74,8 +83,9 @@ class TensorFile:
         if group not in self.names:
             raise InputError(f"{self.path} holds no {group}; restore the file")
         try:
-            state = {name: self.file.get_tensor(key(group, name)) for name in self.names[group]}
-        except (OSError, SafetensorError) as error:
+            with self._opened() as file:
+                state = {name: file.get_tensor(key(group, name)) for name in self.names[group]}
+        except (OSError, SafetensorError, RuntimeError) as error:
             raise InputError(f"cannot read {self.path} ({reason(error)}); restore the file") from None
         if self.checksums and self.checksums.get(group) != checksum(state):
             raise InputError(f"{self.path} is damaged: its {group} are not what was written; restore the file")

@@ -133,3 +133,20 @@ def test_one_group_is_read_alone_and_a_missing_one_is_one_line(tmp_path):
     assert store.opened()[0].load("generators")["w"].tolist() == [1, 1]
     with pytest.raises(ValueError, match="holds no judges"):
         store.opened()[0].load("judges")
+
+
+def test_more_draws_than_files_may_usually_be_open(tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    store = SampleStore(tmp_path)
+    store.add(groups(1.0), 1, 1.0)
+    content = (tmp_path / "draw_00000001.safetensors").read_bytes()
+    draws = [{"step": n, "temperature": 1.0, "kinetic_temperature": {}, "file": f"draw_{n:08d}.safetensors"}
+             for n in range(1, 1100)]
+    for draw in draws:
+        (tmp_path / draw["file"]).write_bytes(content)
+    (tmp_path / "index.json").write_text(json.dumps({"draws": draws}))
+    try:
+        assert len(store.opened()) == 1099
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
