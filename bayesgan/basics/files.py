@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,10 +51,13 @@ def allow_open_files(count: int) -> None:
 def remove_leftovers(folder: Path) -> list[Path]:
     """Removes what `write_atomically` had begun in or below a folder when its process was killed; tells which."""
     removed = []
-    for path in folder.rglob(".*.partial"):
+    for path in list(folder.rglob(".*.partial")):
         named = re.fullmatch(r"\..+\.(\d+)\.partial", path.name)
         if named and not alive(int(named[1])):
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
             removed.append(path)
     return removed
 

@@ -16,12 +16,13 @@ __all__ = ["only_writer"]
 
 
 @contextmanager
-def only_writer(folder: Path, what: str) -> Iterator[None]:
+def only_writer(folder: Path, what: str, wait: bool = False) -> Iterator[None]:
     """Inside, nobody else is in here for the same folder.
 
     Args:
         folder: Must exist.
         what: Is done to the folder, for the other's message: "trained", for example.
+        wait: Until whoever is has ended, and say so, rather than raise.
 
     Raises:
         ValueError: If somebody is, naming who.
@@ -30,7 +31,10 @@ def only_writer(folder: Path, what: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise InputError(f"{folder} is being {what} by {described(owner)}; wait for it, or stop it") from None
+        if not wait:
+            raise InputError(f"{folder} is being {what} by {described(owner)}; wait for it, or stop it") from None
+        print(f"{folder} is being {what} by {described(owner)}; waiting for it", flush=True)
+        lock.acquire()
     try:
         owner.write_text(json.dumps({"process": os.getpid(), "machine": socket.gethostname(),
                                      "since": datetime.now().isoformat(timespec="seconds")}))

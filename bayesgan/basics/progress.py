@@ -20,7 +20,7 @@ class Progress:
     def __init__(self, total: int, start: int = 0, unit: str = "it", every: float = 0.0):
         self.start, self.total, self.unit, self.every = start, total, unit, every
         self.begun = self.last = time.perf_counter()
-        drawn = sys.stderr.isatty() or "ipykernel" in sys.modules
+        drawn = (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
         self.bar = tqdm(total=total, initial=start, unit=unit, dynamic_ncols=True) if drawn else None
 
     def show(self, done: int, text: str) -> None:

@@ -45,16 +45,20 @@ def handlers_for(handle) -> Iterator[dict]:
             signal.signal(number, handler)
 
 
-def raise_signalled(number: int, frame) -> None:
-    raise Signalled(number)
-
-
 def start(module: str, **options) -> int:
     """Imports a command line's module and runs its `main(**options)`; returns the exit code."""
-    with handlers_for(raise_signalled):
+    asked = []
+
+    def handle(number: int, frame) -> None:
+        asked.append(number)
+        raise Signalled(number)
+
+    with handlers_for(handle):
         try:
             main = importlib.import_module(module).main
-        except KeyboardInterrupt as error:
+        except BaseException:
+            if not asked:  # an import that is interrupted may raise anything
+                raise
             print("stopped before anything was done", file=sys.stderr)
-            return stop_code(error)
+            return stop_code(Signalled(asked[0]))
         return main(**options)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.ensemble import TensorFile
-from bayesgan.store import RunFolder, read_checkpoint
+from bayesgan.store import Posterior, RunFolder, read_checkpoint, read_results
+from bayesgan.training.algorithm import tensors_in
 
 __all__ = ["add_arguments", "findings", "run"]
 
@@ -39,12 +40,20 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
             draws += 1
     except InputError as error:
         broken.append(f"posterior: {error}")
+    if draws == 0 and folder.ended:
+        broken.append("posterior: the run is complete and has no draws; restore the folder")
+    elif draws:
+        look("weights of the newest draw", lambda: next(Posterior(folder, "cpu").newest(1).each("generators")))
+    for file in path.glob("results_*.json"):
+        look(file.name, lambda file=file: read_results(file))
     checkpoints = sorted((path / "checkpoints").glob("*.pt"))
     for file in checkpoints:
         other = [one.name for one in checkpoints if one != file]
-        look(f"checkpoints/{file.name}", lambda file=file: read_checkpoint(file),
+        look(f"checkpoints/{file.name}", lambda file=file: refuse_nan(read_checkpoint(file)),
              f"--resume sets it aside and goes on from {other[0]}" if other
              else "the run cannot go on, its draws can be used")
+    if not checkpoints and (draws or folder.ended):
+        broken.append("checkpoints: there are none; the run cannot go on, its draws can be used")
     if folder.options().semi:
         look("labelled.json", folder.labelled_rows)
         if (path / "supervised.safetensors").exists():
@@ -55,6 +64,11 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
     whole.append(f"the run is complete: all {folder.options().train_iter} iterations and what follows them"
                  if folder.ended else f"the run is not complete; --resume {shlex.quote(str(path))} goes on")
     return whole, broken
+
+
+def refuse_nan(state: dict) -> None:
+    if bad := [name for name, tensor in tensors_in(state) if not tensor.isfinite().all()]:
+        raise InputError(f"it holds NaN in {bad[0]}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -133,13 +133,16 @@ def table(rows: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
-def evaluate(run_folder: Path, device: torch.device | str = "cpu", data_path: Path | None = None) -> str:
+def evaluate(
+    run_folder: Path, device: torch.device | str = "cpu", data_path: Path | None = None, wait: bool = False
+) -> str:
     """Asks the posterior of a run about all test data.
 
     Writes RUN/evaluation/: figures.json, uncertainty.png, and errors.png over the run's iterations.
 
     Args:
         data_path: Where the data is now, if it has moved.
+        wait: Until another evaluation of the run has ended, rather than raise.
 
     Returns:
         A table for people.
@@ -154,7 +157,7 @@ def evaluate(run_folder: Path, device: torch.device | str = "cpu", data_path: Pa
         raise InputError(f"{run_folder} is an unsupervised run and classifies nothing; name a run of run_bgan_semi.py")
     place = folder.path / "evaluation"
     place.mkdir(exist_ok=True)
-    with only_writer(place, "evaluated"):
+    with only_writer(place, "evaluated", wait):
         rows, asked = measured(folder, posterior, data_path, device)
     return f"{options.dataset}, {options.N} labels, {asked} test data\n{table(rows)}"
 

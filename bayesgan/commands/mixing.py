@@ -48,6 +48,8 @@ def mixing(folder: RunFolder, posterior: Posterior, data: Dataset) -> dict[str, 
     found = {}
     for group in GROUPS:
         values = torch.stack([followed(group, ensemble) for ensemble in posterior.each(group)], 1)
+        if len(values) == 1 and values.shape[1] < 2 * LEAST_DRAWS:  # a single chain is halved
+            continue
         convergence = converge(values.double().numpy())  # (members, draws, 64)
         networks, ess = values.shape[0] * values.shape[1], float(np.nanmedian(convergence.ess))
         found[group] = {

@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -167,23 +169,26 @@ def judged(folder: RunFolder, resampler: Resampler, seed: int, steps: int, data_
     return {"images": count, "accuracy": judge.accuracy, **named}
 
 
-def resample_run(run_folder: Path, n: int, seed: int = 0, judge_steps: int = 0, **options) -> Path:
+def resample_run(
+    run_folder: Path, n: int, seed: int = 0, judge_steps: int = 0, wait: bool = False, **options
+) -> Path:
     """Resamples a run and writes what came of it.
 
     RUN/resampled/<method>_<budget>_<seed>/: samples.npz, pictures before and after, diagnostics.json, ratio.png.
 
     Args:
         judge_steps: Training of a classifier that judges images before and after, where there are labels; 0 for none.
+        wait: Until another resampling of the run has ended, rather than raise.
         options: As of `posterior_resampler`.
 
     Returns:
-        The folder.
+        The folder; what it held before is replaced as a whole.
     """
     refuse_count(n)
     folder = RunFolder.open(Path(run_folder))
     place = folder.path / "resampled"
     place.mkdir(exist_ok=True)
-    with only_writer(place, "resampled"):
+    with only_writer(place, "resampled", wait):
         return resampled(folder, n, seed, judge_steps, options)
 
 
@@ -195,8 +200,10 @@ def resampled(folder: RunFolder, n: int, seed: int, judge_steps: int, options: d
     samples = resampler.sample(n, seed).cpu()
     # as asked for, also where plain samples are given
     budget = options.get("budget") or usual_budget(data.shape)
-    place = folder.path / "resampled" / f"{options.get('method', 'obrs')}_{budget}_{seed}"
-    place.mkdir(parents=True, exist_ok=True)
+    whole = folder.path / "resampled" / f"{options.get('method', 'obrs')}_{budget}_{seed}"
+    place = whole.with_name(f".{whole.name}.{os.getpid()}.partial")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
     arrays = to_bytes(samples) if data.is_images else samples
 
     def write(path: Path) -> None:
@@ -220,7 +227,11 @@ def resampled(folder: RunFolder, n: int, seed: int, judge_steps: int, options: d
         figure = ratio_figure(resampler.held_out_scores())
         write_atomically(place / "ratio.png", lambda path: figure.savefig(path, format="png"))
     print(told)
-    return place
+    if whole.exists():
+        print(f"replacing what was in {whole}")
+        shutil.rmtree(whole)
+    place.rename(whole)
+    return whole
 
 
 def method_settings() -> dict[str, tuple[type, set[str]]]:

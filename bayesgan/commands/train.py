@@ -60,8 +60,10 @@ def run(arguments: list[str], semi: bool) -> int:
         folder = opened(parsed.resume, semi)
         options, notes = continued(folder, given), []
     if folder is not None and folder.ended and options.train_iter == folder.options().train_iter:
-        print(f"{parsed.resume} is complete, all {options.train_iter} iterations and what follows them; add some with "
-              f"--train_iter {2 * options.train_iter}")
+        ignored = [f"--{name}" for name in given if getattr(options, name) != getattr(folder.options(), name)]
+        idle = f"; {', '.join(ignored)} changed nothing" if ignored else ""
+        print(f"{parsed.resume} is complete, all {options.train_iter} iterations and what follows them{idle}; add some "
+              f"with --train_iter {2 * options.train_iter}, resample it with python -m bayesgan resample")
         return 0
     device = pick_device(options.device, options.gpu_id)
     set_arithmetic(options.precision, device, options.deterministic)
@@ -137,7 +139,7 @@ def dry_run(
     trainer = Trainer(options, data, device, engines)
     print(describe(trainer))
     if folder is not None:
-        resume(folder, trainer)
+        resume(folder, trainer, set_aside=False)
     print("values that are not the defaults:", *lines, sep="\n")
     first, seconds = timed_steps(trainer)
     spreadings = [moment for moment in options.spread_moments if moment >= trainer.iteration]
@@ -158,13 +160,15 @@ def whole_run(
         folder = RunFolder.create(options, data, arguments, engines, device)
     with folder.writing():
         if not begins:
+            if RunFolder.open(folder.path).config != folder.config:
+                raise InputError(f"{folder.path} was gone on with by another process meanwhile; give the command again")
             resume(folder, trainer)
             folder.resumed(options, arguments, engines, device)
         print(f"writing to {folder.path}", flush=True)
         begun = time.perf_counter()
         try:
-            if trainer.iteration < options.train_iter:  # or only what follows is left to do
-                train(trainer, folder, evaluator(trainer, folder) if options.semi else None)
+            going_on = trainer.iteration < options.train_iter  # or only what follows is left to do
+            train(trainer, folder, evaluator(trainer, folder) if options.semi and going_on else None)
         except Diverged as error:
             last = folder.path / "checkpoints" / "last.pt"
             kept = f"the last good checkpoint is {last}" if last.exists() else (
@@ -179,9 +183,17 @@ def whole_run(
     return 0
 
 
-def resume(folder: RunFolder, trainer: Trainer) -> None:
-    """Loads the newest checkpoint and says where the run stands."""
-    checkpoint = folder.load_checkpoint(trainer.load_state_dict, trainer.device)
+def resume(folder: RunFolder, trainer: Trainer, set_aside: bool = True) -> None:
+    """Loads the newest checkpoint and says where the run stands.
+
+    Args:
+        set_aside: Damaged ones may be renamed.
+    """
+    draws = folder.store.draws  # a damaged index is found before anything changes
+    checkpoint = folder.load_checkpoint(trainer.load_state_dict, trainer.device, set_aside)
+    if checkpoint is None and draws:
+        raise InputError(f"{folder.path} has draws and no checkpoint to go on from, and beginning anew would replace "
+                         "them; use the draws, or start another run")
     if trainer.iteration > trainer.options.train_iter:
         raise InputError(f"{folder.path} has done {trainer.iteration} iterations already, got --train_iter "
                          f"{trainer.options.train_iter}; give more")
@@ -256,10 +268,10 @@ def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: flo
     count = 100 if data.is_images else 1000
     save_picture(picture, posterior.sample(count), to_float(data.train[:SHOWN]).cpu())
     if options.resample is not None:
-        resample_run(folder.path, 100, method=options.resample, device=device)
+        resample_run(folder.path, 100, wait=True, method=options.resample, device=device)
     lines = []
     if options.semi:
-        lines += ["", evaluate(folder.path, device)]
+        lines += ["", evaluate(folder.path, device, wait=True)]
     run = shlex.quote(str(folder.path))
     sampling = f"from bayesgan import load_posterior; print(load_posterior({str(folder.path)!r}).sample(64).shape)"
     lines += [

@@ -65,6 +65,8 @@ class SampleStore:
         """
         index = self.folder / "index.json"
         if not index.exists():
+            if files := list(self.folder.glob("draw_*.safetensors")):
+                raise InputError(f"{index} is missing beside {len(files)} draws; restore it, or move them away")
             return []
         content = read_json(index, "restore it or run again")
         draws = checked(content, {"draws": [ENTRY]}, str(index), "restore it or run again")["draws"]
@@ -85,15 +87,15 @@ class SampleStore:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"draw_{step:08d}.safetensors"
+        before = self.draws
+        draws = [draw for draw in before if draw["step"] < step]  # a resumed run draws again what it lost
         write_tensors(self.folder / name, groups)
-        draws = [draw for draw in self.draws if draw["step"] < step]  # a resumed run draws again what it lost
         draws.append({"step": step, "temperature": temperature, "kinetic_temperature": kinetic or {}, "file": name})
         kept = draws if self.keep is None else draws[-self.keep:]
         text = json.dumps({"format": FORMAT, "draws": kept}, indent=1)
         write_atomically(self.folder / "index.json", lambda path: path.write_text(text))
-        for file in self.folder.glob("draw_*.safetensors"):
-            if file.name not in {draw["file"] for draw in kept}:
-                file.unlink()
+        for file in {draw["file"] for draw in before} - {draw["file"] for draw in kept}:
+            (self.folder / file).unlink(missing_ok=True)
 
     def opened(self, newest: int | None = None) -> list[StoredDraw]:
         """All draws, or so many of the newest, held open: what is dropped or drawn anew later changes nothing of them.

@@ -2,6 +2,7 @@
 
 import sys
 
+from bayesgan.basics.stopping import start
 from bayesgan.commands.parser import call
 from bayesgan.experiments.frame import conduct
 
@@ -13,4 +14,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("bayesgan.experiments.__main__"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.stopping import Signalled
 from bayesgan.commands.train import main
 from bayesgan.experiments.cells import Cells, place
 from bayesgan.options import Options, resolve
@@ -20,6 +21,7 @@ from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["device_of", "last_results", "run_cells", "seconds", "trained", "trained_all"]
 
+CHILDREN: list[subprocess.Popen] = []  # runs beside this process
 PROGRAM = "import sys; from bayesgan.commands.train import main; sys.exit(main(sys.argv[1:], semi={semi}))"
 
 
@@ -70,7 +72,9 @@ def trained_all(wanted: dict[Path, dict], semi: bool, jobs: int) -> Iterator[tup
         futures = {path: pool.submit(trained, path, given, semi, threads) for path, given in wanted.items()}
         for path, future in futures.items():
             yield path, future.result()
-    finally:  # after a failure nothing more is begun
+    finally:  # after a failure nothing more is begun, and what runs saves and ends
+        for process in list(CHILDREN):
+            process.terminate()
         pool.shutdown(cancel_futures=True)
 
 
@@ -96,10 +100,16 @@ def trained(path: Path, given: dict, semi: bool = False, threads: int | None = N
         else:  # beside others
             command = [sys.executable, "-c", PROGRAM.format(semi=semi), *flags]
             environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-            code = subprocess.run(command, stdout=log, stderr=log, env=environment).returncode
+            with subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process:
+                CHILDREN.append(process)
+                code = process.wait()
+                CHILDREN.remove(process)
+    if code > 128:
+        raise Signalled(code - 128)  # the run has said so in its log, and goes on at the next call
     if code:
-        reason = (path / "log.txt").read_text().strip().splitlines()[-1]
-        raise InputError(f"the run in {path} ended with code {code}: {reason.removeprefix('error: ')}")
+        words = (path / "log.txt").read_text().strip().splitlines() or ["it left no word"]
+        raise InputError(f"the run in {path} ended with code {code}: {words[-1].removeprefix('error: ')}; its log is "
+                         f"{path / 'log.txt'}")
     return begun(path, wanted)
 
 

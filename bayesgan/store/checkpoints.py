@@ -44,7 +44,9 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict:
     return torch.load(path, map_location=device, weights_only=True)
 
 
-def load_checkpoint(folder: Path, load: Callable[[dict], None], device: torch.device | str = "cpu") -> str | None:
+def load_checkpoint(
+    folder: Path, load: Callable[[dict], None], device: torch.device | str = "cpu", set_aside: bool = True
+) -> str | None:
     """Hands the newest checkpoint that can be read to `load`.
 
     A damaged file is renamed to <name>.damaged, so that it never takes the place of the good previous.pt. One that
@@ -52,6 +54,7 @@ def load_checkpoint(folder: Path, load: Callable[[dict], None], device: torch.de
 
     Args:
         load: Takes the state; raises where it does not fit.
+        set_aside: Rename damaged ones; without it nothing is touched.
 
     Returns:
         The checkpoint's name; None where the run has not written one yet.
@@ -71,7 +74,7 @@ def load_checkpoint(folder: Path, load: Callable[[dict], None], device: torch.de
                 raise
             damaged.append((path, reason(error)))
             continue
-        for bad, _ in damaged:
+        for bad, _ in damaged if set_aside else []:
             bad.replace(bad.with_name(f"{bad.name}.damaged"))
         return path.name
     if damaged:

@@ -33,6 +33,7 @@ def new_config(
                      "numpy": np.__version__, "scikit-learn": sklearn.__version__},
         "git_commit": git_commit(),
         "commands": [started(command)],
+        "ended": 0,
         **computed(engines, device),
     }
 

@@ -65,8 +65,13 @@ class Posterior:
 
     def each(self, group: str) -> Iterator[Ensemble]:
         """The "generators" or "discriminators" of one draw after the other, oldest first."""
+        members = self.options.generators if group == "generators" else self.options.discriminators
         for draw in self._stored:
-            yield self._folder.ensemble(group, draw.load(group), self._device)
+            ensemble = self._folder.ensemble(group, draw.load(group), self._device)
+            if ensemble.members != members:
+                raise InputError(f"{self._folder.path}: a draw has {ensemble.members} {group} and config.json says "
+                                 f"{members}; restore config.json")
+            yield ensemble
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> Tensor:

@@ -8,6 +8,7 @@ config.json, posterior.py for what a finished run is for.
 """
 
 import dataclasses
+import itertools
 import json
 import pprint
 import time
@@ -29,7 +30,7 @@ from bayesgan.options import Options, check_stored, load_data
 from bayesgan.store.checkpoints import load_checkpoint, rotate, save_checkpoint
 from bayesgan.store.config import FORMAT, as_json, computed, describe_data, new_config, started
 
-__all__ = ["GROUPS", "RunFolder", "State"]
+__all__ = ["GROUPS", "RunFolder", "State", "read_results"]
 
 GROUPS = ("generators", "discriminators")  # how states are named in draws, checkpoints and weights_<iter>.npz
 ROLES = ("generator", "discriminator")
@@ -85,13 +86,13 @@ class RunFolder:
             ValueError: If out_dir is a file or cannot be written.
         """
         folder = cls(new_folder(options), new_config(options, data, command, engines, torch.device(device)))
-        folder._write_config()
         if options.semi:
             rows = labelled_rows(data)
             content = {"rows": rows.tolist(), "labels": data.train_labels[rows].tolist()}
             folder._write_text("labelled.json", json.dumps(content))
         hypers = pprint.pformat(folder.config["options"])
         (folder.path / "hypers.txt").write_text(f"Hyper settings:\n{hypers}\n")
+        folder._write_config()  # last: with it the folder is a run
         return folder
 
     @classmethod
@@ -119,9 +120,10 @@ class RunFolder:
     def options(self) -> Options:
         """The run's options as they were resolved; what an older version did not have yet is as it was then."""
         known = {field.name: field for field in dataclasses.fields(Options)}
+        if unknown := sorted(self.config["options"].keys() - known.keys()):
+            raise InputError(f"there is no option {unknown[0]!r}")
         stored = {"gradient_noise": "ignore", **self.config["options"]}
-        values = {name: value for name, value in stored.items() if name in known}
-        return Options(**{n: Path(v) if known[n].type is Path and isinstance(v, str) else v for n, v in values.items()})
+        return Options(**{n: Path(v) if known[n].type is Path and isinstance(v, str) else v for n, v in stored.items()})
 
     def engines(self, device: torch.device | str) -> Engines | None:
         """What the run computes with, so that it goes on with the same bits.
@@ -248,9 +250,11 @@ class RunFolder:
         """Keeps the state of the trainer, and the one before."""
         save_checkpoint(self.path / "checkpoints", state)
 
-    def load_checkpoint(self, load: Callable[[dict], None], device: torch.device | str = "cpu") -> str | None:
+    def load_checkpoint(
+        self, load: Callable[[dict], None], device: torch.device | str = "cpu", set_aside: bool = True
+    ) -> str | None:
         """Hands the newest checkpoint that can be read to `load`; see `checkpoints.load_checkpoint`."""
-        return load_checkpoint(self.path / "checkpoints", load, device)
+        return load_checkpoint(self.path / "checkpoints", load, device, set_aside)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -278,7 +282,12 @@ class RunFolder:
     @property
     def ended(self) -> bool:
         """Whether everything that follows the last iteration has been done."""
-        return self.config.get("ended") == self.config["options"]["train_iter"]
+        last = self.config["options"]["train_iter"]
+        if "ended" in self.config:
+            return self.config["ended"] == last
+        # of a version that did not note it: the picture came after the last results
+        picture, results = self.path / "samples" / "posterior.png", self.path / f"results_{last}.json"
+        return picture.exists() and results.exists()
 
     def end(self) -> None:
         """Notes that it has."""
@@ -290,7 +299,7 @@ class RunFolder:
         found = []
         for path in self.path.glob("results_*.json"):
             try:
-                found.append(checked(read_json(path, REMEDY), RESULTS, str(path), "it is left out"))
+                found.append(read_results(path))
             except InputError as error:
                 print(f"warning: {error}")
         return sorted(found, key=lambda results: results["iteration"])
@@ -308,17 +317,23 @@ class RunFolder:
         write_atomically(self.path / name, lambda path: path.write_text(text))
 
 
+def read_results(path: Path) -> dict:
+    """What a results_<iter>.json holds; raises ValueError where it is damaged."""
+    return checked(read_json(path, "it is left out"), RESULTS, str(path), "it is left out")
+
+
 def new_folder(options: Options) -> Path:
     """Makes the folder; a number is added where two runs begin in one second."""
     name = f"bgan_{options.dataset}_{int(time.time())}"
     try:
         options.out_dir.mkdir(parents=True, exist_ok=True)
-        path, attempt = options.out_dir / name, 0
-        while path.exists():
-            attempt += 1
-            path = options.out_dir / f"{name}_{attempt}"
-        path.mkdir()
+        for attempt in itertools.count():
+            path = options.out_dir / (f"{name}_{attempt}" if attempt else name)
+            try:
+                path.mkdir()
+                return path
+            except FileExistsError:  # of another run that began in this second
+                continue
     except OSError as error:
         raise InputError(f"--out_dir must be a folder that can be written, got {options.out_dir} "
                          f"({error.strerror}); name another") from None
-    return path

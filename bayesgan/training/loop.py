@@ -128,8 +128,18 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                 if due.end and taught is not None and taught < SELDOM:
                     progress.say(f"warning: the teacher is sure of {taught:.1%} of the unlabelled images, too few to "
                                  "teach; lower --confidence, train longer or label more")
-            if due.end and done < options.train_iter:
+            if due.end and asked:
                 raise Stopped(asked[0])
+        if not history and trainer.iteration == options.train_iter:
+            complete(trainer, folder, writer)
+
+
+def complete(trainer: Trainer, folder: RunFolder, writer: Events) -> None:
+    """Adds what the last iteration leaves and a run that was meant to go further has not: its draw and its pictures."""
+    done = trainer.iteration
+    if all(draw["step"] != done for draw in folder.store.draws):
+        folder.store.add(trainer.draw(), done, trainer.temperature(done - 1), trainer.kinetic_temperatures())
+        save_samples(trainer, folder, writer, files=True)
 
 
 def state_in_words(losses: Losses, temperature: float, taught: float | None) -> str:

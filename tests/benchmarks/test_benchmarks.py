@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bayesgan.__main__ import main
 from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.benchmarks import BENCHMARKS
 from bayesgan.benchmarks.gpu import outcome
 from bayesgan.benchmarks.peak import highest_resident_bytes
 from bayesgan.benchmarks.sampler import CURVATURES, explicit_bias
 from bayesgan.benchmarks.variants import VARIANTS
+from bayesgan.house import main
 
 ROOT = Path(__file__).parents[2]
 

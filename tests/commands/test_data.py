@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bayesgan.__main__ import main
+from bayesgan.house import main
 from tests.data.files import write_pictures
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bayesgan.__main__ import main as house
 from bayesgan.commands.train import main
 from bayesgan.data import DATA_SETS, DataOptions, choose_labels
 from bayesgan.data.dataset import UNKNOWN
+from bayesgan.house import main as house
 from tests.commands.helpers import TINY, read
 from tests.data.files import picture, write_pictures
 

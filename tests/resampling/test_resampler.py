@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from bayesgan import Resampler, load_posterior
-from bayesgan.__main__ import main as command_line
 from bayesgan.commands.resample import method_settings, posterior_resampler, resample_run
 from bayesgan.commands.train import main
 from bayesgan.experiments.mixture1d import generate, log_ratio
+from bayesgan.house import main as command_line
 from bayesgan.resampling import RULES, DensityRatio, LatentProposal, ratio_figure, refit
 from bayesgan.resampling.rules.latent import LatentRule
 from bayesgan.store.run_folder import RunFolder

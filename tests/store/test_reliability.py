@@ -5,8 +5,10 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -14,12 +16,14 @@ import pytest
 import torch
 
 from bayesgan import load_posterior
-from bayesgan.__main__ import main as house
 from bayesgan.basics.files import remove_leftovers, write_atomically
 from bayesgan.basics.locks import only_writer
 from bayesgan.commands.train import main
 from bayesgan.ensemble import SampleStore
+from bayesgan.house import main as house
+from bayesgan.options import resolve
 from bayesgan.store import RunFolder
+from bayesgan.store.run_folder import new_folder
 from bayesgan.training.algorithm import Trainer
 from bayesgan.training.events import Events
 from tests.commands.helpers import ROOT, TINY, outcome, read, run
@@ -343,3 +347,171 @@ def test_a_lost_run_is_one_line_and_leaves_no_half_of_one(tmp_path, monkeypatch,
     error = capfd.readouterr().err
     assert code == 2 and "is gone while the run was writing to it; start the run anew" in error
     assert "Traceback" not in error and folder is None
+
+
+def test_draws_without_a_checkpoint_are_not_begun_over(tmp_path, capsys):
+    folder = run(tmp_path)
+    shutil.rmtree(folder / "checkpoints")
+    assert main(["--resume", str(folder), "--train_iter", "13"]) == 2
+    assert "has draws and no checkpoint to go on from" in capsys.readouterr().err
+    assert len(load_posterior(folder).draws) == 2
+    assert house(["check", str(folder)]) == 2
+    assert "DAMAGED  checkpoints: there are none; the run cannot go on" in capsys.readouterr().out
+
+
+def test_draws_without_an_index_are_never_deleted(tmp_path, capsys):
+    folder = run(tmp_path)
+    before = sorted((folder / "posterior").glob("draw_*"))
+    (folder / "posterior" / "index.json").unlink()
+    assert main(["--resume", str(folder), "--train_iter", "20"]) == 2
+    assert "index.json is missing beside 2 draws; restore it" in capsys.readouterr().err
+    assert sorted((folder / "posterior").glob("draw_*")) == before
+    assert house(["check", str(folder)]) == 2
+    shutil.rmtree(folder / "posterior")
+    assert house(["check", str(folder)]) == 2
+    assert "the run is complete and has no draws" in capsys.readouterr().out
+
+
+def test_a_signal_in_the_last_iteration_is_heard(tmp_path, monkeypatch, capsys):
+    step = Trainer.step
+
+    def stepped(self):
+        if self.iteration == 9:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", stepped)
+        folder = run(tmp_path, code=143)
+    assert "stopped after iteration 10; go on with: --resume" in capsys.readouterr().out
+    assert not RunFolder.open(folder).ended
+    assert main(["--resume", str(folder)]) == 0 and RunFolder.open(folder).ended
+
+
+def test_a_run_that_another_went_on_with_meanwhile_is_left_alone(tmp_path, monkeypatch, capsys):
+    folder = run(tmp_path)
+    load = RunFolder.load_data
+
+    def slow(self, *places):
+        found = load(self, *places)
+        if not read(folder, "config.json")["options"]["save_samples"]:  # the other comes first
+            config = read(folder, "config.json")
+            config["options"]["save_samples"] = True
+            (folder / "config.json").write_text(json.dumps(config))
+        return found
+
+    monkeypatch.setattr(RunFolder, "load_data", slow)
+    assert main(["--resume", str(folder), "--train_iter", "14"]) == 2
+    assert "was gone on with by another process meanwhile; give the command again" in capsys.readouterr().err
+    assert read(folder, "config.json")["options"]["save_samples"] is True
+
+
+def test_the_ending_waits_for_whoever_evaluates(tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    with only_writer(tmp_path / "out", "evaluated"):
+        waiting = threading.Thread(target=lambda: only_writer(tmp_path / "out", "evaluated", wait=True).__enter__())
+        waiting.start()
+        time.sleep(0.3)
+        assert waiting.is_alive() and "waiting for it" in capsys.readouterr().out
+    waiting.join(20)
+    assert not waiting.is_alive()
+
+
+def test_resampling_again_replaces_everything_and_says_so(tmp_path, capsys):
+    folder = run(tmp_path)
+    first = ["resample", str(folder), "--n", "20", "--judge_steps", "0", "--budget", "4"]
+    assert house([*first, "--ratio", "components"]) == 0
+    place = folder / "resampled" / "obrs_4_0"
+    assert (place / "ratio.png").exists()
+    assert house([*first, "--n", "5"]) == 0
+    assert "replacing what was in" in capsys.readouterr().out
+    assert np.load(place / "samples.npz")["x"].shape[0] == 5 and not (place / "ratio.png").exists()
+    assert [path.name for path in place.parent.iterdir() if path.is_dir()] == ["obrs_4_0"]
+
+
+def test_a_complete_run_says_which_flags_changed_nothing(tmp_path, capsys):
+    folder = run(tmp_path)
+    assert main(["--resume", str(folder), "--resample", "obrs"]) == 0
+    told = capsys.readouterr().out
+    assert "--resample changed nothing" in told and "python -m bayesgan resample" in told
+
+
+def test_a_run_that_is_to_end_where_it_stands_gets_its_last_draw(tmp_path, monkeypatch):
+    step = Trainer.step
+
+    def stepped(self):
+        losses = step(self)
+        if self.iteration == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+        return losses
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", stepped)
+        folder = run(tmp_path, code=130)
+    assert main(["--resume", str(folder), "--train_iter", "9"]) == 0
+    assert load_posterior(folder).draws[-1]["step"] == 9 and (folder / "samples" / "mixture_00000009.png").exists()
+
+
+def test_two_runs_that_begin_in_one_second_get_two_folders(tmp_path, monkeypatch):
+    options, _ = resolve({"out_dir": tmp_path})
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    assert [new_folder(options).name for _ in range(3)] == ["bgan_digits_1000", "bgan_digits_1000_1",
+                                                            "bgan_digits_1000_2"]
+
+
+def test_an_option_that_nobody_knows_is_damage(tmp_path, capsys):
+    folder = run(tmp_path)
+    config = read(folder, "config.json")
+    config["options"]["temprature"] = config["options"].pop("temperature")
+    (folder / "config.json").write_text(json.dumps(config))
+    assert main(["--resume", str(folder), "--train_iter", "12"]) == 2
+    assert "there is no option 'temprature'" in capsys.readouterr().err
+
+
+def test_a_dry_run_touches_no_damaged_checkpoint(tmp_path):
+    folder = run(tmp_path)
+    (folder / "checkpoints" / "last.pt").write_bytes(b"cut")
+    before = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert main(["--resume", str(folder), "--train_iter", "12", "--dry_run"]) == 0
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == before
+
+
+def test_draws_of_another_number_of_members_are_refused(tmp_path, capsys):
+    folder = run(tmp_path)
+    config = read(folder, "config.json")
+    config["options"]["num_gen"] = 1
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="a draw has 2 generators and config.json says 1"):
+        load_posterior(folder).sample(3)
+    assert house(["check", str(folder)]) == 2
+
+
+def test_runs_that_ended_before_it_was_noted_are_complete(tmp_path, capsys):
+    folder = run(tmp_path)
+    config = read(folder, "config.json")
+    del config["ended"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert house(["check", str(folder)]) == 0 and "the run is complete" in capsys.readouterr().out
+
+
+def test_few_draws_of_a_single_chain_are_worth_no_number(tmp_path, capsys, recwarn):
+    run(tmp_path, "--num_disc", "1", "--train_iter", "20", "--keep", "5")
+    told = capsys.readouterr().out
+    assert "nan" not in told and not [one for one in recwarn if "NaN" in str(one.message)]
+
+
+def test_children_of_a_terminated_experiment_save_and_end(tmp_path):
+    command = [sys.executable, "-m", "bayesgan.experiments", "semi_ablation", "--methods", "base", "--draws", "2",
+               "--N", "20", "--train_iter", "100000", "--jobs", "2", "--out_dir", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+    begun = time.monotonic()
+    while len(list(tmp_path.rglob("config.json"))) < 2 and time.monotonic() - begun < 120:
+        time.sleep(0.2)
+    time.sleep(1)
+    process.terminate()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in error
+    for folder in {path.parent for path in tmp_path.rglob("config.json")}:
+        with RunFolder.open(folder).writing():  # nobody holds it any more
+            pass
