@@ -13,7 +13,7 @@ from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.progress import Progress
 from bayesgan.basics.randomness import keyed_generator
-from bayesgan.ensemble import Ensemble, Outputs, SampleStore, fan_in_scales, make_engine
+from bayesgan.ensemble import Ensemble, Outputs, SampleStore, checksum, fan_in_scales, make_engine
 from bayesgan.sampler.batches import Unpack, batches_of, inputs_of
 from bayesgan.sampler.checks import check_same_outputs
 from bayesgan.sampler.diagnostics import Diagnostics, diagnose
@@ -25,6 +25,9 @@ from bayesgan.sampler.settings import Settings
 from bayesgan.sampler.sghmc import SGHMC
 
 __all__ = ["Draw", "PosteriorSampler"]
+
+NONE_FROZEN = checksum({})
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -281,7 +284,7 @@ class PosteriorSampler:
         """
         try:
             content = torch.load(path, map_location=self.device, weights_only=True)
-            settings = content["settings"]
+            settings = {"frozen parameters": NONE_FROZEN, **content["settings"]}  # older files do not say
         except Exception as error:  # torch raises many kinds for a damaged file
             raise InputError(
                 f"{path} is not a saved sampler ({reason(error)}); save() writes one"
