@@ -139,7 +139,8 @@ class Posterior:
         x = as_tensor(x, "x")
         if x.shape[-1] != len(units[0]):
             raise InputError(f"x must be (n, {len(units[0])}) like the training data, got {tuple(x.shape)}")
-        return ((x.double() - units[0]) / units[1]).float()
+        mean, spread = (part.to(x.device) for part in units)
+        return ((x.double() - mean) / spread).float()
 
     def predict_proba(self, x: Tensor) -> Tensor:
         """p(y|x), the mean over all collected discriminators of D(x = y) / sum_c D(x = c): (n, classes) float64.
