@@ -12,7 +12,11 @@ from filelock import FileLock, Timeout
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["only_writer"]
+__all__ = ["Claimed", "only_writer"]
+
+
+class Claimed(InputError):
+    """Somebody else is at it."""
 
 
 @contextmanager
@@ -25,14 +29,14 @@ def only_writer(folder: Path, what: str, wait: bool = False) -> Iterator[None]:
         wait: Until whoever is has ended, and say so, rather than raise.
 
     Raises:
-        ValueError: If somebody is, naming who.
+        Claimed: If somebody is, naming who; a ValueError.
     """
     lock, owner = FileLock(folder / ".lock"), folder / ".owner.json"
     try:
         lock.acquire(timeout=0)
     except Timeout:
         if not wait:
-            raise InputError(f"{folder} is being {what} by {described(owner)}; wait for it, or stop it") from None
+            raise Claimed(f"{folder} is being {what} by {described(owner)}; wait for it, or stop it") from None
         print(f"{folder} is being {what} by {described(owner)}; waiting for it", flush=True)
         lock.acquire()
     try:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import bayesgan
 from bayesgan.basics.devices import device_name
 from bayesgan.basics.files import write_atomically
+from bayesgan.basics.locks import only_writer
 from bayesgan.store.config import git_commit
 
 __all__ = ["Cells", "code_version", "place"]
@@ -59,7 +60,13 @@ class Cells:
             compute: Gives the result, as JSON has it.
         """
         found = self.stored(key, settings)
-        return self.keep(key, settings, compute(), device_name("cpu")) if found is None else found
+        if found is not None:
+            return found
+        folder = self.folder / place(key)
+        folder.mkdir(parents=True, exist_ok=True)
+        with only_writer(folder, "computed", wait=True):
+            found = self.stored(key, settings)  # by whoever was at it
+            return self.keep(key, settings, compute(), device_name("cpu")) if found is None else found
 
     def stored(self, key: NamedTuple, settings: dict) -> object | None:
         """The result of a cell that is there and was made with these settings; a line says what is not as expected."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.locks import Claimed, only_writer
 from bayesgan.basics.stopping import Signalled
 from bayesgan.commands.train import main
 from bayesgan.experiments.cells import Cells, place
@@ -61,15 +62,26 @@ def options_at(folder: Path, key: NamedTuple, given: dict, semi: bool) -> Option
 
 
 def trained_all(wanted: dict[Path, dict], semi: bool, jobs: int) -> Iterator[tuple[Path, Path]]:
-    """`trained` for each place -> options, `jobs` at a time: (place, run) in this order, as soon as each is done."""
+    """`trained` for each place -> options, `jobs` at a time: (place, run) as soon as each is done.
+
+    What another process is at, here or on a machine that shares the folder, comes last.
+    """
     if jobs == 1:
+        taken = []
         for path, given in wanted.items():
-            yield path, trained(path, given, semi)
+            try:
+                run = trained(path, given, semi)
+            except Claimed:
+                taken.append(path)
+                continue
+            yield path, run
+        for path in taken:
+            yield path, trained(path, wanted[path], semi, wait=True)
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ThreadPoolExecutor(jobs)
     try:
-        futures = {path: pool.submit(trained, path, given, semi, threads) for path, given in wanted.items()}
+        futures = {path: pool.submit(trained, path, given, semi, threads, True) for path, given in wanted.items()}
         for path, future in futures.items():
             yield path, future.result()
     finally:  # after a failure nothing more is begun, and what runs saves and ends
@@ -78,21 +90,31 @@ def trained_all(wanted: dict[Path, dict], semi: bool, jobs: int) -> Iterator[tup
         pool.shutdown(cancel_futures=True)
 
 
-def trained(path: Path, given: dict, semi: bool = False, threads: int | None = None) -> Path:
+def trained(
+    path: Path, given: dict, semi: bool = False, threads: int | None = None, wait: bool = False
+) -> Path:
     """The finished run with these options in `path`, trained or resumed first; its output goes to path/log.txt.
 
     Args:
         threads: Of a process of its own; None trains in this one.
+        wait: Until another process that is at it has ended, rather than raise.
 
     Raises:
+        Claimed: If another process is at it.
         ValueError: If training fails.
     """
+    path.mkdir(parents=True, exist_ok=True)
+    with only_writer(path, "trained", wait):
+        return trained_alone(path, given, semi, threads)
+
+
+def trained_alone(path: Path, given: dict, semi: bool, threads: int | None) -> Path:
+    """`trained`, by the only process that is at it."""
     wanted = resolve({**given, "out_dir": path}, semi)[0]
     run = begun(path, wanted)
     if run is not None and RunFolder.open(run).ended:
         return run
     flags = [*command_line(given), f"--out_dir={path}"] if run is None else ["--resume", str(run)]
-    path.mkdir(parents=True, exist_ok=True)
     with open(path / "log.txt", "a") as log:
         if threads is None:
             with redirect_stdout(log), redirect_stderr(log):

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import os
 import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -11,6 +14,7 @@ from bayesgan.experiments import EXPERIMENTS
 from bayesgan.experiments.__main__ import main
 from bayesgan.experiments.cells import Cells
 from bayesgan.experiments.runs import last_results, trained_all
+from tests.commands.helpers import ROOT
 from tests.data.files import write_idx
 
 # the smallest settings, and the pictures they must leave; a new experiment fails until it says so here
@@ -118,3 +122,16 @@ def test_runs_beside_each_other_are_the_same_runs(tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     with pytest.raises(ValueError, match="ended with code 2: .*--batch_size must be at most"):
         dict(trained_all({tmp_path / "d": {**given, "batch_size": 5000}}, semi=False, jobs=1))
+
+
+def test_two_processes_share_the_cells_of_a_folder(tmp_path):
+    """Here or on machines that share it: no cell is done twice, and both print the whole table."""
+    command = [sys.executable, "-m", "bayesgan.experiments", "semi_ablation", "--methods", "base", "--draws", "3",
+               "--N", "20", "--train_iter", "4", "--out_dir", str(tmp_path)]
+    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                             env={**os.environ, "OMP_NUM_THREADS": "1"}) for _ in range(2)]
+    told = [process.communicate(timeout=240)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    cells = list(tmp_path.rglob("cell.json"))
+    assert len(cells) == 3 and all(len(list(cell.parent.glob("bgan_*"))) == 1 for cell in cells)
+    assert told[0].splitlines()[-4:] == told[1].splitlines()[-4:]
