@@ -98,11 +98,13 @@ def measured(seed: int, settings: Settings) -> dict:
     proposal = LatentProposal(lambda member, z: generator(z), LATENT, torch.ones(1))
     given = {"kind": "least_squares", "budget": settings.budget, "seed": seed}
     held_out = to_float(data.calibration)
-    sharp = Resampler.calibrated(proposal, discriminator, held_out, ratio="score", **given)
+    raw, sharp = (Resampler.calibrated(proposal, discriminator, held_out, ratio="score", calibration=calibration,
+                                       **given) for calibration in ("none", "platt"))
     auto = Resampler.calibrated(proposal, discriminator, held_out, **given)
     print(auto.expected.words, flush=True)
     sets = {"GAN": sharp.with_method("obrs", 1)}
-    for name, one, methods in (("score", sharp, ("obrs", "mh")), ("auto", auto, ("obrs", "mh", *settings.moves))):
+    own, moved = ("obrs", "mh"), ("obrs", "mh", *settings.moves)
+    for name, one, methods in (("raw score", raw, own), ("score", sharp, own), ("auto", auto, moved)):
         if one.expected.ratio != PLAIN:
             sets |= {f"{method}, {name}": one.with_method(method, settings.budget) for method in methods}
     sets = {name: one.sample(settings.samples) for name, one in sets.items()}
