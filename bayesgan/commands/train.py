@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import shlex
 import sys
 import time
@@ -273,7 +274,8 @@ def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: flo
     if options.semi:
         lines += ["", evaluate(folder.path, device, wait=True)]
     run = shlex.quote(str(folder.path))
-    sampling = f"from bayesgan import load_posterior; print(load_posterior({str(folder.path)!r}).sample(64).shape)"
+    quoted = json.dumps(str(folder.path), ensure_ascii=False)  # double quotes, which a shell's single ones may hold
+    sampling = f"from bayesgan import load_posterior; print(load_posterior({quoted}).sample(64).shape)"
     lines += [
         "",
         f"done in {seconds / 60:.1f} minutes: {len(posterior.draws)} draws of {options.generators} generators",
