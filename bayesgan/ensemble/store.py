@@ -87,15 +87,20 @@ class SampleStore:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"draw_{step:08d}.safetensors"
+        if not (self.folder / "index.json").exists() and not self.draws:
+            self._write([])  # so that draws without an index are always one that was lost
         before = self.draws
         draws = [draw for draw in before if draw["step"] < step]  # a resumed run draws again what it lost
         write_tensors(self.folder / name, groups)
         draws.append({"step": step, "temperature": temperature, "kinetic_temperature": kinetic or {}, "file": name})
         kept = draws if self.keep is None else draws[-self.keep:]
-        text = json.dumps({"format": FORMAT, "draws": kept}, indent=1)
-        write_atomically(self.folder / "index.json", lambda path: path.write_text(text))
+        self._write(kept)
         for file in {draw["file"] for draw in before} - {draw["file"] for draw in kept}:
             (self.folder / file).unlink(missing_ok=True)
+
+    def _write(self, draws: list[dict]) -> None:
+        text = json.dumps({"format": FORMAT, "draws": draws}, indent=1)
+        write_atomically(self.folder / "index.json", lambda path: path.write_text(text))
 
     def opened(self, newest: int | None = None) -> list[StoredDraw]:
         """All draws, or so many of the newest, held open: what is dropped or drawn anew later changes nothing of them.

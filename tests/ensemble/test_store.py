@@ -150,3 +150,21 @@ def test_more_draws_than_files_may_usually_be_open(tmp_path):
         assert len(store.opened()) == 1099
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_killed_between_the_first_draw_and_its_index_nothing_is_lost(tmp_path, monkeypatch):
+    store = SampleStore(tmp_path)
+    write = SampleStore._write
+
+    def killed(self, draws):
+        if draws:
+            raise KeyboardInterrupt
+        write(self, draws)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SampleStore, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.add(groups(1.0), 1, 1.0)
+    assert (tmp_path / "draw_00000001.safetensors").exists() and store.draws == []
+    store.add(groups(2.0), 1, 1.0)
+    assert store.opened()[0].load("generators")["a.weight"].eq(2).all()
