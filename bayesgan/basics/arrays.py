@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["as_tensor", "data_of"]
+__all__ = ["as_tensor", "data_of", "first_of"]
 
 
 def as_tensor(array, name: str) -> Tensor:
@@ -36,14 +36,19 @@ def data_of(given, name: str) -> Tensor:
     Raises:
         ValueError: If it is none of these.
     """
-    if isinstance(given, TensorDataset):
-        given = given.tensors
     if isinstance(given, DataLoader):
         parts = [data_of(batch, name) for batch in given]
         if not parts:
             raise InputError(f"{name}: the loader has no batches; give one that has")
         return torch.cat(parts)
+    return as_tensor(first_of(given), name)
+
+
+def first_of(given):
+    """The data in one array, or two of one length, that stand in a tuple or list; anything else as it is."""
+    if isinstance(given, TensorDataset):
+        given = given.tensors
     if isinstance(given, (tuple, list)) and 1 <= len(given) <= 2 and all(
-            isinstance(part, (Tensor, np.ndarray)) and len(part) == len(given[0]) for part in given):
-        given = given[0]
-    return as_tensor(given, name)
+            isinstance(part, (Tensor, np.ndarray)) and part.ndim > 0 and len(part) == len(given[0]) for part in given):
+        return given[0]
+    return given

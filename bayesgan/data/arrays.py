@@ -7,22 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.memory import available_bytes
 from bayesgan.data.class_labels import read_labels
 from bayesgan.data.dataset import (
     DATA_SETS,
-    UNKNOWN,
     DataOptions,
     Dataset,
     DataSource,
-    a_share_of_each_class,
     check_varied,
     images_tensor,
-    split,
-    standardise,
+    in_parts,
     to_float,
 )
 from bayesgan.data.pictures import background_colour
@@ -87,7 +83,7 @@ def npz(options: DataOptions) -> Dataset:
         notes += told
         data = images_tensor(images, options.image_size, options.crop)
     check_varied(data, f"{path}: x")
-    dataset = cut(data, labels, classes, len(train))
+    dataset = in_parts("npz", data, labels, classes, None if test is None else torch.arange(len(data)) >= len(train))
     if not (to_float(dataset.train).isfinite().all() and to_float(dataset.test).isfinite().all()):
         raise InputError(f"{path}: x overflows when it is standardised; scale it down")
     return replace(dataset, notes=(*notes, f"the test part is {'x_test' if test is not None else 'cut off here'}"))
@@ -122,21 +118,6 @@ def as_images(parts: dict[str, np.ndarray], options: DataOptions, path: Path) ->
     if options.channels is not None and images.ndim != (3 if options.channels == 1 else 4):
         images = (grey_channel if options.channels == 1 else colour_channels)(images)
     return images, notes
-
-
-def cut(data: Tensor, labels: Tensor | None, classes: tuple[str, ...], train: int) -> Dataset:
-    """Training and test part: the first `train` data and the others, or as `npz` says where there are no others."""
-    if train < len(data):
-        apart = torch.arange(len(data)) >= train
-    elif labels is not None and (labels == UNKNOWN).any():
-        apart = a_share_of_each_class(labels, 0.2)
-    else:
-        return split(data, labels, 0.1, "npz", classes)
-    units = None
-    if data.dim() == 2:
-        data, units = standardise(data, data[~apart])
-    of_train, of_test = (None, None) if labels is None else (labels[~apart], labels[apart])
-    return Dataset("npz", data[~apart], data[apart], of_train, of_test, classes, units=units)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -184,8 +184,30 @@ def check_varied(data: Tensor, name: str) -> None:
 def split(data: Tensor, labels: Tensor | None, test_share: float, name: str, classes: tuple[str, ...]) -> Dataset:
     """Cuts a test part off by a fixed shuffle, the same rows on every machine; vectors are standardised."""
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(data)))
-    cut = len(data) - round(len(data) * test_share)
-    train, test = order[:cut], order[cut:]
+    size = len(data) - round(len(data) * test_share)
+    return cut(name, data, labels, classes, order[:size], order[size:])
+
+
+def in_parts(
+    name: str, data: Tensor, labels: Tensor | None, classes: tuple[str, ...], apart: Tensor | None
+) -> Dataset:
+    """Training and test part of the user's data; vectors are standardised.
+
+    Args:
+        apart: (n,) bool, the test part; None cuts off a tenth of all, or a fifth of the labelled where others have no
+            label.
+    """
+    if apart is None:
+        if labels is None or (labels != UNKNOWN).all():
+            return split(data, labels, 0.1, name, classes)
+        apart = a_share_of_each_class(labels, 0.2)
+    return cut(name, data, labels, classes, ~apart, apart)
+
+
+def cut(
+    name: str, data: Tensor, labels: Tensor | None, classes: tuple[str, ...], train: Tensor, test: Tensor
+) -> Dataset:
+    """The rows `train` and `test`, numbers or truth values; vectors are standardised by the former."""
     units = None
     if data.dim() == 2:
         data, units = standardise(data, data[train])

@@ -21,10 +21,9 @@ from bayesgan.data.dataset import (
     DataOptions,
     Dataset,
     DataSource,
-    a_share_of_each_class,
     check_varied,
     images_tensor,
-    split,
+    in_parts,
 )
 from bayesgan.data.pictures import is_picture, read_pictures
 
@@ -229,13 +228,8 @@ def image_folder(options: DataOptions) -> Dataset:
     notes = (f"read {len(paths)} pictures{left_out(source.others)}", *notes, *([found.words] if found.words else []))
     data = images_tensor(pictures)
     check_varied(data, str(options.data_path))
-    labels, apart = found.labels, found.apart
-    if not apart.any() and (labels is None or (labels != UNKNOWN).all()):
-        return replace(split(data, labels, 0.1, "image_folder", found.classes), notes=notes)
-    if not apart.any():
-        apart = a_share_of_each_class(labels, 0.2)
-    of_train, of_test = (None, None) if labels is None else (labels[~apart], labels[apart])
-    return Dataset("image_folder", data[~apart], data[apart], of_train, of_test, found.classes, notes=notes)
+    apart = found.apart if found.apart.any() else None
+    return replace(in_parts("image_folder", data, found.labels, found.classes, apart), notes=notes)
 
 
 DATA_SETS.register("image_folder")(DataSource(image_folder))

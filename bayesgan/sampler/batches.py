@@ -14,7 +14,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from bayesgan.basics.arrays import as_tensor
+from bayesgan.basics.arrays import as_tensor, first_of
 from bayesgan.basics.errors import InputError
 
 __all__ = ["Unpack", "batches_of", "inputs_of"]
@@ -52,10 +52,9 @@ def batches_of(
 
 def inputs_of(data, unpack: Unpack | None) -> Tensor:
     """Inputs (n, ...) alone, of an array or of a loader that keeps their order."""
-    if isinstance(data, TensorDataset):
-        data = data.tensors
-    if isinstance(data, (Tensor, np.ndarray)) or is_pair(data):
-        return as_tensor(data[0] if is_pair(data) else data, "inputs")
+    data = first_of(data)
+    if isinstance(data, (Tensor, np.ndarray)):
+        return as_tensor(data, "inputs")
     bare = isinstance(data, (tuple, list)) and any(isinstance(part, (Tensor, np.ndarray)) for part in data)
     if not isinstance(data, Iterable) or bare:
         what = f"a {type(data).__name__} of {len(data)} arrays" if bare else type(data).__name__
@@ -71,12 +70,6 @@ def inputs_of(data, unpack: Unpack | None) -> Tensor:
     if not parts:
         raise InputError("the loader has no batches; an iterator can be gone through only once: pass a DataLoader")
     return torch.cat(parts)
-
-
-def is_pair(data) -> bool:
-    """Whether these are two arrays of one length."""
-    return (isinstance(data, (tuple, list)) and len(data) == 2 and all(
-        isinstance(part, (Tensor, np.ndarray)) and part.ndim > 0 for part in data) and len(data[0]) == len(data[1]))
 
 
 def check_no_nan(inputs: Tensor, targets: Tensor, where: str) -> None:

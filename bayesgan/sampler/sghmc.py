@@ -200,6 +200,7 @@ class SGHMC(torch.optim.Optimizer):
             check_moved(self._name(parameter), state["momentum"], position, before)
         if position is not parameter:
             parameter.copy_(position)
+            self._versions[parameter] = parameter._version
 
     @torch.no_grad()
     def correct(self, parameter: torch.Tensor, beta_hat: float, alpha: float, eta_scale: float) -> None:
@@ -314,6 +315,7 @@ class SGHMC(torch.optim.Optimizer):
     def _forget(self) -> None:
         """Empties what is only kept to save time."""
         self._noise, self._roots = NoiseBuffer(), Roots()
+        self._versions: dict[torch.Tensor, int] = {}  # of coarse parameters, when the chain wrote them last
         self._proven: set[torch.Tensor] = set()  # parameters that have been seen moving by noise
 
     def _all_parameters(self) -> Iterator[torch.Tensor]:
@@ -337,6 +339,8 @@ class SGHMC(torch.optim.Optimizer):
         """What the chain moves: the parameter, or a float32 copy of a coarse one, as long as nobody else changes it."""
         if parameter.dtype not in COARSE:
             return parameter
+        if "position" in state and self._versions.get(parameter) == parameter._version:
+            return state["position"]  # a look at the values would wait for the device
         if "position" not in state or not torch.equal(state["position"].to(parameter.dtype), parameter):
             state["position"] = parameter.float()
         return state["position"]

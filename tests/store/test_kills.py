@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of both scripts; every run is taken up again and ends in the same bits."""
+"""SIGKILL at random moments of both scripts, and a thousand readers of a run that trains."""
 
 import os
 import random
@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from bayesgan import load_posterior
 from bayesgan.commands.train import main
 from bayesgan.store import RunFolder
 from tests.commands.helpers import ROOT, TINY, outcome
@@ -48,3 +49,24 @@ def test_kills_at_random_moments(tmp_path, semi, capsys):
     assert hit > KILLS / 4
     with capsys.disabled():
         print(f"{script}: {KILLS} kills, {hit} of them within a run's folder")
+
+
+@pytest.mark.slow
+def test_a_thousand_reads_of_a_run_that_drops_a_draw_at_every_iteration(tmp_path):
+    flags = ["1000000" if flag == "10" else flag for flag in TINY]
+    command = [sys.executable, "run_bgan.py", *flags, "--thin", "1", "--burn_in", "5", "--ramp", "1", "--n_save",
+               "1000", "--engine", "loop", "--out_dir", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    begun = time.monotonic()
+    while time.monotonic() - begun < 120 and not list(tmp_path.glob("*/posterior/draw_*")):
+        time.sleep(0.2)
+    time.sleep(2)
+    newest = set()
+    try:
+        for _ in range(1000):
+            posterior = load_posterior(next(tmp_path.glob("bgan_*")))
+            assert posterior.generators.members == 2 * len(posterior.draws) and posterior.discriminators.members
+            newest.add(posterior.draws[-1]["step"])
+    finally:
+        process.terminate()
+    assert process.wait(60) == 143 and len(newest) > 20
