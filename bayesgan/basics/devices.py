@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.ranks import environment_number, ranks_started
 
 __all__ = ["DEVICES", "device_name", "keep_freed_memory", "pick_device", "set_arithmetic"]
 
@@ -15,19 +16,24 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def pick_device(name: str, gpu_id: int | None = None) -> torch.device:
-    """The device asked for; auto is a GPU if there is one.
+    """The device asked for; auto is a GPU if there is one. Each rank on a machine has its own.
 
     Raises:
         ValueError: If the name is unknown, or a GPU is asked for and absent.
     """
     if name not in DEVICES:
         raise InputError(f"--device must be one of: {', '.join(DEVICES)}; got {name!r}")
-    count = torch.cuda.device_count()
+    count, together = torch.cuda.device_count(), ranks_started() > 1
     if name == "cpu" or (name == "auto" and count == 0):
         return torch.device("cpu")
     if (gpu_id or 0) >= count:
         flag = f"--gpu_id {gpu_id}" if gpu_id is not None else "--device cuda"
         raise InputError(f"{flag} asks for a GPU that is absent ({count} found); leave it out to run on the CPU")
+    if together and gpu_id is None:
+        gpu_id = environment_number("LOCAL_RANK", 0)
+        if gpu_id >= count:
+            raise InputError(f"each rank needs a GPU of its own, got rank {gpu_id} on a machine with {count}; start "
+                             "fewer, or give --device cpu")
     return torch.device("cuda", gpu_id or 0)
 
 

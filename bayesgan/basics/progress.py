@@ -5,6 +5,8 @@ import time
 
 from tqdm.auto import tqdm
 
+from bayesgan.basics.ranks import rank_here
+
 __all__ = ["Progress"]
 
 
@@ -20,7 +22,7 @@ class Progress:
     def __init__(self, total: int, start: int = 0, unit: str = "it", every: float = 0.0):
         self.start, self.total, self.unit, self.every = start, total, unit, every
         self.begun = self.last = time.perf_counter()
-        drawn = (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
+        drawn = rank_here() == 0 and ((sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules)
         self.bar = tqdm(total=total, initial=start, unit=unit, dynamic_ncols=True) if drawn else None
 
     def show(self, done: int, text: str) -> None:

@@ -35,19 +35,21 @@ class ObviousTrainer:
         self.discriminators = members_of(trainer.discriminators, networks.discriminator, self.options)
         self.iteration = 0
 
-    def random(self, key: str) -> torch.Generator:
-        """The stream that `Trainer.random` gives."""
-        return keyed_generator(self.options.random_seed, key, self.iteration, device=self.data.train.device)
+    def sources(self, key: str, members: list) -> list[torch.Generator]:
+        """The streams that `Trainer.sources` gives."""
+        return [keyed_generator(self.options.random_seed, key, member, self.iteration, device=self.data.train.device)
+                for member in range(len(members))]
 
     def step(self) -> Losses:
         """One iteration of Algorithm 1, on the draws that `Trainer.step` makes; the same mean losses."""
-        options, data, count = self.options, self.data, len(self.discriminators)
-        latent = latent_draw(options.generators, options.gen_batch, options.z_dim, self.random("latent"))  # (I, B, Z)
+        options, data = self.options, self.data
+        latent = latent_draw(options.gen_batch, options.z_dim, self.sources("latent", self.generators))  # (I, B, Z)
         latent = latent.to(self.dtype)
-        real = real_batches(options, data, count, self.random("real")).to(self.dtype)  # (K, B, ...)
-        labelled = labels = [None] * count
+        real = real_batches(options, data, self.sources("real", self.discriminators)).to(self.dtype)  # (K, B, ...)
+        labelled = labels = [None] * len(self.discriminators)
         if options.semi:
-            labelled, labels = labelled_batches(options, data, self.labelled, count, self.random("labelled"))
+            sources = self.sources("labelled", self.discriminators)
+            labelled, labels = labelled_batches(options, data, self.labelled, sources)
         d_losses = [self.move_discriminator(*own, latent)
                     for own in zip(self.discriminators, real, labelled, labels, strict=True)]
         g_losses = [self.move_generator(*own) for own in zip(self.generators, latent, strict=True)]

@@ -35,7 +35,8 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
     draws = 0
     try:
         for draw in folder.store.opened():
-            look(f"draw {draw.entry['step']}", lambda file=draw.file: [file.group(name) for name in file.names],
+            look(f"draw {draw.entry['step']}",
+                 lambda files=draw.files: [file.group(name) for file in files for name in file.names],
                  "delete the file and its entry in posterior/index.json to use the other draws")
             draws += 1
     except InputError as error:
@@ -46,7 +47,7 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
         look("weights of the newest draw", lambda: next(Posterior(folder, "cpu").newest(1).each("generators")))
     for file in path.glob("results_*.json"):
         look(file.name, lambda file=file: read_results(file))
-    checkpoints = sorted((path / "checkpoints").glob("*.pt"))
+    checkpoints = sorted(file for file in (path / "checkpoints").glob("*.pt") if not file.name.startswith("part_"))
     for file in checkpoints:
         other = [one.name for one in checkpoints if one != file]
         look(f"checkpoints/{file.name}", lambda file=file: refuse_nan(read_checkpoint(file)),

@@ -11,6 +11,7 @@ from bayesgan.basics.devices import pick_device
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.locks import only_writer
+from bayesgan.basics.ranks import Ranks
 from bayesgan.data import DATA_SETS, Dataset
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import Predictive, predictive_entropy
@@ -52,13 +53,15 @@ class Evaluator:
         discriminators: Those in training.
         supervised: The yardstick, or None.
         averages: Their averaged weights, where a teacher keeps them up to date.
+        ranks: The processes that have some discriminators each, and ask those.
     """
 
     def __init__(
         self, discriminators: Ensemble, data: Dataset, folder: RunFolder, supervised: Ensemble | None,
-        averages: State | None = None,
+        averages: State | None = None, ranks: Ranks | None = None,
     ):
         self.discriminators, self.folder, self.averages = discriminators, folder, averages
+        self.ranks = ranks or Ranks()
         self.questions = ask_about(folder.options(), data.to("cpu"))
         self.supervised = self.questions.figures(self.questions.ask(supervised)) if supervised else None
         self._draws: dict[int, dict[str, Predictive]] = {}  # step -> answers
@@ -73,7 +76,7 @@ class Evaluator:
     def figures(self) -> dict:
         """Of the current ensemble, its single members, the average over collected draws, and the supervised network."""
         questions, discriminators = self.questions, self.discriminators
-        members = [questions.ask(discriminators, member) for member in range(discriminators.members)]
+        members = self._asked(discriminators, range(discriminators.members))
         single = [questions.figures(answers) for answers in members]
         return {
             "test_size": len(questions.labels), "supervised": self.supervised,
@@ -86,7 +89,12 @@ class Evaluator:
         if self.averages is None:
             return None
         averaged = self.folder.ensemble("discriminators", self.averages, self.discriminators.device)
-        return self.questions.figures(self.questions.ask(averaged))
+        return self.questions.figures(self.questions.mean(self._asked(averaged, range(averaged.members))))
+
+    def _asked(self, ensemble: Ensemble, members: range) -> list[Answers]:
+        """The answers of each of some members here, and of those of all other processes."""
+        own = [self.questions.ask(ensemble, member) for member in members]
+        return [answers for part in self.ranks.gathered(own) for answers in part]
 
     def _posterior(self) -> dict | None:
         """Averaged over the draws in the store; None before the first."""
@@ -95,7 +103,7 @@ class Evaluator:
         for step, draw in draws.items():
             if step not in self._draws:  # new, or collected before this process began
                 (stored,) = Posterior(self.folder, self.discriminators.device, [draw]).each("discriminators")
-                self._draws[step] = self.questions.ask(stored)
+                self._draws[step] = self.questions.mean(self._asked(stored, self.ranks.share(stored.members)))
         if not self._draws:
             return None
         return self.questions.figures(self.questions.mean(list(self._draws.values())))
@@ -194,8 +202,8 @@ def measured(
 def by_spreading(discriminators: Ensemble, data: Dataset, questions: Questions) -> Answers:
     """What the graph of the training data, with these networks' features, says of all cases; none is part of it."""
     cases = list(questions.cases.values())
-    _, graph = spread_on_features(discriminators, data.to(discriminators.device), others=torch.cat(cases))
-    shares = graph.others.split([len(case) for case in cases])
+    others = spread_on_features(discriminators, data.to(discriminators.device), torch.cat(cases))
+    shares = others.split([len(case) for case in cases])
     return {name: Predictive(own, predictive_entropy(own), 1) for name, own in zip(questions.cases, shares)}
 
 

@@ -6,15 +6,22 @@ from collections.abc import Callable
 
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.out_of_memory import is_out_of_memory
+from bayesgan.basics.ranks import Agreed, RankLost, rank_here
 from bayesgan.basics.stopping import stop_code
 
 __all__ = ["exit_code"]
 
 
 def exit_code(call: Callable[[], int | None]) -> int:
-    """Calls and returns its code, or: 2 bad input, unreadable files or no room, 3 diverged, 128 + n after signal n."""
+    """Calls and returns its code, or one of these: 2 bad input, unreadable files or no room, 3 diverged, 4 another rank
+    lost, 128 + n after signal n.
+    """
     try:
         return call() or 0
+    except Agreed as error:
+        return 2 if rank_here() else say(f"error: {error}", 2)
+    except RankLost as error:
+        return say(f"error: {error}; what was saved before is intact, --resume goes on from it", 4)
     except InputError as error:
         return say(f"error: {error}", 2)
     except BrokenPipeError:  # whoever read the output has gone, as `head` does

@@ -3,10 +3,12 @@
 import argparse
 import dataclasses
 import json
+import os
 import shlex
 import sys
 import time
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 
 import torch
@@ -15,6 +17,7 @@ from bayesgan.basics.devices import pick_device, set_arithmetic
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.memory import available_bytes, data_limit
 from bayesgan.basics.out_of_memory import is_out_of_memory
+from bayesgan.basics.ranks import Agreed, RankLost, Ranks, connected, rank_here
 from bayesgan.basics.stopping import stop_code
 from bayesgan.commands.evaluate import Evaluator, evaluate, supervised_network
 from bayesgan.commands.mixing import mixing, mixing_words
@@ -25,7 +28,7 @@ from bayesgan.data.class_labels import parts_in_words
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.options import Options, add_flags, explain, given_flags, load_data, resolve, with_counted_labels
 from bayesgan.store import RunFolder, load_posterior
-from bayesgan.store.config import FORMAT
+from bayesgan.store.config import FORMAT, as_json, describe_data, git_commit
 from bayesgan.training.algorithm import Engines, Trainer, default_engines
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.label_spreading import MOST_POINTS
@@ -35,6 +38,7 @@ from bayesgan.training.memory import nearest_fit, peak_bytes
 __all__ = ["main"]
 
 GIB = 2**30
+PLACES = ("data_path", "cache_path", "gpu_id")  # which may be others on another machine
 
 
 def main(arguments: list[str] | None = None, semi: bool = False) -> int:
@@ -49,6 +53,30 @@ def main(arguments: list[str] | None = None, semi: bool = False) -> int:
 
 
 def run(arguments: list[str], semi: bool) -> int:
+    with connected() as ranks, only_first_tells():
+        found = ranks.together(lambda: prepared(arguments, semi))
+        if found is None:
+            return 0
+        parsed, given, options, folder, data, device = found
+        ranks = ranks.within(options.rank_timeout)
+        check_alike(ranks, options, data)
+        engines = None if folder is None else folder.engines(device)
+        if engines is None:
+            with memory_explained(options, data, device, default_engines(options), ranks):
+                engines, notes = ranks.from_first(lambda: choose_engines(share_of(options, ranks), data, device))
+            for note in notes:
+                print(note)
+        with memory_explained(options, data, device, engines, ranks):
+            if parsed.dry_run:
+                lines = explain(options, given, semi, folder is not None)
+                return dry_run(options, data, device, engines, ranks, folder, lines)
+            return whole_run(options, data, device, engines, ranks, folder, arguments)
+
+
+def prepared(
+    arguments: list[str], semi: bool
+) -> tuple[argparse.Namespace, dict, Options, RunFolder | None, Dataset, torch.device] | None:
+    """Everything that is read and checked before anything is computed; None where a resumed run is complete."""
     parsed = parser(semi).parse_args(arguments)
     given = given_flags(parsed, Options)
     if "N" in given and not semi:
@@ -65,23 +93,43 @@ def run(arguments: list[str], semi: bool) -> int:
         idle = f"; {', '.join(ignored)} changed nothing" if ignored else ""
         print(f"{parsed.resume} is complete, all {options.train_iter} iterations and what follows them{idle}; add some "
               f"with --train_iter {2 * options.train_iter}, resample it with python -m bayesgan resample")
-        return 0
+        return None
     device = pick_device(options.device, options.gpu_id)
     set_arithmetic(options.precision, device, options.deterministic)
     for note in notes:
         print(note)
     data = load_data(options) if folder is None else folder.load_data(options.data_path, options.cache_path)
-    options = with_counted_labels(options, data)
-    engines = None if folder is None else folder.engines(device)
-    if engines is None:
-        with memory_explained(options, data, device, default_engines(options)):
-            engines, notes = choose_engines(options, data, device)
-        for note in notes:
-            print(note)
-    with memory_explained(options, data, device, engines):
-        if parsed.dry_run:
-            return dry_run(options, data, device, engines, folder, explain(options, given, semi, folder is not None))
-        return whole_run(options, data, device, engines, folder, arguments)
+    return parsed, given, with_counted_labels(options, data), folder, data, device
+
+
+@contextmanager
+def only_first_tells() -> Iterator[None]:
+    """Within it the other ranks print nothing; their errors are seen all the same."""
+    if rank_here() == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
+
+
+def check_alike(ranks: Ranks, options: Options, data: Dataset) -> None:
+    """Raises InputError where there is a rank without a member, or ranks would not compute the same run."""
+    most = max(options.generators, options.discriminators)
+    if ranks.size > most:
+        raise Agreed(f"each rank needs a generator or discriminator of its own, got {ranks.size} ranks for "
+                     f"{options.generators} generators and {options.discriminators} discriminators; start {most}")
+    own = {name: value for name, value in as_json(options).items() if name not in PLACES}
+    ranks.agree(**own, data=describe_data(options, data)["checksum"], commit=git_commit(), torch=torch.__version__)
+
+
+def share_of(options: Options, ranks: Ranks) -> Options:
+    """The same with as many members as the first rank has, to be timed and measured by themselves."""
+    if ranks.size == 1:
+        return options
+    generators, discriminators = (
+        max(1, *map(len, ranks.shares(count))) for count in (options.generators, options.discriminators)
+    )
+    return dataclasses.replace(options, num_mcmc=1, num_gen=generators, num_disc=discriminators)
 
 
 def parser(semi: bool) -> argparse.ArgumentParser:
@@ -134,10 +182,11 @@ def continued(folder: RunFolder, given: dict) -> Options:
 
 
 def dry_run(
-    options: Options, data: Dataset, device: torch.device, engines: Engines, folder: RunFolder | None, lines: list[str]
+    options: Options, data: Dataset, device: torch.device, engines: Engines, ranks: Ranks, folder: RunFolder | None,
+    lines: list[str],
 ) -> int:
     """Prints what would be sampled, every value that is not a default, and how long it would take."""
-    trainer = Trainer(options, data, device, engines)
+    trainer = Trainer(options, data, device, engines, ranks)
     print(describe(trainer))
     if folder is not None:
         resume(folder, trainer, set_aside=False)
@@ -150,21 +199,23 @@ def dry_run(
 
 
 def whole_run(
-    options: Options, data: Dataset, device: torch.device, engines: Engines, folder: RunFolder | None,
+    options: Options, data: Dataset, device: torch.device, engines: Engines, ranks: Ranks, folder: RunFolder | None,
     arguments: list[str],
 ) -> int:
     """Everything after the input has been read and checked and the engines are chosen; returns the exit code."""
-    trainer = Trainer(options, data, device, engines)
+    trainer = Trainer(options, data, device, engines, ranks)
     print(describe(trainer), flush=True)
     begins = folder is None
     if begins:
-        folder = RunFolder.create(options, data, arguments, engines, device)
-    with folder.writing():
+        path = ranks.from_first(lambda: RunFolder.create(options, data, arguments, engines, device).path)
+        folder = RunFolder.open(path)
+    with ExitStack() as held:
+        ranks.from_first(lambda: held.enter_context(folder.writing()))
         if not begins:
-            if RunFolder.open(folder.path).config != folder.config:
-                raise InputError(f"{folder.path} was gone on with by another process meanwhile; give the command again")
+            if ranks.from_first(lambda: RunFolder.open(folder.path).config != folder.config):
+                raise Agreed(f"{folder.path} was gone on with by another process meanwhile; give the command again")
             resume(folder, trainer)
-            folder.resumed(options, arguments, engines, device)
+            ranks.from_first(lambda: folder.resumed(options, arguments, engines, device))
         print(f"writing to {folder.path}", flush=True)
         begun = time.perf_counter()
         try:
@@ -179,6 +230,8 @@ def whole_run(
             print(f"stopped after iteration {trainer.iteration}; go on with: --resume {shlex.quote(str(folder.path))}")
             return stop_code(stopped)
         del trainer  # what follows needs its memory
+        if not ranks.first:
+            return 0
         print(summary(folder, data, device, time.perf_counter() - begun))
         folder.end()
     return 0
@@ -190,28 +243,30 @@ def resume(folder: RunFolder, trainer: Trainer, set_aside: bool = True) -> None:
     Args:
         set_aside: Damaged ones may be renamed.
     """
-    draws = folder.store.draws  # a damaged index is found before anything changes
-    checkpoint = folder.load_checkpoint(trainer.load_state_dict, trainer.device, set_aside)
+    draws = trainer.ranks.together(lambda: folder.store.draws)  # a damaged index is found before anything changes
+    checkpoint = folder.load_checkpoint(trainer.load_state_dict, trainer.device, set_aside, trainer.ranks)
     if checkpoint is None and draws:
-        raise InputError(f"{folder.path} has draws and no checkpoint to go on from, and beginning anew would replace "
+        raise Agreed(f"{folder.path} has draws and no checkpoint to go on from, and beginning anew would replace "
                          "them; use the draws, or start another run")
     if trainer.iteration > trainer.options.train_iter:
-        raise InputError(f"{folder.path} has done {trainer.iteration} iterations already, got --train_iter "
+        raise Agreed(f"{folder.path} has done {trainer.iteration} iterations already, got --train_iter "
                          f"{trainer.options.train_iter}; give more")
     if folder.config.get("format", 1) < FORMAT:
-        print("note: this run began with a version whose random streams had 32-bit seeds; from here on it draws other "
+        print("note: this run began with a version whose random streams had other keys; from here on it draws other "
               "numbers of the same law, so the bits differ from those it would have had")
-    if trainer.rekeyed:
-        print("note: this run comes from another kind of device, whose random streams cannot go on here; they are "
-              "keyed anew, so the bits differ from those it would have had")
+    if folder.config.get("device_type", trainer.device.type) != trainer.device.type:
+        print("note: this run comes from another kind of device, which draws other numbers of the same law; so from "
+              "here on the bits differ from those it would have had")
     print(f"resuming {folder.path} at iteration {trainer.iteration}, from {checkpoint or 'the start'}")
 
 
 def evaluator(trainer: Trainer, folder: RunFolder) -> Evaluator:
     """What a semi-supervised run is measured with; its supervised network is trained here if there is none yet."""
-    classifier = supervised_network(folder, trainer.options, trainer.data, trainer.device)
+    classifier = None
+    if trainer.ranks.first:
+        classifier = supervised_network(folder, trainer.options, trainer.data, trainer.device)
     averages = None if trainer.teacher is None else trainer.teacher.average
-    return Evaluator(trainer.discriminators.ensemble, trainer.data, folder, classifier, averages)
+    return Evaluator(trainer.discriminators.ensemble, trainer.data, folder, classifier, averages, trainer.ranks)
 
 
 def describe(trainer: Trainer) -> str:
@@ -219,7 +274,8 @@ def describe(trainer: Trainer) -> str:
     options, data = trainer.options, trainer.data
     generators, discriminators = (player.ensemble.weight_count() for player in trainer.players)
     labels = f", {options.N} of them labelled, {len(data.classes)} classes" if options.semi else ""
-    needed, available = peak_bytes(options, data, trainer.engines), available_bytes(trainer.device)
+    needed = peak_bytes(options, data, trainer.engines, trainer.ranks)
+    available = available_bytes(trainer.device)
     sampling = (f"{options.burn_in} burn-in, then temperature {options.temperature:g}, a draw every {options.thin}"
                 if options.temperature > 0 else "temperature 0 throughout")
     lines = [
@@ -231,10 +287,14 @@ def describe(trainer: Trainer) -> str:
         f"{discriminators:,}, on {trainer.device}, at most {needed / GIB:.1f} GiB of memory",
         f"{options.train_iter} iterations: {sampling}",
     ]
+    if trainer.ranks.size > 1:
+        here = [" + ".join(str(len(numbers)) for numbers in player.shares) + f" {player.group}"
+                for player in trainer.players]
+        lines.append(f"{trainer.ranks.size} ranks: {', '.join(here)}")
     if trainer.teacher is not None:
         lines.append(taught(options, data))
     if available is not None and needed > available:
-        fits = fitting(options, data, available, trainer.engines)
+        fits = fitting(options, data, available, trainer.engines, trainer.ranks)
         lines.append(f"warning: {memory(options, needed)} of memory, the device has {available / GIB:.1f}; {fits} fits")
     return "\n".join(lines)
 
@@ -293,21 +353,22 @@ def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: flo
 
 
 @contextmanager
-def memory_explained(options: Options, data: Dataset, device: torch.device, engines: Engines):
+def memory_explained(options: Options, data: Dataset, device: torch.device, engines: Engines, ranks: Ranks):
     """Turns running out of memory into an InputError that says what was needed and what fits."""
     available = available_bytes(device)
     try:
         with data_limit(available, device):
             yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, Diverged) or not is_out_of_memory(error):
+        if isinstance(error, (Diverged, RankLost)) or not is_out_of_memory(error):
             raise
-        needed = peak_bytes(options, data, engines)
+        needed = peak_bytes(options, data, engines, ranks)
         # it did not fit, whatever the formula says
         limit = int(0.8 * needed) if available is None else min(available, int(0.8 * needed))
         had = "" if available is None else f", and {available / GIB:.1f} GiB could be had"
-        raise InputError(f"out of memory: {memory(options, needed)}{had}; {fitting(options, data, limit, engines)} "
-                         "fits; what was saved before is intact") from None
+        fits = fitting(options, data, limit, engines, ranks)
+        raise InputError(f"out of memory: {memory(options, needed)}{had}; {fits} fits; what was saved before is "
+                         "intact") from None
 
 
 def memory(options: Options, needed: int) -> str:
@@ -315,8 +376,8 @@ def memory(options: Options, needed: int) -> str:
             f"discriminators on {options.batch_size} need at most {needed / GIB:.1f} GiB")
 
 
-def fitting(options: Options, data: Dataset, limit: int, engines: Engines) -> str:
-    changes = nearest_fit(options, data, limit, engines)
+def fitting(options: Options, data: Dataset, limit: int, engines: Engines, ranks: Ranks) -> str:
+    changes = nearest_fit(options, data, limit, engines, ranks)
     if changes is None:
         return "only a lower --df_dim"
     return " ".join(f"--{name} {value}" for name, value in changes.items())

@@ -3,9 +3,9 @@
 from bayesgan.ensemble.engines import ENGINES, Engine, Outputs, make_engine
 from bayesgan.ensemble.ensemble import Ensemble
 from bayesgan.ensemble.scales import fan_in_scales
-from bayesgan.ensemble.stochastic import Stochastic
+from bayesgan.ensemble.stochastic import Stochastic, drawn_for
 from bayesgan.ensemble.store import SampleStore, StoredDraw
 from bayesgan.ensemble.tensor_files import TensorFile, checksum, write_tensors
 
 __all__ = ["ENGINES", "Engine", "Ensemble", "Outputs", "SampleStore", "Stochastic", "StoredDraw", "TensorFile",
-           "checksum", "fan_in_scales", "make_engine", "write_tensors"]
+           "checksum", "drawn_for", "fan_in_scales", "make_engine", "write_tensors"]

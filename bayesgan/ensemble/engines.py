@@ -1,7 +1,4 @@
-"""How all members of an ensemble are computed: one after the other, or as one batched program.
-
-Same numbers; of layers that are random while training, with several members, the same law.
-"""
+"""How all members of an ensemble are computed: one after the other, or as one batched program. Same numbers."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,7 @@
 """Many networks of one architecture as stacked weights: one tensor (members, ...) a layer. See engines.py next."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.utils._pytree import tree_map
 from bayesgan.basics.errors import InputError
 from bayesgan.ensemble.engines import Outputs, make_engine
 from bayesgan.ensemble.scales import fan_in_scales
-from bayesgan.ensemble.stochastic import Stochastic
+from bayesgan.ensemble.stochastic import drawn_for, random_layers
 
 __all__ = ["Ensemble"]
 
@@ -22,7 +23,7 @@ class Ensemble:
 
     Args:
         build: Makes the network; called on the meta device, so its own initialisation is not run.
-        members: How many, >= 1.
+        members: How many; 0 of a process whose members are all elsewhere.
         generator: Member number -> the torch.Generator its initial weights are drawn from; None leaves them zero,
             for weights that are loaded.
         dtype: Of weights, statistics and outputs.
@@ -46,11 +47,9 @@ class Ensemble:
         engine: str = "loop",
         compute: torch.dtype | None = None,
     ):
-        if members < 1:
-            raise InputError(f"an ensemble needs at least 1 member, got {members}")
         with torch.device("meta"):
             self.network = build()
-        self.noisy = [module for module in self.network.modules() if isinstance(module, Stochastic)]
+        self.random = bool(random_layers(self.network))
         self.members = members
         self.device, self.dtype, self.compute = torch.device(device), dtype, compute
         self.engine = make_engine(engine)
@@ -75,7 +74,7 @@ class Ensemble:
         *,
         train: bool,
         freeze: bool = False,
-        noise: torch.Generator | None = None,
+        noise: Sequence[torch.Generator] | None = None,
         state: dict[str, Tensor] | None = None,
     ) -> Outputs:
         """All members on inputs of their own.
@@ -85,7 +84,7 @@ class Ensemble:
             train: Normalise with the batch's statistics and update the running ones; otherwise use the running
                 ones, so that an output depends on its own input alone. Scores are always taken that way.
             freeze: Do not build gradients for the weights (for gradients with respect to the inputs).
-            noise: What networks that are random while training draw from; see `Stochastic`.
+            noise: What each member draws from, of networks that are random while training; see `Stochastic`.
             state: Weights and statistics to compute with, as `state()` gives them, instead of the ensemble's own.
 
         Returns:
@@ -94,11 +93,11 @@ class Ensemble:
         if inputs.shape[0] != self.members:
             raise InputError(f"inputs must be (members, B, ...) with {self.members} members, got {tuple(inputs.shape)}")
         self.network.train(train)
-        for module in self.noisy if train else ():
-            module.generator = noise
         if state is None:
             weights = {name: p.detach() for name, p in self.parameters.items()} if freeze else self.parameters
             state = {**weights, **self.buffers}
+        if train and self.random and noise is not None:
+            state = {**state, **drawn_for(self.network, inputs, noise, self.dtype)}
         with torch.autocast(self.device.type, self.compute, enabled=self.compute is not None):
             outputs = self.engine(self.network, state, self._of_type(inputs))
         return outputs if self.compute is None else tree_map(lambda part: part.to(self.dtype), outputs)
@@ -120,7 +119,11 @@ class Ensemble:
 
     def weight_count(self) -> int:
         """Weights of one member."""
-        return sum(p[0].numel() for p in self.parameters.values())
+        return sum(map(self.size, self.parameters))
+
+    def size(self, name: str) -> int:
+        """Weights of one member's tensor."""
+        return math.prod(self.parameters[name].shape[1:])
 
     def _of_type(self, inputs: Tensor) -> Tensor:
         """Inputs in the weights' type, unless they are whole numbers: of an embedding's rows, for example."""

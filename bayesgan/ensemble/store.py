@@ -4,19 +4,31 @@ import json
 import re
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import allow_open_files, write_atomically
-from bayesgan.basics.schema import Number, checked, read_json
+from bayesgan.basics.ranks import Ranks
+from bayesgan.basics.schema import Number, Optional, checked, read_json
 from bayesgan.ensemble.tensor_files import TensorFile, write_tensors
 
 __all__ = ["SampleStore", "StoredDraw"]
 
 FORMAT = 1
-FILE_NAME = re.compile(r"draw_\d+\.safetensors")  # nothing outside the folder
-ENTRY = {"step": Number(int, 0), "temperature": Number(float, 0), "kinetic_temperature": dict, "file": FILE_NAME}
+FILE_NAME = re.compile(r"draw_\d+(\.\d+of\d+)?\.safetensors")  # nothing outside the folder
+ENTRY = {"step": Number(int, 0), "temperature": Number(float, 0), "kinetic_temperature": dict, "file": FILE_NAME,
+         "more": Optional([FILE_NAME])}
 ATTEMPTS = 100  # at opening all draws of an index while draws come and go
+
+
+def files_of(entry: dict) -> list[str]:
+    """The files of a draw, one of each process."""
+    return [entry["file"], *(entry.get("more") or [])]
+
+
+def not_empty(state: dict[str, Tensor]) -> bool:
+    return any(len(tensor) for tensor in state.values())
 
 
 class StoredDraw:
@@ -28,11 +40,17 @@ class StoredDraw:
 
     def __init__(self, folder: Path, entry: dict):
         self.entry, self.folder = entry, folder
-        self.file = TensorFile(folder / entry["file"])
+        self.files = [TensorFile(folder / name) for name in files_of(entry)]
 
     def load(self, group: str) -> dict[str, Tensor]:
-        """The state of one group; raises ValueError where it is damaged."""
-        return self.file.group(group)
+        """The state of one group, all members; raises ValueError where it is damaged."""
+        parts = [file.group(group) for file in self.files if group in file.names] or [self.files[0].group(group)]
+        if len(parts) == 1:
+            return parts[0]
+        if any(part.keys() != parts[0].keys() for part in parts):
+            raise InputError(f"the files of draw {self.entry['step']} in {self.folder} do not belong together; restore "
+                             "them")
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def __getstate__(self) -> dict:
         return {"entry": self.entry, "folder": self.folder}  # an open file stays with its process
@@ -60,6 +78,8 @@ class SampleStore:
     def draws(self) -> list[dict]:
         """One entry a draw, oldest first: {"step", "temperature", "kinetic_temperature", "file"}.
 
+        What several processes drew has "more" files.
+
         Raises:
             ValueError: If the index is damaged.
         """
@@ -75,27 +95,44 @@ class SampleStore:
         return draws
 
     def add(
-        self, groups: dict[str, dict[str, Tensor]], step: int, temperature: float, kinetic: dict | None = None
+        self, groups: dict[str, dict[str, Tensor]], step: int, temperature: float, kinetic: dict | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         """Stores a draw.
 
         Args:
-            groups: "generators" and the like -> an ensemble's `state()`.
+            groups: "generators" and the like -> an ensemble's `state()`, of the members of this process.
             step: Steps taken when it was collected.
             temperature: The nominal one.
             kinetic: Group -> tensor -> the kinetic temperature, where it was measured.
+            ranks: The processes, each of which calls this at the same time; the first writes the index.
         """
+        ranks = ranks or Ranks()
         self.folder.mkdir(parents=True, exist_ok=True)
-        name = f"draw_{step:08d}.safetensors"
+        part = f".{ranks.rank}of{ranks.size}" if ranks.size > 1 else ""
+        name = f"draw_{step:08d}{part}.safetensors"
+        if ranks.first:
+            self._begin()
+        write_tensors(self.folder / name, {group: state for group, state in groups.items() if not_empty(state)})
+        first, *more = ranks.gathered(name)
+        if ranks.first:
+            entry = {"step": step, "temperature": temperature, "kinetic_temperature": kinetic or {}, "file": first}
+            self._enter({**entry, "more": more} if more else entry)
+        ranks.gathered(None)  # nobody reads an index without it
+
+    def _begin(self) -> None:
         if not (self.folder / "index.json").exists() and not self.draws:
             self._write([])  # so that draws without an index are always one that was lost
+
+    def _enter(self, entry: dict) -> None:
+        """Puts a draw whose files are complete into the index."""
         before = self.draws
-        draws = [draw for draw in before if draw["step"] < step]  # a resumed run draws again what it lost
-        write_tensors(self.folder / name, groups)
-        draws.append({"step": step, "temperature": temperature, "kinetic_temperature": kinetic or {}, "file": name})
+        draws = [*(draw for draw in before if draw["step"] < entry["step"]), entry]  # a resumed run draws again
         kept = draws if self.keep is None else draws[-self.keep:]
         self._write(kept)
-        for file in {draw["file"] for draw in before} - {draw["file"] for draw in kept}:
+        named = {file for draw in kept for file in files_of(draw)}
+        of_step = {path.name for path in self.folder.glob(f"draw_{entry['step']:08d}*.safetensors")}  # by other ranks
+        for file in (of_step | {file for draw in before for file in files_of(draw)}) - named:
             (self.folder / file).unlink(missing_ok=True)
 
     def _write(self, draws: list[dict]) -> None:

@@ -48,7 +48,8 @@ class Settings:
 def divergence(trainer: Trainer) -> float:
     """JSD (nats) of samples of the present generators."""
     options = trainer.options
-    latent = latent_draw(options.generators, SAMPLES // options.generators, options.z_dim, trainer.random("judged"))
+    sources = trainer.sources("judged", trainer.generators)
+    latent = latent_draw(SAMPLES // options.generators, options.z_dim, sources)
     samples = trainer.generators.ensemble.forward(latent, train=False)
     return plane_divergence(samples.transpose(0, 1).flatten(0, 1), trainer.data.train[:SAMPLES])
 

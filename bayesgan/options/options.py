@@ -12,6 +12,7 @@ from typing import NamedTuple
 from torch import nn
 
 from bayesgan.basics.devices import DEVICES
+from bayesgan.basics.ranks import ranks_started
 from bayesgan.data import ALL, DATA_SETS, GENERATED
 from bayesgan.ensemble import ENGINES
 from bayesgan.networks import NETWORKS, NORMALISATIONS, NetworkSizes
@@ -260,6 +261,11 @@ class Options:
     )
     device: str = running(
         "auto", "where to compute; auto: a GPU if there is one", choices=DEVICES, resumable=True
+    )
+    rank_timeout: int = running(
+        600, "seconds after which a rank that does not answer counts as lost", least=1, most=10**6,
+        needs=("runs of several ranks, which torchrun starts", lambda options: ranks_started() > 1), resumable=True,
+        timing=False,
     )
     gpu_id: int | None = running(
         None, "number of the GPU; asks for one like --device cuda", least=0, most=1000, resumable=True, timing=False,

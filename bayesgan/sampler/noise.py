@@ -1,6 +1,7 @@
 """Gaussian noise for millions of weights, drawn by all cores."""
 
 import functools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -21,31 +22,45 @@ class NoiseBuffer:
     def __init__(self):
         self.memory: dict[tuple, torch.Tensor] = {}
 
-    def draw(self, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Standard normal numbers of like's shape, type and device."""
+    def draw(self, like: torch.Tensor, sources: Sequence[torch.Generator]) -> torch.Tensor:
+        """Standard normal numbers of like's shape, type and device.
+
+        Args:
+            sources: One for all, or one for each of the leading axis.
+        """
         key = like.device, like.dtype
         if key not in self.memory or self.memory[key].numel() < like.numel():
             self.memory[key] = torch.empty(like.numel(), device=like.device, dtype=like.dtype)
-        return fill_normal(self.memory[key][: like.numel()], generator).view(like.shape)
+        return fill_normal(self.memory[key][: like.numel()].view(len(sources), -1), sources).view(like.shape)
 
 
-def fill_normal(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Fills a flat tensor in place with standard normal numbers, and returns it.
+def fill_normal(values: torch.Tensor, sources: Sequence[torch.Generator]) -> torch.Tensor:
+    """Fills the rows of (rows, n) in place with standard normal numbers, each from its own source; returns it.
 
-    What is drawn depends on the generator's state alone. A CPU's generator can be drawn from by one thread at a time,
-    and the noise is most of an SGHMC step; so there blocks of a large tensor have streams of their own, seeded by
-    `generator`.
+    What a row gets depends on n and its source's state alone. A CPU's generator can be drawn from by one thread at a
+    time, and the noise is most of an SGHMC step; so there the blocks of a long row have streams of their own, seeded by
+    its source, and all cores draw where there is enough for them.
     """
-    if values.device.type != "cpu" or values.numel() < LARGE:
-        return values.normal_(generator=generator)
-    blocks = values.split(BLOCK)
-    seeds = torch.randint(256, (len(blocks), SEED), generator=generator, dtype=torch.uint8)
-    list(threads(torch.get_num_threads()).map(fill_block, blocks, seeds))
+    if values.device.type != "cpu":
+        for row, source in zip(values, sources, strict=True):
+            row.normal_(generator=source)
+        return values
+    parts = [part for row, source in zip(values, sources, strict=True) for part in parts_of(row, source)]
+    if values.numel() < LARGE:
+        for block, source in parts:
+            block.normal_(generator=source)
+    else:
+        list(threads(torch.get_num_threads()).map(lambda part: part[0].normal_(generator=part[1]), parts))
     return values
 
 
-def fill_block(block: torch.Tensor, seed: torch.Tensor) -> None:
-    block.normal_(generator=wide_generator(bytes(seed.tolist())))
+def parts_of(row: torch.Tensor, source: torch.Generator) -> list[tuple[torch.Tensor, torch.Generator]]:
+    """A row in blocks, with a stream for each."""
+    if row.numel() <= BLOCK:
+        return [(row, source)]
+    blocks = row.split(BLOCK)
+    seeds = torch.randint(256, (len(blocks), SEED), generator=source, dtype=torch.uint8).tolist()
+    return [(block, wide_generator(bytes(seed))) for block, seed in zip(blocks, seeds)]
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """SGHMC as a torch optimiser. The update itself is in step.py, step sizes that change in schedules.py."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 
@@ -37,7 +37,8 @@ class SGHMC(torch.optim.Optimizer):
             a list of positive tensors, one a parameter, used as they are.
         scheme: "symplectic" or "baoa".
         generator: Source of the noise, on the parameters' device. Without one, a generator of its own is seeded by
-            the operating system. Its state is part of `state_dict()`.
+            the operating system. Its state is part of `state_dict()`. Or a function of the step number that gives one
+            for each of the leading axis, where chains are stacked: then a chain's noise depends on no other chain.
         check_gradients: Refuse a non-finite gradient before it moves anything. On a GPU, where each check waits for
             all work before it, only every `check_every` = 20 steps: then weights may have become non-finite, and stay
             so until the check finds it. Without it, look at the weights from time to time.
@@ -58,7 +59,7 @@ class SGHMC(torch.optim.Optimizer):
         beta_hat: float = 0.0,
         preconditioner: str | RMSprop | list[torch.Tensor] | None = None,
         scheme: str = "symplectic",
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | Callable[[int], Sequence[torch.Generator]] | None = None,
         gradient_scale: float = 1.0,
         check_gradients: bool = True,
         **others,
@@ -144,6 +145,7 @@ class SGHMC(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         moving = list(self._moving_parameters())
+        sources = self.generator(self.steps) if callable(self.generator) else [self.generator]
         check_given(moving, self._name)
         if self._checks():
             check_finite(moving, self._name, self.steps, self.check_every == 1)
@@ -158,11 +160,13 @@ class SGHMC(torch.optim.Optimizer):
             if callable(group["eta"]) and self.steps:
                 rescale = math.sqrt(values["eta"] / group["eta"](self.steps - 1))
             for parameter in filter(wants_gradient, group["params"]):
-                self._move(parameter, values, rescale)
+                self._move(parameter, values, rescale, sources)
         self.steps += 1
         return loss
 
-    def _move(self, parameter: torch.Tensor, values: dict, rescale: float) -> None:
+    def _move(
+        self, parameter: torch.Tensor, values: dict, rescale: float, sources: Sequence[torch.Generator]
+    ) -> None:
         """The update of one parameter."""
         state = self.state[parameter]
         own = of_parameter(values, state)
@@ -173,7 +177,7 @@ class SGHMC(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(position)
         noise = None
         if noise_variance(**{key: own[key] for key in LAW}, scheme=self.scheme) > 0:
-            noise = self._noise.draw(position, self.generator)
+            noise = self._noise.draw(position, sources)
         if "held" in state:
             gradient = gradient.masked_fill(state["held"], 0)
             noise = noise if noise is None else noise.masked_fill_(state["held"], 0)
@@ -272,8 +276,9 @@ class SGHMC(torch.optim.Optimizer):
             for key in ("eta", "temperature"):
                 if callable(group[key]):
                     group[key] = None
-        content["sghmc"] = {"scheme": self.scheme, "steps": self.steps, "frozen": self.frozen,
-                            "generator": self.generator.get_state()}
+        content["sghmc"] = {"scheme": self.scheme, "steps": self.steps, "frozen": self.frozen}
+        if not callable(self.generator):
+            content["sghmc"]["generator"] = self.generator.get_state()
         return content
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -301,7 +306,8 @@ class SGHMC(torch.optim.Optimizer):
                     self.state[parameter][name] = value.to(parameter.device, copy=True)
         self.steps, self.frozen = extra["steps"], extra["frozen"]
         self._forget()
-        self.generator.set_state(extra["generator"].cpu())
+        if not callable(self.generator):
+            self.generator.set_state(extra["generator"].cpu())
 
     def __getstate__(self) -> dict:
         names = ("rule", "scheme", "check_gradients", "check_every", "frozen", "steps", "generator", "_fixed")

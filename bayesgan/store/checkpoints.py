@@ -1,5 +1,9 @@
-"""The checkpoints of a run: the newest and the one before it, and what becomes of damaged ones."""
+"""The checkpoints of a run: the newest and the one before it, and what becomes of damaged ones.
 
+Of several processes the first writes last.pt, which names the parts of the others.
+"""
+
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,17 +13,45 @@ import torch
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.out_of_memory import is_out_of_memory
+from bayesgan.basics.ranks import Ranks
 
-__all__ = ["load_checkpoint", "read_checkpoint", "rotate", "save_checkpoint"]
+__all__ = ["GROUPS", "load_checkpoint", "read_checkpoint", "rotate", "save_checkpoint"]
 
+GROUPS = ("generators", "discriminators")  # how states are named in draws, checkpoints and weights_<iter>.npz
+PART = re.compile(r"part_\d+\.\d+of\d+\.pt")
 NAMES = ("new.pt", "last.pt", "previous.pt")  # the newest first; new.pt where a process was killed between renames
 
 
-def save_checkpoint(folder: Path, state: dict) -> None:
-    """Writes folder/last.pt, the one before it kept as previous.pt."""
+def save_checkpoint(folder: Path, state: dict, ranks: Ranks | None = None) -> None:
+    """Writes folder/last.pt, the one before it kept as previous.pt.
+
+    Args:
+        state: Of the members of this process.
+        ranks: The processes, each of which calls this at the same time.
+    """
+    ranks = ranks or Ranks()
     folder.mkdir(exist_ok=True)
+    own = f"part_{state['iteration']:08d}.{ranks.rank}of{ranks.size}.pt"
+    if not ranks.first:
+        write_atomically(folder / own, lambda path: torch.save(state, path))
+    parts = ranks.gathered(own)[1:]
+    if not ranks.first:
+        return
+    if parts:
+        state = {**state, "parts": parts}
     write_atomically(folder / "new.pt", lambda path: torch.save(state, path))
     rotate(folder)
+    if stored := set(folder.glob("part_*.pt")):
+        for path in stored - {folder / name for kept in NAMES for name in parts_of(folder / kept)}:
+            path.unlink(missing_ok=True)
+
+
+def parts_of(path: Path) -> list[str]:
+    """The files that a checkpoint names; none where it is absent or damaged."""
+    try:
+        return torch.load(path, mmap=True, weights_only=True).get("parts", [])
+    except Exception:  # torch raises many kinds
+        return []
 
 
 def rotate(folder: Path) -> None:
@@ -33,15 +65,49 @@ def rotate(folder: Path) -> None:
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict:
-    """The state in one file, every bit compared with the checksums that torch stores with it.
+    """The state of all members, every bit compared with the checksums that torch stores with it.
 
     Raises:
         Exception: Of many kinds, where it is damaged.
     """
+    state = read_file(path, device)
+    names = state.pop("parts", [])
+    if bad := [name for name in names if not PART.fullmatch(name)]:
+        raise InputError(f"it names {bad[0]!r} as a part")
+    return joined([state, *(read_file(path.parent / name, device) for name in names)]) if names else state
+
+
+def read_file(path: Path, device: torch.device | str) -> dict:
     with zipfile.ZipFile(path) as archive:
         if bad := archive.testzip():
             raise InputError(f"the checksum of {bad} is wrong")
     return torch.load(path, map_location=device, weights_only=True)
+
+
+def joined(parts: list[dict]) -> dict:
+    """The state of all members, from what `Trainer.state_dict` gave in each process."""
+    whole = {**parts[0], **{group: together([part[group] for part in parts]) for group in GROUPS}}
+    if "average" in whole["teacher"]:
+        average = together([part["teacher"]["average"] for part in parts])
+        whole["teacher"] = {**whole["teacher"], "average": average}
+    whole["samplers"] = {}
+    for role in parts[0]["samplers"]:
+        several = [part["samplers"][role] for part in parts if has_members(part["samplers"][role])]
+        first = several[0] if several else parts[0]["samplers"][role]
+        states = {number: {**state, **together([other["state"][number] for other in several])}
+                  for number, state in first["state"].items()}
+        whole["samplers"][role] = {**first, "state": states}
+    return whole
+
+
+def has_members(sampler: dict) -> bool:
+    return any(len(value) for state in sampler["state"].values() for value in state.values() if torch.is_tensor(value))
+
+
+def together(states: list[dict]) -> dict[str, torch.Tensor]:
+    """The tensors of several states, leading axes one after the other."""
+    return {name: torch.cat([state[name] for state in states])
+            for name, tensor in states[0].items() if torch.is_tensor(tensor)}
 
 
 def load_checkpoint(

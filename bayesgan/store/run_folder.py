@@ -23,16 +23,16 @@ from torch import Tensor
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.files import remove_leftovers, write_atomically
 from bayesgan.basics.locks import only_writer
+from bayesgan.basics.ranks import Ranks
 from bayesgan.basics.schema import Number, Optional, checked, read_json
 from bayesgan.data import Dataset, labelled_rows
 from bayesgan.ensemble import ENGINES, Ensemble, SampleStore, TensorFile, write_tensors
 from bayesgan.options import Options, check_stored, load_data
-from bayesgan.store.checkpoints import load_checkpoint, rotate, save_checkpoint
+from bayesgan.store.checkpoints import GROUPS, load_checkpoint, read_checkpoint, rotate, save_checkpoint
 from bayesgan.store.config import FORMAT, as_json, computed, describe_data, new_config, started
 
 __all__ = ["GROUPS", "RunFolder", "State", "read_results"]
 
-GROUPS = ("generators", "discriminators")  # how states are named in draws, checkpoints and weights_<iter>.npz
 ROLES = ("generator", "discriminator")
 NETWORKS = {"generators": "generator", "discriminators": "discriminator", "averages": "discriminator"}  # in draws
 REMEDY = "restore it from a copy, or start the run anew"
@@ -246,15 +246,24 @@ class RunFolder:
             raise InputError(f"cannot read the weights {path} ({reason(error)}); --save_weights writes them") from None
         return groups
 
-    def save_checkpoint(self, state: dict) -> None:
-        """Keeps the state of the trainer, and the one before."""
-        save_checkpoint(self.path / "checkpoints", state)
+    def save_checkpoint(self, state: dict, ranks: Ranks | None = None) -> None:
+        """Keeps the state of the trainer, and the one before; see `checkpoints.save_checkpoint`."""
+        save_checkpoint(self.path / "checkpoints", state, ranks)
 
     def load_checkpoint(
-        self, load: Callable[[dict], None], device: torch.device | str = "cpu", set_aside: bool = True
+        self, load: Callable[[dict], None], device: torch.device | str = "cpu", set_aside: bool = True,
+        ranks: Ranks | None = None,
     ) -> str | None:
-        """Hands the newest checkpoint that can be read to `load`; see `checkpoints.load_checkpoint`."""
-        return load_checkpoint(self.path / "checkpoints", load, device, set_aside)
+        """Hands the newest checkpoint that can be read to `load`; see `checkpoints.load_checkpoint`.
+
+        Args:
+            ranks: The processes, each of which calls this at the same time; the first one chooses.
+        """
+        place, ranks = self.path / "checkpoints", ranks or Ranks()
+        name = ranks.from_first(lambda: load_checkpoint(place, load, device, set_aside))
+        others = name is not None and not ranks.first
+        ranks.together(lambda: load(read_checkpoint(place / name, device)) if others else None)
+        return name
 
     @contextmanager
     def writing(self) -> Iterator[None]:

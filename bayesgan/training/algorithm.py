@@ -11,13 +11,21 @@ from torch import Tensor
 
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.randomness import keyed_generator
+from bayesgan.basics.ranks import Ranks
 from bayesgan.data import Dataset, labelled_rows
 from bayesgan.ensemble import Ensemble
 from bayesgan.objectives import OBJECTIVES, consistency_loss, feature_matching, labelled_loss, real_score
 from bayesgan.options import Options
 from bayesgan.sampler import SGHMC, Normal, RMSprop, exponential_then_constant, ramp
-from bayesgan.training.minibatches import labelled_batches, latent_draw, real_batches, unlabelled_batch
-from bayesgan.training.players import GAUGE_EVERY, Player
+from bayesgan.training.meetings import Meetings, Shown, pairs
+from bayesgan.training.minibatches import (
+    distorted_batches,
+    labelled_batches,
+    latent_draw,
+    real_batches,
+    unlabelled_batch,
+)
+from bayesgan.training.players import GAUGE_EVERY, Player, shares
 from bayesgan.training.teacher import Teacher
 
 __all__ = ["Engines", "Losses", "Trainer", "default_engines"]
@@ -30,7 +38,11 @@ READINGS = ("readings", "kinetic", "noise_readings", "noise")  # of a player, ke
 
 @dataclass
 class Losses:
-    """Mean losses of one iteration, priors left out: discriminators (K,), generators (I,)."""
+    """Mean losses of one iteration, priors left out.
+
+    Of one process among several: its discriminators (K_r,), and its discriminators' part in those of all generators
+    (I,). Put together by `Trainer.mean`: discriminators (K,), generators (I,).
+    """
 
     discriminators: Tensor
     generators: Tensor
@@ -59,14 +71,20 @@ class Trainer:
 
     Nothing in `step` waits for the device: a weight or loss that is not finite is found by `check`.
 
+    Several processes have some members each: fakes go to the discriminators that see them, and what these want of them
+    comes back; weights stay. Random streams belong to a member and an iteration, so that the number of processes
+    changes nothing but rounding.
+
     Args:
         engines: As `choose_engines` found them; by default `default_engines`.
+        ranks: This process among others.
     """
 
     def __init__(
-        self, options: Options, data: Dataset, device: torch.device | str = "cpu", engines: Engines | None = None
+        self, options: Options, data: Dataset, device: torch.device | str = "cpu", engines: Engines | None = None,
+        ranks: Ranks | None = None,
     ):
-        self.options, self.device = options, torch.device(device)
+        self.options, self.device, self.ranks = options, torch.device(device), ranks or Ranks()
         self.data = data.to(self.device)
         self.dtype = torch.float64 if options.precision == "fp64" else torch.float32
         self.labelled = labelled_rows(self.data) if options.semi else None
@@ -81,16 +99,18 @@ class Trainer:
         self.players = (self.generators, self.discriminators)
         self.teacher = None
         if options.unlabelled_batch:
-            self.teacher = Teacher(self.discriminators.ensemble, len(data.train), options.confidence)
-        self.rekeyed = False
+            self.teacher = Teacher(
+                self.discriminators.ensemble, len(data.train), len(data.classes), options.confidence, self.ranks
+            )
         self.use(engines or default_engines(options))
         self.iteration = 0
 
     def _player(self, role: str, build, members: int, num_data: int) -> Player:
         options = self.options
+        numbers = shares(self.ranks, role, members)[self.ranks.rank]
         ensemble = Ensemble(
-            build, members,
-            lambda member: keyed_generator(options.random_seed, "initial weights", role, member),
+            build, len(numbers),
+            lambda member: keyed_generator(options.random_seed, "initial weights", role, numbers[member]),
             device=self.device, dtype=self.dtype,
             compute=torch.bfloat16 if options.precision == "bf16" else None,
         )
@@ -101,11 +121,11 @@ class Trainer:
             num_data=num_data,
             temperature=self.temperature,
             preconditioner=RMSprop(floor=options.floor) if options.optimizer == "adam" else None,
-            generator=self.random("noise", role, iteration=0),
+            generator=lambda step: [self.random("noise", role, member, iteration=step) for member in numbers],
             check_gradients=False,
         )
         prior = None if options.ml else Normal(options.prior_std, ensemble.scales)
-        return Player(role, ensemble, sampler, prior, num_data)
+        return Player(role, ensemble, sampler, prior, num_data, ranks=self.ranks, members=members)
 
     @property
     def iteration(self) -> int:
@@ -152,41 +172,68 @@ class Trainer:
         options = self.options
         if self.iteration == options.burn_in and options.temperature > 0:
             for player in self.players:
-                player.sampler.freeze_preconditioner()
+                player.freeze_preconditioner()
         if self.iteration in options.spread_moments:
             self.check([], self.iteration)
             self.teacher.spread(self.data, untrained=self.iteration == 0)
         torch.compiler.cudagraph_mark_step_begin()  # nothing of the last iteration is needed any more
-        latent = latent_draw(options.generators, options.gen_batch, options.z_dim, self.random("latent"))
-        fakes = self.generators.ensemble.forward(latent, train=True)  # (I, B_g, ...)
-        real = self.real_batches()  # (K, B, ...)
-        d_losses = self._move_discriminators(real, fakes.detach())
-        g_losses = self._move_generators(real, fakes)
+        fakes = self.fakes()  # (I_r, B_g, ...)
+        shown = self.shown(fakes)
+        real = self.real_batches()  # (K_r, B, ...)
+        d_losses = self._move_discriminators(real, shown)
+        g_losses = self._move_generators(real, fakes, shown)
         # right after a reading: a reading pairs a momentum with the friction and the step that made it
         if (self.iteration - 1) % CORRECT_EVERY == 0 and options.gradient_noise == "subtract":
             for player in self.players:
                 player.correct(options.temperature)
         return Losses(d_losses, g_losses)
 
-    def _move_discriminators(self, real: Tensor, fakes: Tensor) -> Tensor:
-        pool = fakes.flatten(0, 1)  # (P, ...), P = I · B_g
-        if self.options.coupling == "full":
-            fake = pool.expand(len(real), *pool.shape)
+    def fakes(self) -> Tensor:
+        """Of the generators here, with their graph: (I_r, B_g, ...)."""
+        options, sources = self.options, self.sources("latent", self.generators)
+        if not sources:
+            return torch.zeros(0, options.gen_batch, *self.data.shape, device=self.device, dtype=self.dtype)
+        return self.generators.ensemble.forward(latent_draw(options.gen_batch, options.z_dim, sources), train=True)
+
+    def meetings(self) -> Meetings:
+        """Who meets whom at this iteration."""
+        options, full = self.options, self.options.coupling == "full"
+        pool = options.generators * options.gen_batch
+        if full:
+            fakes = torch.arange(pool).expand(options.discriminators, -1)
         else:
-            choice, count = self.random("fakes"), min(real.shape[1], len(pool))
-            fake = torch.stack([
-                pool[torch.randperm(len(pool), generator=choice, device=self.device)[:count]] for _ in range(len(real))
-            ])  # (K, F, ...)
+            fakes = torch.stack([
+                torch.randperm(pool, generator=self.table("fakes", member))[: options.batch_size]
+                for member in range(options.discriminators)
+            ])
+        source = None if full else self.table("judges")
+        return Meetings(fakes, *pairs(options.generators, options.discriminators, source))
+
+    def shown(self, fakes: Tensor) -> Shown:
+        """What the discriminators here see of the fakes (I_r, B_g, ...) of all processes."""
+        return Shown(self.ranks, fakes.detach().flatten(0, 1), self.meetings(), self.generators.shares,
+                     self.discriminators.shares, self.options.gen_batch)
+
+    def _move_discriminators(self, real: Tensor, shown: Shown) -> Tensor:
+        if self.teacher is not None:
+            rows, seen = unlabelled_batch(self.options, self.data, self.random("unlabelled"))
+            classes, sure = self.teacher.teach(seen, rows)
+        if not len(real):
+            self.discriminators.move(None, **self._readings())
+            return real.new_zeros(0)
+        # full coupling has all fakes in order
+        fake = shown.images.expand(len(real), *shown.images.shape) if self.options.coupling == "full" else (
+            shown.images[shown.fakes])  # (K_r, F, ...)
         images, parts = [real, fake], [real.shape[1], fake.shape[1]]
         if self.options.semi:
-            source = self.random("labelled")
-            labelled, labels = labelled_batches(self.options, self.data, self.labelled, len(real), source)
+            sources = self.sources("labelled", self.discriminators)
+            labelled, labels = labelled_batches(self.options, self.data, self.labelled, sources)
             images, parts = [*images, labelled.to(real)], [*parts, labelled.shape[1]]
         if self.teacher is not None:
-            rows, seen, distorted = unlabelled_batch(self.options, self.data, len(real), self.random("unlabelled"))
-            classes, sure = self.teacher.teach(seen, rows)
+            sources = self.sources("distorted", self.discriminators)
+            distorted = distorted_batches(self.options, self.data, rows, sources)
             images, parts = [*images, distorted.to(real)], [*parts, distorted.shape[1]]
-        noise = self.random("noise layers")
+        noise = self.sources("noise layers", self.discriminators)
         logits, _ = self.discriminators.ensemble.forward(torch.cat(images, 1), train=True, noise=noise)
         of_real, of_fake, *of_labelled = logits.split(parts, 1)
         losses = self.objective.discriminator(real_score(of_real), real_score(of_fake))  # (K,)
@@ -205,57 +252,56 @@ class Trainer:
     def _slope_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
         """sum_k mean (|∇_x l_k(x)| - 1)² at random points between real and fake (Gulrajani et al. 2017, alg. 1)."""
         count = min(real.shape[1], fake.shape[1])
-        source = self.random("between")
-        share = torch.rand(len(real), count, generator=source, device=self.device)
+        sources = self.sources("between", self.discriminators)
+        share = torch.stack([torch.rand(count, generator=source, device=self.device) for source in sources])
         share = share.view(*share.shape, *[1] * (real.dim() - 2))
         # of all generators: full coupling has their fakes in order
         drawn = torch.stack([
-            own[torch.randperm(len(own), generator=source, device=self.device)[:count]] for own in fake
+            own[torch.randperm(len(own), generator=source, device=self.device)[:count]]
+            for own, source in zip(fake, sources, strict=True)
         ])
         points = (share * real[:, :count] + (1 - share) * drawn).requires_grad_()
         logits, _ = self.discriminators.ensemble.forward(points, train=False)
         (slope,) = torch.autograd.grad(real_score(logits).sum(), points, create_graph=True)
         return ((slope.flatten(2).norm(dim=-1) - 1) ** 2).mean(-1).sum()
 
-    def _move_generators(self, real: Tensor, fakes: Tensor) -> Tensor:
-        judged, weights = self._pairs()  # (K, g): which generators each discriminator scores, and their weights
-        images = fakes.detach()[judged].flatten(1, 2).requires_grad_()  # (K, g · B_g, ...)
-        logits, features = self.discriminators.ensemble.forward(images, train=False, freeze=True)
-        if self.options.feature_matching:
-            with torch.no_grad():
-                _, target = self.discriminators.ensemble.forward(real, train=False, freeze=True)
-            losses = feature_matching(target.unsqueeze(1), features.unflatten(1, (judged.shape[1], -1)))
-        else:
-            losses = self.objective.generator(real_score(logits).unflatten(1, (judged.shape[1], -1)))  # (K, g)
-        total = (losses * weights).sum()
-        (gradient,) = torch.autograd.grad(total, images)
-        pulled = torch.zeros_like(fakes).index_add_(
-            0, judged.flatten(), gradient.unflatten(1, (judged.shape[1], -1)).flatten(0, 1)
-        )  # (I, B_g, ...): what all its judges want of every image
+    def _move_generators(self, real: Tensor, fakes: Tensor, shown: Shown) -> Tensor:
+        wanted, losses = torch.zeros_like(shown.images), fakes.new_zeros(self.options.generators)
+        if len(real):
+            judged, weights = (part.to(self.device) for part in (shown.generators, shown.weights.to(fakes.dtype)))
+            images = shown.images[shown.judged].requires_grad_()  # (K_r, g · B_g, ...)
+            scores = self._scores(real, images, judged.shape[1])  # (K_r, g)
+            (gradient,) = torch.autograd.grad((scores * weights).sum(), images)
+            wanted.index_add_(0, shown.judged.flatten().to(self.device), gradient.flatten(0, 1))
+            losses.index_add_(0, judged.flatten(), (scores.detach() * weights).flatten())
+        pulled = shown.returned(wanted).view_as(fakes)  # what all its judges want of every image
         self.generators.move(fakes, pulled, **self._readings())
-        mean = torch.zeros(self.options.generators, device=self.device, dtype=losses.dtype)
-        return mean.index_add_(0, judged.flatten(), (losses.detach() * weights).flatten())
+        return losses
 
-    def _pairs(self) -> tuple[Tensor, Tensor]:
-        """Generator numbers (K, g) and weights (K, g); each generator's weights add up to 1."""
-        generators, discriminators = self.options.generators, self.options.discriminators
-        if self.options.coupling == "full":
-            judged = torch.arange(generators, device=self.device).expand(discriminators, -1)
-        else:
-            source = self.random("judges")
-            share = -(-generators // discriminators)  # where it does not divide, some generators get two judges
-            order = torch.randperm(generators, generator=source, device=self.device)
-            judged = order.repeat(-(-discriminators * share // generators))[: discriminators * share]
-            judges = torch.randperm(discriminators, generator=source, device=self.device)
-            judged = judged.view(share, discriminators).T[judges]
-        ones = torch.ones(judged.numel(), device=self.device, dtype=self.dtype)
-        judges = ones.new_zeros(generators).index_add_(0, judged.flatten(), ones)  # bincount would wait for the device
-        return judged, 1 / judges[judged]
+    def _scores(self, real: Tensor, images: Tensor, judged: int) -> Tensor:
+        """The generators' losses, (K_r, judged), by each discriminator's view of their images (K_r, judged · B_g, ...).
+        """
+        logits, features = self.discriminators.ensemble.forward(images, train=False, freeze=True)
+        if not self.options.feature_matching:
+            return self.objective.generator(real_score(logits).unflatten(1, (judged, -1)))
+        with torch.no_grad():
+            _, target = self.discriminators.ensemble.forward(real, train=False, freeze=True)
+        return feature_matching(target.unsqueeze(1), features.unflatten(1, (judged, -1)))
 
     def real_batches(self) -> Tensor:
-        """A minibatch of real data for each discriminator: (K, B, ...)."""
-        images = real_batches(self.options, self.data, self.options.discriminators, self.random("real"))
-        return images.to(self.dtype)
+        """A minibatch of real data for each discriminator here: (K_r, B, ...)."""
+        sources = self.sources("real", self.discriminators)
+        if not sources:
+            return torch.zeros(0, self.options.batch_size, *self.data.shape, device=self.device, dtype=self.dtype)
+        return real_batches(self.options, self.data, sources).to(self.dtype)
+
+    def sources(self, key: str, player: Player) -> list[torch.Generator]:
+        """The random stream of each of a player's members here, at the present iteration."""
+        return [self.random(key, member) for member in player.numbers]
+
+    def table(self, *key: str | int) -> torch.Generator:
+        """A stream, on the CPU, for what all processes must know without a word."""
+        return keyed_generator(self.options.random_seed, *key, self.iteration)
 
     def random(self, *key: str | int, iteration: int | None = None) -> torch.Generator:
         """The random stream of a role at an iteration (default: the present one)."""
@@ -265,7 +311,8 @@ class Trainer:
     def check(self, history: list[Losses], first: int) -> None:
         """Raises `Diverged` if a loss in `history` (from iteration `first`; may be empty) or a weight is not finite.
 
-        It names the earliest, and of these the one with the fewest companions: within an iteration the fault spreads.
+        In every process if in any. It names the earliest, and of these the one with the fewest companions: within an
+        iteration the fault spreads.
         """
         found = []  # iteration, how many members, what
         for player in self.players:
@@ -273,17 +320,24 @@ class Trainer:
             bad = ~torch.stack(losses).isfinite() if losses else torch.zeros(1, 1)  # (iterations, members)
             if bad.any():
                 row, member = bad.nonzero()[0].tolist()
+                member += 0 if player is self.generators else player.numbers.start
                 found.append((first + row, int(bad[row].sum()), f"the loss of {player.role} {member}"))
             bad = player.non_finite_members()
             if bad.any():
-                member = int(bad.nonzero()[0])
+                member = player.numbers[int(bad.nonzero()[0])]
                 found.append((self.iteration - 1, int(bad.sum()), f"a weight of {player.role} {member}"))
-        if found:
+        if found := [one for part in self.ranks.gathered(found) for one in part]:
             iteration, _, what = min(found)
             raise Diverged(f"{what} became non-finite at iteration {iteration}; {REMEDY}")
 
+    def mean(self, history: list[Losses]) -> Losses:
+        """Of every member of all processes, over some iterations."""
+        discriminators = torch.stack([losses.discriminators for losses in history]).mean(0)
+        generators = torch.stack([losses.generators for losses in history]).mean(0)
+        return Losses(self.ranks.whole(discriminators), self.ranks.sum(generators))
+
     def states(self) -> dict[str, dict[str, Tensor]]:
-        """The present draw: "generators" and "discriminators" -> weights and statistics."""
+        """The present draw of the members here: "generators" and "discriminators" -> weights and statistics."""
         return {player.group: player.ensemble.state() for player in self.players}
 
     def draw(self) -> dict[str, dict[str, Tensor]]:
@@ -291,7 +345,7 @@ class Trainer:
         return self.states() if self.teacher is None else {**self.states(), "averages": self.teacher.average}
 
     def state_dict(self) -> dict:
-        """Everything the next iteration needs; tensors, numbers and strings only."""
+        """Everything the next iteration needs of the members here; tensors, numbers and strings only."""
         return {
             "iteration": self.iteration,
             **self.states(),
@@ -303,8 +357,8 @@ class Trainer:
     def load_state_dict(self, state: dict) -> None:
         """Continues where `state_dict()` was taken, bit for bit on the same machine.
 
-        Generators of another kind of device have states of another size: then the streams of the noise are keyed anew
-        by seed, role and iteration, and `rekeyed` is True.
+        Args:
+            state: Of all members; of several processes see `store.checkpoints.joined`.
 
         Raises:
             ValueError: If the state is damaged or of another run; what is here may have changed then.
@@ -314,19 +368,15 @@ class Trainer:
         if bad := [name for name, tensor in tensors_in(state) if not tensor.isfinite().all()]:
             raise InputError(f"the checkpoint holds NaN in {bad[0]}")
         for player in self.players:
-            player.ensemble.load_state(state[player.group])
-            sampler = state["samplers"][player.role]
-            fresh = self.random("noise", player.role, iteration=state["iteration"]).get_state()
-            self.rekeyed = sampler["sghmc"]["generator"].shape != fresh.shape
-            if self.rekeyed:
-                sampler = {**sampler, "sghmc": {**sampler["sghmc"], "generator": fresh}}
-            player.sampler.load_state_dict(sampler)
+            player.load_state(state[player.group], state["samplers"][player.role])
             for name, value in state.get("readings", {}).get(player.role, {}).items():  # older files have none
                 if isinstance(value, dict):
                     value = {key: tensor.to(self.device) for key, tensor in value.items()}
                 setattr(player, name, value)
         if self.teacher is not None:
-            self.teacher.load_state_dict(state["teacher"])
+            own = self.discriminators.numbers
+            average = {name: tensor[own.start : own.stop] for name, tensor in state["teacher"]["average"].items()}
+            self.teacher.load_state_dict({**state["teacher"], "average": average})
         self.iteration = state["iteration"]
 
 

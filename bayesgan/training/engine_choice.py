@@ -146,7 +146,8 @@ class DiscriminatorWork:
         trial, ensemble = self.trial, self.trial.discriminators.ensemble
         real = self.trained[:, : trial.options.batch_size]
         torch.compiler.cudagraph_mark_step_begin()
-        ensemble.forward(self.trained, train=True, noise=trial.random("trial"))[0].sum().backward()
+        noise = trial.sources("trial", trial.discriminators)
+        ensemble.forward(self.trained, train=True, noise=noise)[0].sum().backward()
         torch.autograd.grad(ensemble.forward(self.judged, train=False, freeze=True)[0].sum(), self.judged)
         if trial.options.feature_matching:
             with torch.no_grad():

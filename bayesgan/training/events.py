@@ -14,17 +14,19 @@ class Events:
     """A SummaryWriter that, where its folder is lost or full, says so once and writes nothing more.
 
     Args:
+        folder: None writes nothing.
         start: Iterations done before; what a killed process wrote beyond them is replaced.
         say: Where the words go.
     """
 
-    def __init__(self, folder: Path, start: int, say: Callable[[str], None] = print):
+    def __init__(self, folder: Path | None, start: int, say: Callable[[str], None] = print):
         self.folder, self.say = folder, say
         self.writer: SummaryWriter | None = None
         self._lost = False
         self._hook = threading.excepthook
         threading.excepthook = self._quiet  # its writing thread would print a traceback
-        self._try(lambda: setattr(self, "writer", SummaryWriter(folder, purge_step=start + 1)))
+        if folder is not None:
+            self._try(lambda: setattr(self, "writer", SummaryWriter(folder, purge_step=start + 1)))
 
     def add_scalar(self, name: str, value: float, iteration: int) -> None:
         if (writer := self.writer) is not None:

@@ -12,7 +12,7 @@ from bayesgan.basics.stopping import handlers_for
 from bayesgan.data import to_float
 from bayesgan.evaluation.pictures import image_grid, save_picture
 from bayesgan.options import Options
-from bayesgan.store import GROUPS, RunFolder
+from bayesgan.store import RunFolder
 from bayesgan.training.algorithm import Losses, Trainer
 from bayesgan.training.events import Events
 from bayesgan.training.minibatches import latent_draw
@@ -82,6 +82,8 @@ class Due:
 def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | None = None) -> None:
     """Trains to options.train_iter from wherever `trainer` stands, writing into `folder`.
 
+    Of several processes each calls it at the same time; the first writes and tells.
+
     Args:
         measure: Asked at every n_save, when the newest draw is in the store.
 
@@ -92,7 +94,8 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
     options = trainer.options
     history: list[Losses] = []
     progress = Progress(options.train_iter, trainer.iteration)
-    events = Events(folder.path / "tensorboard", trainer.iteration, progress.say)
+    ranks = trainer.ranks
+    events = Events(folder.path / "tensorboard" if ranks.first else None, trainer.iteration, progress.say)
     with asked_to_stop() as asked, events as writer, progress:
         while trainer.iteration < options.train_iter:
             spreading = trainer.iteration in options.spread_moments
@@ -100,7 +103,8 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
             done = trainer.iteration
             if spreading and (words := trainer.teacher.doubts()):
                 progress.say(f"warning: {words}")
-            due = Due.after(done, options, bool(asked))
+            stopping = ranks.most(asked[0] if asked else 0)
+            due = Due.after(done, options, bool(stopping))
             if not (due.show or due.collect):
                 continue
             trainer.check(history, done - len(history))
@@ -108,9 +112,9 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
             if due.collect or due.save:
                 folder.require()
             if due.collect:
-                folder.store.add(trainer.draw(), done, temperature, trainer.kinetic_temperatures())
+                folder.store.add(trainer.draw(), done, temperature, trainer.kinetic_temperatures(), ranks)
             if due.show:
-                mean = mean_losses(history)
+                mean = trainer.mean(history)
                 history.clear()
                 taught = trainer.teacher.share() if trainer.teacher is not None else None
                 progress.show(done, state_in_words(mean, temperature, taught))
@@ -128,8 +132,8 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                 if due.end and taught is not None and taught < SELDOM:
                     progress.say(f"warning: the teacher is sure of {taught:.1%} of the unlabelled images, too few to "
                                  "teach; lower --confidence, train longer or label more")
-            if due.end and asked:
-                raise Stopped(asked[0])
+            if stopping:
+                raise Stopped(stopping)
         if not history and trainer.iteration == options.train_iter:
             complete(trainer, folder, writer)
 
@@ -138,7 +142,8 @@ def complete(trainer: Trainer, folder: RunFolder, writer: Events) -> None:
     """Adds what the last iteration leaves and a run that was meant to go further has not: its draw and its pictures."""
     done = trainer.iteration
     if all(draw["step"] != done for draw in folder.store.draws):
-        folder.store.add(trainer.draw(), done, trainer.temperature(done - 1), trainer.kinetic_temperatures())
+        kinetic = trainer.kinetic_temperatures()
+        folder.store.add(trainer.draw(), done, trainer.temperature(done - 1), kinetic, trainer.ranks)
         save_samples(trainer, folder, writer, files=True)
 
 
@@ -147,11 +152,6 @@ def state_in_words(losses: Losses, temperature: float, taught: float | None) -> 
     sure = "" if taught is None else f"  teacher sure of {taught:.0%}"
     return (f"discriminators {losses.discriminators.mean():.3f}  generators {losses.generators.mean():.3f}  "
             f"temperature {temperature:.3g}{sure}")
-
-
-def mean_losses(history: list[Losses]) -> Losses:
-    """Of each member over some iterations."""
-    return Losses(**{group: torch.stack([getattr(losses, group) for losses in history]).mean(0) for group in GROUPS})
 
 
 def save(
@@ -173,11 +173,15 @@ def save(
         results["teacher_sure"] = taught
     if figures is not None:
         results |= figures.results
-    folder.save_results(done, mean.discriminators.tolist(), mean.generators.tolist(), temperature, results)
+    if trainer.ranks.first:
+        folder.save_results(done, mean.discriminators.tolist(), mean.generators.tolist(), temperature, results)
     if options.save_weights:
-        folder.save_weights(done, trainer.states())
+        states = {group: {name: trainer.ranks.whole(tensor) for name, tensor in state.items()}
+                  for group, state in trainer.states().items()}
+        if trainer.ranks.first:
+            folder.save_weights(done, states)
     save_samples(trainer, folder, writer, files=options.save_samples or done == options.train_iter)
-    folder.save_checkpoint(trainer.state_dict())
+    folder.save_checkpoint(trainer.state_dict(), trainer.ranks)
 
 
 def log_scalars(writer: Events, iteration: int, losses: Losses, temperature: float) -> None:
@@ -192,11 +196,16 @@ def log_scalars(writer: Events, iteration: int, losses: Losses, temperature: flo
 @torch.no_grad()
 def save_samples(trainer: Trainer, folder: RunFolder, writer: Events, files: bool) -> None:
     """One picture per generator and one of the mixture, from noise that is the same at every call of the run."""
-    generators, done = trainer.generators.ensemble, trainer.iteration
-    source = trainer.random("fixed noise", iteration=0)
-    latent = latent_draw(generators.members, GRID, trainer.options.z_dim, source)
+    generators, done = trainer.generators, trainer.iteration
     # one member at a time: a grid is larger than a minibatch may be
-    samples = torch.stack([generators.forward_member(member, z) for member, z in enumerate(latent)])  # (I, 100, ...)
+    own = torch.zeros(len(generators.numbers), GRID, *trainer.data.shape, device=trainer.device, dtype=trainer.dtype)
+    for place, member in enumerate(generators.numbers):
+        latent = latent_draw(GRID, trainer.options.z_dim, [trainer.random("fixed noise", member, iteration=0)])[0]
+        own[place] = generators.ensemble.forward_member(place, latent)
+    parts = trainer.ranks.at_first(own)
+    if parts is None:
+        return
+    samples = torch.cat(parts)  # (I, 100, ...)
     rows = torch.arange(GRID, device=samples.device)
     mixture = samples[rows % generators.members, rows]
     real = to_float(trainer.data.train[:SHOWN])

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bayesgan.basics.ranks import Ranks
 from bayesgan.data import Dataset
-from bayesgan.ensemble import ENGINES, Engine, Stochastic
+from bayesgan.ensemble import ENGINES, Engine, drawn_for
 from bayesgan.evaluation.classification import CHUNK
 from bayesgan.objectives import OBJECTIVES
 from bayesgan.options import Options
@@ -23,7 +24,9 @@ SMALLEST = 8  # minibatches are not halved below this
 RESAMPLED = 2 * 100 * 100  # proposals behind the 100 outputs of --resample, and a copy while they are put together
 
 
-def peak_bytes(options: Options, data: Dataset, engines: Engines | None = None) -> int:
+def peak_bytes(
+    options: Options, data: Dataset, engines: Engines | None = None, ranks: Ranks | None = None
+) -> int:
     """An upper bound on what a run holds at its peak, in bytes, the interpreter and its libraries left out.
 
         128 MiB + data + max(7 W + 2 A + max(2 G + 2 max(D, J), E, S),  R)
@@ -40,14 +43,18 @@ def peak_bytes(options: Options, data: Dataset, engines: Engines | None = None) 
 
     Args:
         engines: That compute the ensembles; default: as a `Trainer` without any.
+        ranks: The processes that have some members each; the bound is that of the one with most.
     """
     own = {role: ENGINES[name] for role, (name, _) in (engines or default_engines(options)).items()}
     scale = 2 if options.precision == "fp64" else 1
     networks = options.networks(data.shape, len(data.classes))
     with torch.device("meta"):
         generator, discriminator = networks.generator(), networks.discriminator()
-    weights = 4 * scale * (options.generators * weight_count(generator)
-                           + options.discriminators * weight_count(discriminator))
+    own_generators, own_discriminators = (
+        max(map(len, (ranks or Ranks()).shares(count))) for count in (options.generators, options.discriminators)
+    )
+    weights = 4 * scale * (own_generators * weight_count(generator)
+                           + own_discriminators * weight_count(discriminator))
     made = kept_bytes(own["generator"], generator, (options.z_dim,), weights=True)
     learnt, judged = (kept_bytes(own["discriminator"], discriminator, data.shape, way) for way in (True, False))
     trained, scored = batch_sizes(options)
@@ -55,13 +62,13 @@ def peak_bytes(options: Options, data: Dataset, engines: Engines | None = None) 
     if OBJECTIVES[options.objective].gradient_penalty:  # its points forward, their slope, and both once more backward
         trained += 3 * options.batch_size
     passing = 2 * scale * (
-        options.generators * options.gen_batch * made + options.discriminators * max(trained * learnt, scored * judged)
+        own_generators * options.gen_batch * made + own_discriminators * max(trained * learnt, scored * judged)
     )
     of_chunk = scale * CHUNK * max(made, learnt)  # without gradients less is kept, never more
     datum = 4 * data.train[0].numel()
     peak = 7 * weights + max(passing, of_chunk + 2 * datum * len(data.test))
     if options.unlabelled_batch:
-        averages = 4 * scale * options.discriminators * weight_count(discriminator)
+        averages = 4 * scale * own_discriminators * weight_count(discriminator)
         graph = graph_bytes(options, discriminator, data) if options.spread_moments else 0
         peak = 2 * averages + max(peak, 7 * weights + of_chunk + graph)
     if options.resample is not None:
@@ -101,11 +108,11 @@ def kept_bytes(engine: Engine, network: nn.Module, shape: tuple[int, ...], weigh
 
 def kept_by_batch(engine: Engine, network: nn.Module, shape: tuple[int, ...], weights: bool, batch: int) -> int:
     network.train(weights)
-    for module in network.modules():
-        if isinstance(module, Stochastic):
-            module.generator = torch.Generator()
     parameters = {name: p.detach()[None].requires_grad_(weights) for name, p in network.named_parameters()}
     buffers = {name: b[None] for name, b in network.named_buffers()}
+    inputs = torch.zeros(1, batch, *shape, device="meta", requires_grad=not weights)
+    if weights:
+        buffers |= drawn_for(network, inputs, [torch.Generator()], torch.float32)
     own = {p.untyped_storage()._cdata for p in parameters.values()}
     kept: dict[int, int] = {}
 
@@ -117,7 +124,6 @@ def kept_by_batch(engine: Engine, network: nn.Module, shape: tuple[int, ...], we
         return tensor
 
     alive: list = []
-    inputs = torch.zeros(1, batch, *shape, device="meta", requires_grad=not weights)
     with LargestResult(own) as largest, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         outputs = engine(network, {**parameters, **buffers}, inputs)
     parts = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -139,13 +145,15 @@ class LargestResult(TorchDispatchMode):
         return results
 
 
-def nearest_fit(options: Options, data: Dataset, limit: int, engines: Engines | None = None) -> dict[str, int] | None:
+def nearest_fit(
+    options: Options, data: Dataset, limit: int, engines: Engines | None = None, ranks: Ranks | None = None
+) -> dict[str, int] | None:
     """What to change to bring `peak_bytes` within `limit`, as little as possible: minibatches first, then members.
 
     None where not even single networks on the smallest minibatches fit.
     """
     changed: dict[str, int] = {}
-    while peak_bytes(dataclasses.replace(options, **changed), data, engines) > limit:
+    while peak_bytes(dataclasses.replace(options, **changed), data, engines, ranks) > limit:
         now = dataclasses.replace(options, **changed)
         if now.gen_batch > SMALLEST:
             changed["gen_batch_size"] = now.gen_batch // 2

@@ -1,56 +1,60 @@
 """What both players are shown in an iteration: latent draws, real images, labelled images, and how many of each."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from bayesgan.data import Dataset, distorted, shifted, to_float
 from bayesgan.options import Options
 
-__all__ = ["batch_sizes", "labelled_batches", "latent_draw", "real_batches", "unlabelled_batch"]
+__all__ = ["batch_sizes", "distorted_batches", "labelled_batches", "latent_draw", "real_batches", "unlabelled_batch"]
+
+Sources = Sequence[torch.Generator]  # one a member: what it sees depends on no other member
 
 
-def latent_draw(members: int, count: int, size: int, generator: torch.Generator) -> Tensor:
+def latent_draw(count: int, size: int, sources: Sources) -> Tensor:
     """z, (members, count, size), standard normal."""
-    return torch.randn(members, count, size, generator=generator, device=generator.device)
+    return torch.stack([torch.randn(count, size, generator=source, device=source.device) for source in sources])
 
 
-def real_batches(options: Options, data: Dataset, members: int, generator: torch.Generator) -> Tensor:
-    """An independent minibatch of real data for each member, drawn with replacement: (members, B, ...)."""
-    shape = (members, options.batch_size)
-    rows = torch.randint(len(data.train), shape, generator=generator, device=data.train.device)
-    images = to_float(data.train[rows])
-    return shifted(images, options.shift, generator) if options.shift else images
+def real_batches(options: Options, data: Dataset, sources: Sources) -> Tensor:
+    """A minibatch of real data for each member, drawn with replacement: (members, B, ...)."""
+    return images_of(options, data, [drawn(len(data.train), options.batch_size, source) for source in sources], sources)
 
 
-def labelled_batches(
-    options: Options, data: Dataset, rows: Tensor, members: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def labelled_batches(options: Options, data: Dataset, rows: Tensor, sources: Sources) -> tuple[Tensor, Tensor]:
     """A minibatch for each member of the labelled images `rows` (N,): (members, S, ...), (members, S).
 
     All N where the minibatch holds them, else drawn with replacement.
     """
-    count = options.label_batch
-    if count < len(rows):
-        drawn = torch.randint(len(rows), (members, count), generator=generator, device=rows.device)
-        rows = rows[drawn]
-    else:
-        rows = rows.expand(members, -1)
+    some = options.label_batch < len(rows)
+    each = [rows[drawn(len(rows), options.label_batch, source)] if some else rows for source in sources]
+    return images_of(options, data, each, sources), data.train_labels[torch.stack(each)]
+
+
+def unlabelled_batch(options: Options, data: Dataset, source: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Training images for the teacher, drawn with replacement: their rows (U,), and as it sees them (U, ...)."""
+    rows = drawn(len(data.train), options.unlabelled_batch, source)
+    return rows, images_of(options, data, [rows], [source])[0]
+
+
+def distorted_batches(options: Options, data: Dataset, rows: Tensor, sources: Sources) -> Tensor:
+    """The training images `rows` (U,) as each member, a student, sees them: (members, U, ...)."""
     images = to_float(data.train[rows])
-    return shifted(images, options.shift, generator) if options.shift else images, data.train_labels[rows]
+    return torch.stack([distorted(images, options.distort, source) for source in sources])
 
 
-def unlabelled_batch(
-    options: Options, data: Dataset, members: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Training images, drawn with replacement, for teacher and students.
+def drawn(size: int, count: int, source: torch.Generator) -> Tensor:
+    return torch.randint(size, (count,), generator=source, device=source.device)
 
-    Returns:
-        Their rows (U,), the images as the teacher sees them (U, ...), and distorted for each member (members, U, ...).
-    """
-    rows = torch.randint(len(data.train), (options.unlabelled_batch,), generator=generator, device=data.train.device)
-    images = to_float(data.train[rows])
-    seen = shifted(images, options.shift, generator) if options.shift else images
-    return rows, seen, distorted(images.expand(members, *images.shape), options.distort, generator)
+
+def images_of(options: Options, data: Dataset, each: list[Tensor], sources: Sources) -> Tensor:
+    """The training images of every member's rows (B,), each set shifted by its own source: (members, B, ...)."""
+    images = to_float(data.train[torch.stack(each)])
+    if not options.shift:
+        return images
+    return torch.stack([shifted(own, options.shift, source) for own, source in zip(images, sources, strict=True)])
 
 
 def batch_sizes(options: Options) -> tuple[int, int]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.ranks import Ranks
 from bayesgan.ensemble import Ensemble, make_engine
 from bayesgan.sampler import SGHMC, kinetic_temperature
 from bayesgan.sampler.priors import Prior
 
-__all__ = ["GAUGE_EVERY", "Player"]
+__all__ = ["GAUGE_EVERY", "Player", "shares"]
 
 GAUGE_EVERY = 10  # iterations between readings of the kinetic temperature, which pass over all weights twice
 LEAST_READINGS = 10  # of the gradient noise, before it is subtracted
@@ -18,6 +20,11 @@ SLOWEST_RATE = 0.1  # of the running mean of that noise, which drifts as the net
 SHARE = 0.8  # of what friction takes out, at most to be put in by gradient noise; the rest is injected
 MOST_FRICTION = 0.9  # beyond which the step size falls instead
 TOLERANCE = 0.1  # of the nominal temperature, beyond which a user is told
+
+
+def shares(ranks: Ranks, role: str, members: int) -> list[range]:
+    """Which of the generators, or discriminators, each process has: who has fewer of one has more of the other."""
+    return ranks.shares(members, ascending=role == "discriminator")
 
 
 @dataclass
@@ -31,6 +38,8 @@ class Player:
         prior: Over their weights, None for maximum likelihood.
         num_data: Data that the likelihood counts for: it scales a mean loss to the potential.
         engine: Name of what computes the ensemble, and whether it is compiled.
+        ranks: The processes among which the members are shared out.
+        members: How many there are in all of them; default those of the ensemble.
     """
 
     role: str
@@ -39,15 +48,17 @@ class Player:
     prior: Prior | None
     num_data: int
     engine: tuple[str, bool] = ("loop", False)
+    ranks: Ranks = field(default_factory=Ranks)
+    members: int | None = None
     readings: int = 0
     kinetic: dict[str, Tensor] = field(default_factory=dict)  # parameter -> sum over readings, mean over members
     noise_readings: int = 0
     noise: dict[str, Tensor] = field(default_factory=dict)  # parameter -> running mean of its strength, as beta_hat
 
     def move(
-        self, loss: Tensor, gradient: Tensor | None = None, read: bool = False, gauge: bool = False
+        self, loss: Tensor | None, gradient: Tensor | None = None, read: bool = False, gauge: bool = False
     ) -> None:
-        """One SGHMC step of every member.
+        """One SGHMC step of every member here.
 
         Args:
             loss: A scalar, the sum over members of mean losses; or, with `gradient`, what the loss depends on.
@@ -55,13 +66,17 @@ class Player:
             read: Also read the gradient noise.
             gauge: And let the kinetic temperature count for the report.
         """
-        self.sampler.zero_grad()
-        loss.backward(gradient)
-        if self.prior is not None:
-            self.prior.add_gradient(self.ensemble.parameters, 1 / self.num_data)
+        if self.numbers:
+            self.sampler.zero_grad()
+            loss.backward(gradient)
+            if self.prior is not None:
+                self.prior.add_gradient(self.ensemble.parameters, 1 / self.num_data)
         if read or gauge:
             self._read(gauge)
-        self.sampler.step()
+        if self.numbers:
+            self.sampler.step()
+        else:
+            self.sampler.steps += 1
 
     @torch.no_grad()
     def _read(self, gauge: bool) -> None:
@@ -77,8 +92,11 @@ class Player:
             self.readings += 1
         self.noise_readings += 1
         rate, eta = max(1 / self.noise_readings, SLOWEST_RATE), self.sampler.values(group, step - 1)["eta"]
-        for name, value in kinetic_temperature(self.sampler, self.ensemble.parameters).items():
-            measured = value.mean()
+        means = torch.zeros(len(self.ensemble.parameters), device=self.ensemble.device, dtype=self.ensemble.dtype)
+        if self.numbers:
+            measured = kinetic_temperature(self.sampler, self.ensemble.parameters)
+            means = torch.stack([value.sum() for value in measured.values()]) / self.members
+        for name, measured in zip(self.ensemble.parameters, self.ranks.sum(means)):
             if gauge:
                 self.kinetic[name] = self.kinetic.get(name, 0) + measured
             values = self.sampler.values_of(group, self.ensemble.parameters[name], step - 1)
@@ -111,7 +129,7 @@ class Player:
         if not self.readings:
             return {}
         means = (torch.stack(list(self.kinetic.values())) / self.readings).tolist()
-        sizes = [self.ensemble.parameters[name][0].numel() for name in self.kinetic]
+        sizes = [self.ensemble.size(name) for name in self.kinetic]
         together = sum(mean * size for mean, size in zip(means, sizes)) / sum(sizes)
         return {"all": together, **dict(zip(self.kinetic, means))}
 
@@ -123,8 +141,8 @@ class Player:
         independent = self.readings * min(1.0, GAUGE_EVERY * self.sampler.param_groups[0]["alpha"] / 2)
 
         def error(name: str) -> float:  # the standard error of a mean of squares of Gaussians
-            count = self.ensemble.weight_count() if name == "all" else self.ensemble.parameters[name][0].numel()
-            return math.sqrt(2 / (count * self.ensemble.members * independent))
+            count = self.ensemble.weight_count() if name == "all" else self.ensemble.size(name)
+            return math.sqrt(2 / (count * self.members * independent))
 
         off = {name: abs(value / nominal - 1) for name, value in measured.items()}
         wrong = [name for name in off if off[name] > TOLERANCE + 4 * error(name)]
@@ -141,6 +159,26 @@ class Player:
             f"the {self.group} have a kinetic temperature of {measured['all']:.3g} where {nominal:.3g} was asked for "
             f"({count} of {len(self.kinetic)} tensors are off, most {worst} with {measured[worst]:.3g}): {cause}"
         )
+
+    def __post_init__(self):
+        self.members = self.ensemble.members if self.members is None else self.members
+        self.shares = shares(self.ranks, self.role, self.members)  # which members each process has
+        self.numbers = self.shares[self.ranks.rank]  # which are here, perhaps none
+
+    def freeze_preconditioner(self) -> None:
+        """See `SGHMC`."""
+        if self.numbers:
+            self.sampler.freeze_preconditioner()
+
+    def load_state(self, state: dict[str, Tensor], sampler: dict) -> None:
+        """Weights and statistics of all members, and the sampler's state; those here are taken from it."""
+        rows = slice(self.numbers.start, self.numbers.stop)
+        if len(next(iter(state.values()))) != self.members:
+            raise InputError(f"a checkpoint has {len(next(iter(state.values())))} {self.group}, not {self.members}")
+        self.ensemble.load_state({name: tensor[rows] for name, tensor in state.items()})
+        own = {number: {name: value[rows] if torch.is_tensor(value) else value for name, value in values.items()}
+               for number, values in sampler["state"].items()}
+        self.sampler.load_state_dict({**sampler, "state": own})
 
     @property
     def group(self) -> str:

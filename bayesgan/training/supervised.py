@@ -31,8 +31,8 @@ def train_supervised(options: Options, data: Dataset, device: torch.device | str
     adam = torch.optim.Adam(classifier.parameters.values(), lr=options.lr / options.friction)
     for iteration in range(min(options.train_iter, ITERATIONS)):
         source = keyed_generator(options.random_seed, "supervised", iteration, device=classifier.device)
-        images, labels = labelled_batches(options, data, rows, 1, source)
-        logits, _ = classifier.forward(images, train=True, noise=source)
+        images, labels = labelled_batches(options, data, rows, [source])
+        logits, _ = classifier.forward(images, train=True, noise=[source])
         loss = cross_entropy(logits[0], labels[0])
         adam.zero_grad()
         loss.backward()

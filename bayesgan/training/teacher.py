@@ -6,6 +6,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
+from bayesgan.basics.ranks import Ranks
 from bayesgan.data import Dataset, labelled_rows, to_float
 from bayesgan.data.dataset import UNKNOWN
 from bayesgan.ensemble import Ensemble
@@ -23,7 +24,8 @@ SIDE = 32  # of images that are their own features, at most
 class Teacher:
     """Averaged weights of every discriminator, and a graph's classes.
 
-    An image's class is the likeliest under the average prediction of all members' averaged weights, and the teacher is
+    An image's class is the likeliest under the average prediction of all members' averaged weights (of all processes:
+    each has its own members' here and sums what they predict over all), and the teacher is
     sure of it if its probability is high enough. Once there is a graph, the classes of its surest nine tenths are the
     graph's, and of the others the teacher is sure only where both agree. A graph that does not find labels again that
     are hidden from it is not listened to.
@@ -36,8 +38,12 @@ class Teacher:
         asked, sure: How many images were asked about and how many it was sure of, since `share` was called.
     """
 
-    def __init__(self, discriminators: Ensemble, count: int, confidence: float):
-        self.discriminators, self.confidence = discriminators, confidence
+    def __init__(
+        self, discriminators: Ensemble, count: int, outputs: int, confidence: float, ranks: Ranks | None = None
+    ):
+        self.discriminators, self.outputs, self.confidence = discriminators, outputs, confidence
+        self.ranks = ranks or Ranks()
+        self.members = sum(self.ranks.gathered(discriminators.members))
         self.average = {name: tensor.clone() for name, tensor in discriminators.state().items()}
         self.classes = torch.full((count,), UNKNOWN, device=discriminators.device)
         self.surest = torch.zeros(count, dtype=torch.bool, device=discriminators.device)
@@ -57,9 +63,12 @@ class Teacher:
     @torch.no_grad()
     def teach(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Classes (U,) of training images `rows` (U,), seen as `images` (U, ...); and whether it is sure, (U,) bool."""
-        inputs = images.expand(self.discriminators.members, *images.shape)
-        logits, _ = self.discriminators.forward(inputs, train=False, state=self.average)
-        probability, classes = logits.softmax(-1).mean(0).max(-1)
+        total = images.new_zeros(len(images), self.outputs, dtype=self.discriminators.dtype)
+        if self.discriminators.members:
+            inputs = images.expand(self.discriminators.members, *images.shape)
+            logits, _ = self.discriminators.forward(inputs, train=False, state=self.average)
+            total = logits.softmax(-1).sum(0)
+        probability, classes = (self.ranks.sum(total) / self.members).max(-1)
         of_graph, surest = self.classes[rows], self.surest[rows]
         agreed = (of_graph == classes) | (of_graph == UNKNOWN)
         sure = surest | (agreed & (probability > self.confidence))
@@ -73,13 +82,18 @@ class Teacher:
         Args:
             untrained: The networks have learnt nothing: the graph is one of the data as they are.
         """
-        among, graph = spread_on_features(None if untrained else self.discriminators, data, self.average)
-        self.found = graph.found
+        among, found = points_of_graph(data), None
+        features = last_features(None if untrained else self.discriminators, data.train[among], self.average)
+        parts = [features] if untrained or self.ranks.size == 1 else self.ranks.at_first(features)
+        if self.ranks.first:
+            graph = spread_among(data, among, torch.cat(parts, 1))
+            found = graph.classes, graph.surest(SURE_SHARE), graph.found
+        classes, surest, self.found = self.ranks.gathered(found)[0]  # of one graph: roundings differ between machines
         self.classes.fill_(UNKNOWN)
         self.surest.fill_(False)
-        if not graph.found < LEAST_FOUND:  # NaN where there is one label a class
-            self.classes[among] = graph.classes.to(among.device)
-            self.surest[among] = graph.surest(SURE_SHARE).to(among.device)
+        if not self.found < LEAST_FOUND:  # NaN where there is one label a class
+            self.classes[among] = classes.to(among.device)
+            self.surest[among] = surest.to(among.device)
 
     def doubts(self) -> str:
         """Why the newest graph is not listened to, in words; empty where it is."""
@@ -108,32 +122,35 @@ class Teacher:
             own[name].copy_(tensor)
 
 
-def spread_on_features(
-    discriminators: Ensemble | None, data: Dataset, state: dict[str, Tensor] | None = None, others: Tensor | None = None
-) -> tuple[Tensor, Spread]:
-    """Label spreading on the last features of all members side by side, computed with the weights `state`.
+def spread_on_features(discriminators: Ensemble, data: Dataset, others: Tensor) -> Tensor:
+    """What label spreading on the last features of all members side by side says of `others` (m, ...): (m, classes)."""
+    among = points_of_graph(data)
+    features = last_features(discriminators, data.train[among])
+    return spread_among(data, among, features, last_features(discriminators, others)).others
 
-    Without discriminators the data are their own features.
 
-    Where there are more than `MOST_POINTS` training data, the graph holds the labelled and a random part of the others.
-
-    Returns:
-        The rows of the training data that are in the graph, and what it says of them and of `others` (m, ...).
-    """
+def points_of_graph(data: Dataset) -> Tensor:
+    """Rows of the training data that are in the graph: all, or the labelled and a random part of the others."""
     rows, among = labelled_rows(data), torch.arange(len(data.train), device=data.train.device)
     if len(among) > MOST_POINTS:
         source = keyed_generator(0, "graph", device=among.device)
         chosen = torch.randperm(len(among), generator=source, device=among.device)[: max(0, MOST_POINTS - len(rows))]
         among = torch.cat([rows, chosen]).unique()
-    of_others = None if others is None else last_features(discriminators, others, state)
-    graph = spread_labels(last_features(discriminators, data.train[among], state), torch.searchsorted(among, rows),
-                          data.train_labels[rows], len(data.classes), of_others)
-    return among, graph
+    return among
+
+
+def spread_among(data: Dataset, among: Tensor, features: Tensor, of_others: Tensor | None = None) -> Spread:
+    """Label spreading on the rows `among` of the training data, which have the features (n, F)."""
+    rows = labelled_rows(data)
+    return spread_labels(features, torch.searchsorted(among, rows), data.train_labels[rows], len(data.classes),
+                         of_others)
 
 
 @torch.no_grad()
 def last_features(discriminators: Ensemble | None, data: Tensor, state: dict[str, Tensor] | None = None) -> Tensor:
-    """(n, ...) as it is stored, or floats -> (n, members · F)."""
+    """(n, ...) as it is stored, or floats -> (n, members · F); without discriminators the data are their features."""
+    if discriminators is not None and not discriminators.members:
+        return torch.zeros(len(data), 0, device=discriminators.device, dtype=discriminators.dtype)
     if discriminators is None:
         if data.dim() == 4 and data.shape[-1] > SIDE:
             data = torch.cat([adaptive_avg_pool2d(to_float(part), SIDE) for part in data.split(CHUNK)])

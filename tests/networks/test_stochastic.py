@@ -13,8 +13,10 @@ SIZES = NetworkSizes((1, 8, 8), latent=3, generator_width=4, discriminator_width
 
 def test_noise_has_its_deviation_and_dropout_its_mean():
     noise, dropout = Noise(0.3), Dropout(0.25)
-    noise.generator = dropout.generator = torch.Generator().manual_seed(0)
-    n = 100_000
+    n, source = 100_000, torch.Generator().manual_seed(0)
+    noise.drawn, dropout.drawn = torch.empty(n), torch.empty(n)
+    noise.draw(noise.drawn, source)
+    dropout.draw(dropout.drawn, source)
     disturbed = noise(torch.zeros(n))
     assert abs(disturbed.mean()) < 5 * 0.3 / n**0.5 and abs(disturbed.std() - 0.3) < 5 * 0.3 / (2 * n) ** 0.5
     dropped = dropout(torch.ones(n))
@@ -22,7 +24,7 @@ def test_noise_has_its_deviation_and_dropout_its_mean():
     assert abs((dropped == 0).double().mean() - 0.25) < 5 * (0.25 * 0.75 / n) ** 0.5
     assert torch.equal(noise.eval()(torch.ones(3)), torch.ones(3))
     assert torch.equal(dropout.eval()(torch.ones(3)), torch.ones(3))
-    with pytest.raises(ValueError, match="needs a torch.Generator"):
+    with pytest.raises(ValueError, match="a torch.Generator a member"):
         Noise(0.1)(torch.ones(3))
 
 
@@ -33,7 +35,7 @@ def test_every_discriminator_is_noisy_in_training_alone(pair, engine):
     ensemble = Ensemble(lambda: network(SIZES), 2, lambda m: keyed_generator(0, m), engine=engine)
     data = torch.randn(2, 4, 1, 8, 8)
     score = lambda seed, train=True: ensemble.forward(  # noqa: E731
-        data, train=train, noise=torch.Generator().manual_seed(seed))[0]
+        data, train=train, noise=[keyed_generator(seed, member) for member in range(2)])[0]
     state = torch.get_rng_state()
     assert torch.equal(score(1), score(1)) and not torch.equal(score(1), score(2))
     assert torch.equal(state, torch.get_rng_state())  # the global generator is not touched

@@ -174,7 +174,7 @@ def test_blocks_of_noise_have_streams_of_their_own_whatever_the_cores(monkeypatc
     for count in (1, 4):
         monkeypatch.setattr("torch.get_num_threads", lambda count=count: count)
         source.set_state(start)
-        draws.append([fill_normal(torch.empty(100_500, dtype=torch.float64), source) for _ in range(2)])
+        draws.append([fill_normal(torch.empty(1, 100_500, dtype=torch.float64), [source])[0] for _ in range(2)])
     assert all(torch.equal(a, b) for a, b in zip(*draws))
     blocks = torch.cat([draw[:100_000] for draw in draws[0]]).view(200, 1000)  # of two steps
     correlation = torch.corrcoef(blocks) - torch.eye(200, dtype=torch.float64)

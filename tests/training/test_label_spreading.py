@@ -83,6 +83,7 @@ def test_too_many_points_are_thinned_out_and_the_labelled_stay(monkeypatch):
     labels[rows] = classes[rows]
     data = Dataset("clusters", points, points[:0], labels, labels[:0], tuple("abcd"))
     monkeypatch.setattr(teacher, "MOST_POINTS", 100)
-    among, spread = teacher.spread_on_features(None, data)
+    among = teacher.points_of_graph(data)
+    spread = teacher.spread_among(data, among, teacher.last_features(None, data.train[among]))
     assert len(among) <= 100 and set(rows.tolist()) <= set(among.tolist())
     assert torch.equal(spread.classes, classes[among])

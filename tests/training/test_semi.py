@@ -33,13 +33,17 @@ def trainer(**changes):
     return Trainer(options, load_data(options))
 
 
+def of_labels(one):
+    return labelled_batches(one.options, one.data, one.labelled, one.sources("labelled", one.discriminators))
+
+
 def test_the_discriminators_potential_is_the_sum_of_its_three_terms():
     """One plain step moves θ by -lr/N times the gradient of U on the sum scale, label count and prior included."""
     one, copy = trainer(label_count=300), trainer(label_count=300)
     before = {n: p.detach().clone() for n, p in one.discriminators.ensemble.parameters.items()}
     real, fakes = one.real_batches(), torch.zeros(2, 16, 1, 8, 8)
-    labelled, labels = labelled_batches(one.options, one.data, one.labelled, 2, one.random("labelled"))
-    one._move_discriminators(real, fakes)
+    labelled, labels = of_labels(one)
+    one._move_discriminators(real, one.shown(torch.zeros(2, one.options.gen_batch, 1, 8, 8)))
     logits, _ = copy.discriminators.ensemble.forward(torch.cat([real, fakes, labelled], 1), train=False)
     classes = torch.cat([torch.zeros(*logits.shape[:2], 1), logits], -1).log_softmax(-1)  # class 0 is fake
     size, potential = len(one.data.train), 0
@@ -57,10 +61,10 @@ def test_the_discriminators_potential_is_the_sum_of_its_three_terms():
 
 def test_labelled_minibatches_hold_exactly_the_labelled_images():
     one = trainer(batch_size=64)
-    _, labels = labelled_batches(one.options, one.data, one.labelled, 2, one.random("labelled"))
+    _, labels = of_labels(one)
     assert [row.bincount().tolist() for row in labels] == [[2] * 10] * 2  # all 20 where they fit
     small = trainer(label_batch_size=5)
-    images, labels = labelled_batches(small.options, small.data, small.labelled, 2, small.random("labelled"))
+    images, labels = of_labels(small)
     assert images.shape == (2, 5, 1, 8, 8) and (labels >= 0).all()
 
 
