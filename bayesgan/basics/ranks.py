@@ -4,6 +4,7 @@ Started by torchrun, or by whatever sets RANK, WORLD_SIZE, MASTER_ADDR and MASTE
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -177,8 +178,8 @@ def answering():
     try:
         yield
     except RuntimeError as error:
-        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RankLost(f"another rank died or did not answer ({why})") from None
+        why = re.sub(r"^\[[^]]*\] *", "", str(error).strip() or type(error).__name__)  # without gloo's file and line
+        raise RankLost(f"another rank died or did not answer ({re.split('[.] |[.]?$', why, maxsplit=1)[0]})") from None
 
 
 @contextmanager

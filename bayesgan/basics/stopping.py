@@ -61,4 +61,7 @@ def start(module: str, **options) -> int:
                 raise
             print("stopped before anything was done", file=sys.stderr)
             return stop_code(Signalled(asked[0]))
-        return main(**options)
+        try:
+            return main(**options)
+        except Signalled as error:  # asked once more while it was ending
+            return stop_code(error)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.out_of_memory import is_out_of_memory
 from bayesgan.basics.ranks import Agreed, RankLost, rank_here
-from bayesgan.basics.stopping import stop_code
+from bayesgan.basics.stopping import handlers_for, stop_code
 
 __all__ = ["exit_code"]
 
@@ -44,5 +44,6 @@ def exit_code(call: Callable[[], int | None]) -> int:
 
 
 def say(line: str, code: int) -> int:
-    print(line, file=sys.stderr)
+    with handlers_for(lambda number, frame: None):  # it is ending already
+        print(line, file=sys.stderr, flush=True)
     return code

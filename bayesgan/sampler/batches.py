@@ -23,12 +23,12 @@ FIXED_ORDER = "the loader must shuffle, or a chain sees the same rows in every p
 TOO_MANY_REPEATS = 20  # batches at the place they had in the first pass, before the order counts as fixed
 
 Batch = tuple[Tensor, Tensor]  # inputs and targets, each (chains, B, ...)
-Random = Callable[[str, torch.device | str], torch.Generator]  # role, device -> its stream at the present step
+Sources = Callable[[str, torch.device | str], list[torch.Generator]]  # role, device -> each chain's present stream
 Unpack = Callable[[object], tuple[Tensor, Tensor]]  # a batch as the user's loader gives it -> inputs, targets
 
 
 def batches_of(
-    data, size: int | None, num_data: int, chains: int, random: Random, device: torch.device, unpack: Unpack | None
+    data, size: int | None, num_data: int, sources: Sources, device: torch.device, unpack: Unpack | None
 ) -> Iterator[Batch]:
     """Minibatches of what `PosteriorSampler.sample` takes, one of its own for each chain.
 
@@ -42,12 +42,12 @@ def batches_of(
             raise InputError(f"data must be inputs and targets, got {len(data)} arrays; give two")
         inputs, targets = (as_tensor(part, "data").to(device) for part in data)
         check_no_nan(inputs, targets, "the data")
-        return tensor_batches(inputs, targets, size, num_data, chains, random)
+        return tensor_batches(inputs, targets, size, num_data, sources)
     if size is not None:
         raise InputError(f"batch_size is for arrays, got {size} with a {type(data).__name__}; a loader has its own")
     if not isinstance(data, Iterable):
         raise InputError(f"data must be (inputs, targets) or a loader of such pairs, got {type(data).__name__}")
-    return loader_batches(data, num_data, chains, random, unpack)
+    return loader_batches(data, num_data, sources, unpack)
 
 
 def inputs_of(data, unpack: Unpack | None) -> Tensor:
@@ -80,8 +80,9 @@ def check_no_nan(inputs: Tensor, targets: Tensor, where: str) -> None:
             raise InputError(f"the {name} of {where} hold NaN or infinity, first in row {row}; remove or replace them")
 
 
-def tensor_batches(inputs: Tensor, targets: Tensor, size: int | None, num_data: int, chains: int, random: Random
-                   ) -> Iterator[Batch]:
+def tensor_batches(
+    inputs: Tensor, targets: Tensor, size: int | None, num_data: int, sources: Sources
+) -> Iterator[Batch]:
     """For each chain its own `size` rows of (N, ...) tensors, drawn with replacement; all rows if size is None."""
     if len(inputs) != len(targets) or len(inputs) != num_data:
         raise InputError(
@@ -91,12 +92,12 @@ def tensor_batches(inputs: Tensor, targets: Tensor, size: int | None, num_data: 
     if size is not None and not 1 <= size <= num_data:
         raise InputError(f"batch_size must be in 1..num_data {num_data}, got {size}; None uses all rows")
     while True:
+        own = sources("rows", inputs.device)
         if size is None:
-            yield inputs.expand(chains, *inputs.shape), targets.expand(chains, *targets.shape)
+            yield inputs.expand(len(own), *inputs.shape), targets.expand(len(own), *targets.shape)
         else:
-            rows = torch.randint(
-                num_data, (chains, size), generator=random("rows", inputs.device), device=inputs.device
-            )
+            rows = torch.stack([torch.randint(num_data, (size,), generator=source, device=inputs.device)
+                                for source in own])
             yield inputs[rows], targets[rows]
 
 
@@ -107,7 +108,7 @@ def sampler_of(loader):
 
 
 def loader_batches(
-    loader: Iterable, num_data: int, chains: int, random: Random, unpack: Unpack | None
+    loader: Iterable, num_data: int, sources: Sources, unpack: Unpack | None
 ) -> Iterator[Batch]:
     """Each chain takes one of the next minibatches, at random; a shorter one at the end of a pass is left out."""
     sampler = sampler_of(loader)
@@ -154,8 +155,9 @@ def loader_batches(
                 raise InputError(f"inputs of all batches must have one shape, got {tuple(waiting[0][0].shape[1:])} and "
                                  f"{tuple(inputs.shape[1:])} a datum; pad them")
             waiting.append((inputs, targets))
-            if len(waiting) == chains:
-                order = torch.randperm(chains, generator=random("batches", "cpu"))
+            own = sources("batches", "cpu")
+            if len(waiting) == len(own):
+                order = torch.randperm(len(own), generator=own[0])
                 yield tuple(torch.stack(part) for part in zip(*(waiting[i] for i in order)))
                 waiting = []
         if not place:

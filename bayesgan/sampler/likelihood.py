@@ -10,7 +10,7 @@ from bayesgan.basics.errors import InputError
 from bayesgan.ensemble import Outputs
 from bayesgan.sampler.checks import check_likelihood
 
-__all__ = ["Likelihood", "one_of"]
+__all__ = ["Likelihood", "averageable", "one_of"]
 
 
 class Likelihood:
@@ -60,3 +60,16 @@ def one_of(outputs: Outputs, chain: int) -> Outputs:
 
 def detached(outputs: Outputs) -> Outputs:
     return tree_map(lambda part: part.detach() if torch.is_tensor(part) else part, outputs)
+
+
+def averageable(value) -> Tensor:
+    """What `predictive` gave, if a mean of it has a meaning; truth values become 0 and 1."""
+    if not torch.is_tensor(value):
+        raise InputError(f"predictive must return one tensor, got a {type(value).__name__}; give predictive=, for "
+                         "example lambda outputs: outputs[0]")
+    if value.dtype == torch.bool:
+        return value.float()
+    if not value.is_floating_point():
+        raise InputError(f"predictive returns {value.dtype}, whose mean over draws has no meaning; return "
+                         "probabilities, and pick the class from their mean")
+    return value

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from bayesgan.basics.errors import InputError
-from bayesgan.ensemble import checksum
+from bayesgan.ensemble import Ensemble, checksum
 
-__all__ = ["padding_rows", "sampled_copy"]
+__all__ = ["padding_rows", "sampled_copy", "set_start"]
 
 
 def sampled_copy(model: nn.Module, device: torch.device) -> tuple[nn.Module, str]:
@@ -59,3 +59,16 @@ def padding_rows(model: nn.Module) -> dict[str, Tensor]:
             mask[module.padding_idx] = True
             found[f"{name}.weight" if name else "weight"] = mask
     return found
+
+
+@torch.no_grad()
+def set_start(ensemble: Ensemble, model: nn.Module, padding: dict[str, Tensor], start: str) -> None:
+    """Buffers and gains as in the model, and every weight where `start` is "model"; rows of padding in any case."""
+    parameters = dict(model.named_parameters())
+    for name, tensor in ensemble.state().items():
+        if name not in parameters:
+            tensor.copy_(model.get_buffer(name))
+        elif start == "model" or (parameters[name].dim() < 2 and "bias" not in name.split(".")[-1]):
+            tensor.copy_(parameters[name])
+        elif name in padding:
+            tensor.copy_(torch.where(padding[name].to(tensor.device), parameters[name], tensor))

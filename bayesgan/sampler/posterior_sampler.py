@@ -4,22 +4,25 @@ import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.progress import Progress
 from bayesgan.basics.randomness import keyed_generator
+from bayesgan.basics.ranks import Ranks
 from bayesgan.ensemble import Ensemble, Outputs, SampleStore, checksum, fan_in_scales, make_engine
 from bayesgan.sampler.batches import Unpack, batches_of, inputs_of
 from bayesgan.sampler.checks import check_same_outputs
 from bayesgan.sampler.diagnostics import Diagnostics, diagnose
 from bayesgan.sampler.kinetic import kinetic_temperature
-from bayesgan.sampler.likelihood import Likelihood, one_of
-from bayesgan.sampler.models import padding_rows, sampled_copy
+from bayesgan.sampler.likelihood import Likelihood, averageable, one_of
+from bayesgan.sampler.models import padding_rows, sampled_copy, set_start
 from bayesgan.sampler.priors import Normal, Prior
 from bayesgan.sampler.settings import Settings
 from bayesgan.sampler.sghmc import SGHMC
@@ -82,6 +85,9 @@ class PosteriorSampler:
             place, with a warning.
         seed: Of everything random.
         device: Where to compute; default where the model is.
+        group: A torch.distributed group whose processes share the chains out; each then runs, predicts and saves at the
+            same time. The first writes, every one gets the same predictions and diagnostics. Arrays give a chain the
+            same minibatches on any number of processes; of a loader each goes through its own.
 
     Raises:
         ValueError: For arguments outside these rules; by `run` for data that do not fit them.
@@ -110,6 +116,7 @@ class PosteriorSampler:
         engine: str = "loop",
         seed: int = 0,
         device: torch.device | str | None = None,
+        group: ProcessGroup | None = None,
     ):
         self.likelihood = Likelihood(log_likelihood, mean_loss)
         self.settings = Settings(
@@ -120,26 +127,23 @@ class PosteriorSampler:
         self.name = type(model).__name__
         model, self._constants = sampled_copy(model, self.device)
         parameters = dict(model.named_parameters())
-        chains, seed = self.settings.chains, self.settings.seed
+        self.ranks, seed = Ranks(group), self.settings.seed
+        if self.ranks.size > self.settings.chains:
+            raise InputError(f"each process needs a chain of its own, got {self.ranks.size} for {chains} chains; start "
+                             f"{chains} or fewer")
+        self.numbers = self.ranks.share(self.settings.chains)  # of the chains here
         self.engine = engine
         self.predictive = predictive or unchanged
         self.ensemble = Ensemble(
             lambda: copy.deepcopy(model).to("meta"),
-            chains,
-            lambda chain: keyed_generator(seed, "start", chain),
+            len(self.numbers),
+            lambda chain: keyed_generator(seed, "start", self.numbers[chain]),
             device=self.device,
             dtype=next(iter(parameters.values())).dtype,
             engine=engine,
         )
         padding = padding_rows(model)
-        with torch.no_grad():
-            for name, tensor in self.ensemble.state().items():
-                if name not in parameters:
-                    tensor.copy_(model.get_buffer(name))
-                elif start == "model" or (parameters[name].dim() < 2 and "bias" not in name.split(".")[-1]):
-                    tensor.copy_(parameters[name])
-                elif name in padding:
-                    tensor.copy_(torch.where(padding[name].to(tensor.device), parameters[name], tensor))
+        set_start(self.ensemble, model, padding, start)
         self.prior = prior or Normal(1.0, fan_in_scales(model))
         self.chain = SGHMC.from_sgd(
             list(self.ensemble.parameters.items()),
@@ -150,7 +154,7 @@ class PosteriorSampler:
             beta_hat=self.settings.beta_hat,
             scheme=scheme,
             preconditioner=preconditioner,
-            generator=keyed_generator(seed, "noise", device=self.device),
+            generator=partial(sources, seed, "noise", self.numbers, self.device),
         )
         for name in padding.keys() & parameters.keys():
             self.chain.hold(self.ensemble.parameters[name], padding[name])
@@ -159,7 +163,7 @@ class PosteriorSampler:
         self.store = SampleStore(Path(folder)) if folder is not None else None
 
     def __repr__(self) -> str:
-        weights = f"{self.ensemble.members} chains of {self.name} with {self.ensemble.weight_count():,} weights"
+        weights = f"{self.settings.chains} chains of {self.name} with {self.ensemble.weight_count():,} weights"
         return f"PosteriorSampler({weights}, on {self.device}: {self.step} steps, {len(self.draws)} draws)"
 
     def run(
@@ -172,7 +176,7 @@ class PosteriorSampler:
         """
         if draws < 1:
             raise InputError(f"draws must be at least 1, got {draws}")
-        shown = Progress(draws, unit="draw", every=10.0) if progress else None
+        shown = Progress(draws, unit="draw", every=10.0) if progress and self.ranks.first else None
         try:
             for number, draw in enumerate(self.sample(data, draws, batch_size, unpack), 1):
                 if shown is not None:
@@ -196,8 +200,7 @@ class PosteriorSampler:
             batch_size: Rows of a minibatch for arrays; None is all rows every time. Leave it out for an iterable.
             unpack: What the iterable gives -> (inputs, targets); without it that must be pairs.
         """
-        batches = batches_of(data, batch_size, self.settings.num_data, self.ensemble.members, self._random, self.device,
-                             unpack)
+        batches = batches_of(data, batch_size, self.settings.num_data, self._sources, self.device, unpack)
         if self.store is not None and self.store.draws and not self.draws:
             raise InputError(
                 f"{self.store.folder} holds the draws of another sampler; name a new folder, or load() first"
@@ -211,7 +214,8 @@ class PosteriorSampler:
                 if bad := [name for name, tensor in draw.weights.items() if not tensor.isfinite().all()]:
                     raise InputError(f"{bad[0]} has become non-finite by step {self.step}; lower lr")
                 if self.store is not None:
-                    self.store.add({"chains": draw.weights}, self.step, self.settings.temperature_at(self.step - 1))
+                    temperature = self.settings.temperature_at(self.step - 1)
+                    self.store.add({"chains": draw.weights}, self.step, temperature, ranks=self.ranks)
                 self.draws.append(draw)
                 collected += 1
                 yield draw
@@ -239,10 +243,10 @@ class PosteriorSampler:
                                           for chain in range(self.ensemble.members)]))
             value = torch.cat(parts, 1).cpu()  # (chains, n, ...)
             if each:
-                values.append(value)
+                values.append(self.ranks.whole(value))
             else:
-                total = value.mean(0) if total is None else total + value.mean(0)
-        return torch.stack(values) if each else total / len(self.draws)
+                total = value.sum(0) if total is None else total + value.sum(0)
+        return torch.stack(values) if each else self.ranks.sum(total) / (len(self.draws) * self.settings.chains)
 
     def diagnostics(self, inputs: Tensor | None = None, weights: Iterable[str] = ()) -> Diagnostics:
         """ESS, R-hat and kinetic temperatures of what was collected; see `diagnose`.
@@ -254,27 +258,25 @@ class PosteriorSampler:
         """
         if not self.draws:
             raise InputError("nothing was collected yet; call run first")
-        quantities = {"log-likelihood": torch.stack([draw.log_likelihood for draw in self.draws], 1)}
+        quantities = {"log-likelihood": self._over_draws(lambda draw: draw.log_likelihood)}
         if inputs is not None:
             quantities["prediction"] = self.predict(inputs, each=True).transpose(0, 1)  # (chains, draws, n, ...)
         for name in weights:
-            quantities[name] = torch.stack([draw.weights[name] for draw in self.draws], 1)
-        sizes = {name: parameter[0].numel() for name, parameter in self.ensemble.parameters.items()}
-        kinetic = {name: torch.stack([draw.kinetic[name] for draw in self.draws], 1) for name in sizes}
+            quantities[name] = self._over_draws(lambda draw, name=name: draw.weights[name])
+        sizes = {name: self.ensemble.size(name) for name in self.ensemble.parameters}
+        kinetic = {name: self._over_draws(lambda draw, name=name: draw.kinetic[name]) for name in sizes}
         # draws closer than 1/friction share their momentum
         spacing = min(1.0, self.settings.thin * self.settings.friction)
         return diagnose(quantities, kinetic, sizes, self.settings.temperature_at(self.draws[-1].step - 1), spacing)
 
     def save(self, path: Path | str) -> None:
         """Everything to go on from, draws included, in one file; the old file survives a failure."""
-        content = {
-            "settings": self._fingerprint(),
-            "step": self.step,
-            "state": self.ensemble.state(),
-            "chain": self.chain.state_dict(),
-            "draws": [vars(draw) for draw in self.draws],
-        }
-        write_atomically(Path(path), lambda temporary: torch.save(content, temporary))
+        own = self.ensemble.state(), self.chain.state_dict(), [vars(draw) for draw in self.draws]
+        state, chain, draws = along_chains(torch.cat, *self.ranks.gathered(own))
+        content = {"settings": self._fingerprint(), "step": self.step, "state": state, "chain": chain, "draws": draws}
+        if self.ranks.first:
+            write_atomically(Path(path), lambda temporary: torch.save(content, temporary))
+        self.ranks.gathered(None)
 
     def load(self, path: Path | str) -> "PosteriorSampler":
         """Continues where `save` was called, bit for bit on the same machine and tensors as data. Returns itself.
@@ -293,10 +295,13 @@ class PosteriorSampler:
         if settings != own:
             wrong = [f"{k} {settings.get(k)} (here {v})" for k, v in own.items() if settings.get(k) != v]
             raise InputError(f"{path} was saved with {', '.join(wrong)}; construct the sampler with the same settings")
-        self.ensemble.load_state(content["state"])
-        self.chain.load_state_dict(content["chain"])
+        here = slice(self.numbers.start, self.numbers.stop)
+        stored = content["state"], content["chain"], content["draws"]
+        state, chain, draws = along_chains(lambda parts: parts[0][here], stored)
+        self.ensemble.load_state(state)
+        self.chain.load_state_dict(chain)
         self.step = content["step"]
-        self.draws = [Draw(**{k: _on_cpu(v) for k, v in draw.items()}) for draw in content["draws"]]
+        self.draws = [Draw(**{k: _on_cpu(v) for k, v in draw.items()}) for draw in draws]
         return self
 
     def _advance(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -352,25 +357,33 @@ class PosteriorSampler:
     def _fingerprint(self) -> dict:
         return {**self.settings.fingerprint(self.likelihood.name, self.prior), "frozen parameters": self._constants}
 
-    def _random(self, role: str, device: torch.device | str) -> torch.Generator:
-        """The stream of a role at the present step."""
-        return keyed_generator(self.settings.seed, role, self.step, device=device)
+    def _over_draws(self, value: Callable[[Draw], Tensor]) -> Tensor:
+        """Of every draw and every chain: (chains, draws, ...)."""
+        return self.ranks.whole(torch.stack([value(draw) for draw in self.draws], 1))
+
+    def _sources(self, role: str, device: torch.device | str) -> list[torch.Generator]:
+        """The stream of each chain here at the present step."""
+        return sources(self.settings.seed, role, self.numbers, device, self.step)
 
     def _for_all(self, rows: Tensor) -> Tensor:
         return rows.expand(self.ensemble.members, *rows.shape)
 
 
-def averageable(value) -> Tensor:
-    """What `predictive` gave, if a mean of it has a meaning; truth values become 0 and 1."""
-    if not torch.is_tensor(value):
-        raise InputError(f"predictive must return one tensor, got a {type(value).__name__}; give predictive=, for "
-                         "example lambda outputs: outputs[0]")
-    if value.dtype == torch.bool:
-        return value.float()
-    if not value.is_floating_point():
-        raise InputError(f"predictive returns {value.dtype}, whose mean over draws has no meaning; return "
-                         "probabilities, and pick the class from their mean")
-    return value
+def sources(
+    seed: int, role: str, chains: range, device: torch.device | str, step: int
+) -> list[torch.Generator]:
+    """The stream of each chain in a role at a step."""
+    return [keyed_generator(seed, role, chain, step, device=device) for chain in chains]
+
+
+def along_chains(change: Callable[[list[Tensor]], Tensor], *parts):
+    """One structure of lists, dicts and tensors (chains, ...) from those of several processes."""
+    first = parts[0]
+    if isinstance(first, dict):
+        return {key: along_chains(change, *(part[key] for part in parts)) for key in first}
+    if isinstance(first, (list, tuple)):
+        return type(first)(along_chains(change, *several) for several in zip(*parts, strict=True))
+    return change([part.to(first.device) for part in parts]) if torch.is_tensor(first) else first
 
 
 def unchanged(outputs: Outputs) -> Outputs:

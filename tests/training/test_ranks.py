@@ -15,7 +15,8 @@ from bayesgan.training.algorithm import Trainer
 
 STEPS = 50
 TINY = {"num_gen": 3, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "batch_size": 16, "gen_batch_size": 12,
-        "num_layers": 2, "train_iter": 60, "burn_in": 20, "ramp": 5, "network": "mlp", "lr_decay": 0.0, "precision": "fp64"}
+        "num_layers": 2, "train_iter": 60, "burn_in": 20, "ramp": 5, "network": "mlp", "lr_decay": 0.0,
+        "precision": "fp64"}
 FEW = {"N": 20, "label_batch_size": 10, "unlabelled_batch_size": 8, "spread_labels": 2, "confidence": 0.2}
 CASES = {
     "mixture": {},
