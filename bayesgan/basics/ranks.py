@@ -5,6 +5,7 @@ Started by torchrun, or by whatever sets RANK, WORLD_SIZE, MASTER_ADDR and MASTE
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -53,14 +54,14 @@ class Ranks:
     Attributes:
         rank: This process, 0 ... size - 1.
         size: How many there are.
-        sent: Bytes that this process has sent in `exchange`, for `benchmark scaling`.
+        sent, talked: Bytes that this process has sent in `exchange`, and seconds it took, waiting for others included.
     """
 
     def __init__(self, group: dist.ProcessGroup | None = None):
         self.group = group
         self.rank = 0 if group is None else dist.get_rank(group)
         self.size = 1 if group is None else dist.get_world_size(group)
-        self.sent = 0
+        self.sent, self.talked = 0, 0.0
 
     @property
     def first(self) -> bool:
@@ -113,10 +114,11 @@ class Ranks:
         """
         if self.size == 1:
             return rows
-        found = rows.new_empty(sum(get), *rows.shape[1:])
+        found, begun = rows.new_empty(sum(get), *rows.shape[1:]), time.perf_counter()
         with answering():
             dist.all_to_all_single(found, rows.contiguous(), get, give, group=self.group)
         self.sent += (len(rows) - give[self.rank]) * rows[:1].nbytes
+        self.talked += time.perf_counter() - begun
         return found
 
     def at_first(self, own: Tensor) -> list[Tensor] | None:

@@ -87,6 +87,9 @@ class Options:
         Path("datasets"), "folder for converted data (four_shapes)", needs=SHAPES, resumable=True, timing=False
     )
     dataset: str = data("digits", "data set", choices=DATA_SETS, timing=False)
+    recipe: str | None = data(
+        None, "settings known to work, told when it starts; flags given win", choices=RECIPES, timing=False
+    )
     image_size: int | None = data(None, "scale images to this side (default: the data's own)", least=8, most=200)
     value_range: list[float] | None = data(
         None, "two numbers, black and white in the images of npz or image_folder (default: worked out and told)",
@@ -142,9 +145,6 @@ class Options:
     )
     no_supervised: bool = labels(
         False, "do not also train a supervised network on the same labels", timing=False
-    )
-    recipe: str | None = labels(
-        None, "settings known to work, told when it starts; flags given win", choices=RECIPES, timing=False
     )
     network: str = of_networks("auto", "pair of networks; auto: dcgan for images, mlp for vectors",
                            choices=["auto", *NETWORKS])
@@ -225,6 +225,16 @@ class Options:
         0.0005, "learning rate of SGD with momentum 1 - friction; lr / friction compares with Adam's", least=1e-12,
         most=1e6, timing=False,
     )
+    g_lr: float | None = schedule(
+        None, "learning rate of the generators (default: lr)", least=1e-12, most=1e6, timing=False
+    )
+    d_lr: float | None = schedule(
+        None, "learning rate of the discriminators (default: lr)", least=1e-12, most=1e6, timing=False
+    )
+    d_steps: int = schedule(
+        1, "steps of the discriminators before each of the generators, on data and fakes of their own", least=1,
+        most=100,
+    )
     lr_decay: float = schedule(
         1.0, "lr falls by exp(-lr_decay) in burn-in, then stays", least=0, most=50, timing=False
     )
@@ -291,6 +301,15 @@ class Options:
     def gen_batch(self) -> int:
         """Images a generator makes in an iteration."""
         return self.gen_batch_size or self.batch_size
+
+    def lr_of(self, role: str) -> float:
+        """Of the "generator" or "discriminator"."""
+        own = self.g_lr if role == "generator" else self.d_lr
+        return self.lr if own is None else own
+
+    def steps_of(self, role: str) -> int:
+        """SGHMC steps that one of them takes in an iteration."""
+        return self.d_steps if role == "discriminator" else 1
 
     @property
     def label_batch(self) -> int:

@@ -1,6 +1,6 @@
 """Named settings known to work: `--recipe NAME` stands for the flags below, and says so when a run starts."""
 
-__all__ = ["FEW_LABELS", "RECIPES"]
+__all__ = ["FEW_LABELS", "RECIPES", "WITHOUT_LABELS"]
 
 # what keeps few labels from being learnt by heart
 NOISY = {"feature_matching": True, "noise": 0.3, "dropout": 0.5}
@@ -11,7 +11,9 @@ FEW_LABELS = {"df_dim": 32, "num_layers": 3, "normalise": "group", "label_batch_
               "lr_decay": 3.0, "temperature": 0.01, "train_iter": 8000, "burn_in": 7000, "ramp": 100, "keep": 18,
               "n_save": 500, "consistency": 1.0, "spread_labels": 8}
 
-# name -> flags; what each reaches is in the README
+WITHOUT_LABELS = ("perceptron-zeros",)  # for run_bgan.py; the others are for run_bgan_semi.py
+
+# name -> flags; what each reaches is in docs/results.md
 RECIPES: dict[str, dict] = {
     "mnist-fast": {"dataset": "mnist", **FEW_LABELS, "shift": 2},
     # MNIST's settings, unchanged
@@ -24,4 +26,8 @@ RECIPES: dict[str, dict] = {
                     "num_layers": 4, "normalise": "layer", "noise": 0.0, "dropout": 0.0, "feature_matching": False,
                     "lr": 0.0005, "lr_decay": 1.0, "temperature": 1.0, "label_batch_size": 64, "keep": 10,
                     "consistency": 0.0, "spread_labels": 0},
+    # the fully connected GAN of first tutorials
+    "perceptron-zeros": {"dataset": "mnist", "classes": [0], "network": "perceptron", "ml": True, "z_dim": 64,
+                         "gf_dim": 512, "df_dim": 256, "num_layers": 2, "batch_size": 16, "optimizer": "sgd",
+                         "lr": 0.05, "train_iter": 5000, "n_save": 1000, "log_every": 500},
 }

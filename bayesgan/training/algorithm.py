@@ -103,6 +103,7 @@ class Trainer:
                 self.discriminators.ensemble, len(data.train), len(data.classes), options.confidence, self.ranks
             )
         self.use(engines or default_engines(options))
+        self.turn = 0  # steps of the discriminators that are still to come in this iteration
         self.iteration = 0
 
     def _player(self, role: str, build, members: int, num_data: int) -> Player:
@@ -114,12 +115,14 @@ class Trainer:
             device=self.device, dtype=self.dtype,
             compute=torch.bfloat16 if options.precision == "bf16" else None,
         )
+        rate = exponential_then_constant(options.lr_of(role), options.lr_decay, options.burn_in)
+        each = options.steps_of(role)
         sampler = SGHMC.from_sgd(
             list(ensemble.parameters.items()),
-            lr=exponential_then_constant(options.lr, options.lr_decay, options.burn_in),
+            lr=lambda step: rate(step // each),
             momentum=1 - options.friction,
             num_data=num_data,
-            temperature=self.temperature,
+            temperature=lambda step: self.temperature(step // each),
             preconditioner=RMSprop(floor=options.floor) if options.optimizer == "adam" else None,
             generator=lambda step: [self.random("noise", role, member, iteration=step) for member in numbers],
             check_gradients=False,
@@ -135,7 +138,7 @@ class Trainer:
     @iteration.setter
     def iteration(self, done: int) -> None:
         for player in self.players:
-            player.sampler.steps = done
+            player.sampler.steps = done * self.options.steps_of(player.role)
 
     @property
     def engines(self) -> Engines:
@@ -168,7 +171,7 @@ class Trainer:
         return {group: values for group, values in measured.items() if values}
 
     def step(self) -> Losses:
-        """One iteration: fakes once, all discriminators, then all generators against the moved discriminators."""
+        """One iteration: fakes, all discriminators (`d_steps` times), then all generators against the moved ones."""
         options = self.options
         if self.iteration == options.burn_in and options.temperature > 0:
             for player in self.players:
@@ -176,11 +179,13 @@ class Trainer:
         if self.iteration in options.spread_moments:
             self.check([], self.iteration)
             self.teacher.spread(self.data, untrained=self.iteration == 0)
-        torch.compiler.cudagraph_mark_step_begin()  # nothing of the last iteration is needed any more
-        fakes = self.fakes()  # (I_r, B_g, ...)
-        shown = self.shown(fakes)
-        real = self.real_batches()  # (K_r, B, ...)
-        d_losses = self._move_discriminators(real, shown)
+        for self.turn in reversed(range(options.d_steps)):  # the last one draws as an iteration with one
+            torch.compiler.cudagraph_mark_step_begin()  # nothing of what came before is needed any more
+            with torch.set_grad_enabled(self.turn == 0):
+                fakes = self.fakes()  # (I_r, B_g, ...)
+            shown = self.shown(fakes)
+            real = self.real_batches()  # (K_r, B, ...)
+            d_losses = self._move_discriminators(real, shown)
         g_losses = self._move_generators(real, fakes, shown)
         # right after a reading: a reading pairs a momentum with the friction and the step that made it
         if (self.iteration - 1) % CORRECT_EVERY == 0 and options.gradient_noise == "subtract":
@@ -301,12 +306,15 @@ class Trainer:
 
     def table(self, *key: str | int) -> torch.Generator:
         """A stream, on the CPU, for what all processes must know without a word."""
-        return keyed_generator(self.options.random_seed, *key, self.iteration)
+        return keyed_generator(self.options.random_seed, *key, *self._now())
+
+    def _now(self) -> tuple[int, ...]:
+        return (self.iteration, self.turn) if self.turn else (self.iteration,)
 
     def random(self, *key: str | int, iteration: int | None = None) -> torch.Generator:
-        """The random stream of a role at an iteration (default: the present one)."""
-        iteration = self.iteration if iteration is None else iteration
-        return keyed_generator(self.options.random_seed, *key, iteration, device=self.device)
+        """The random stream of a role at an iteration (default: the present one, and turn of the discriminators)."""
+        when = self._now() if iteration is None else (iteration,)
+        return keyed_generator(self.options.random_seed, *key, *when, device=self.device)
 
     def check(self, history: list[Losses], first: int) -> None:
         """Raises `Diverged` if a loss in `history` (from iteration `first`; may be empty) or a weight is not finite.

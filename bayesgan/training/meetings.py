@@ -33,6 +33,33 @@ class Meetings:
         return (self.judged[:, :, None] * batch + torch.arange(batch)).flatten(1)
 
 
+class Route:
+    """Which fakes go where: there from whoever made them, or back.
+
+    Args:
+        wanted: Numbers of the fakes that each process needs, in order.
+        made: Numbers of those that each process makes.
+    """
+
+    def __init__(self, ranks: Ranks, wanted: list[Tensor], made: list[range], device: torch.device):
+        self.ranks, here = ranks, made[ranks.rank]
+        rows = [within(numbers, here) - here.start for numbers in wanted]
+        self.rows, self.give = torch.cat(rows).to(device), [len(own) for own in rows]
+        self.get = [len(within(wanted[ranks.rank], others)) for others in made]
+
+    def there(self, made: Tensor) -> Tensor:
+        """What this process needs, of what all have made (n, ...)."""
+        return self.ranks.exchange(made[self.rows], self.give, self.get)
+
+    def back(self, values: Tensor, like: Tensor) -> Tensor:
+        """The sum of what all processes give for what they got from here; of the shape of what was made here."""
+        return torch.zeros_like(like).index_add_(0, self.rows, self.ranks.exchange(values, self.get, self.give))
+
+
+def within(numbers: Tensor, some: range) -> Tensor:
+    return numbers[(numbers >= some.start) & (numbers < some.stop)]
+
+
 class Shown:
     """The fakes that the discriminators of this process see, made here or sent by whoever made them.
 
@@ -52,29 +79,26 @@ class Shown:
         self, ranks: Ranks, made: Tensor, meetings: Meetings, generators: list[range], discriminators: list[range],
         batch: int,
     ):
-        self.ranks, self.made = ranks, made
-        own = discriminators[ranks.rank]
-        self.generators, self.weights = (part[own.start : own.stop] for part in (meetings.judged, meetings.weights))
-        tables = meetings.fakes, meetings.judged_fakes(batch)
+        self.made, own = made, slice(discriminators[ranks.rank].start, discriminators[ranks.rank].stop)
+        fakes, judged = meetings.fakes, meetings.judged_fakes(batch)
+        self.generators, self.weights = meetings.judged[own], meetings.weights[own]
+        self.route = None
         if ranks.size == 1:
-            self.images, (self.fakes, self.judged) = made, tables
+            self.images, self.fakes, self.judged = made, fakes, judged
             return
-        wanted = [torch.cat([table[own.start : own.stop].flatten() for table in tables]).unique()
-                  for own in discriminators]
         makers = [range(batch * own.start, batch * own.stop) for own in generators]
-        here, mine = makers[ranks.rank], wanted[ranks.rank]
-        given = [rows[(rows >= here.start) & (rows < here.stop)] - here.start for rows in wanted]
-        self.given, self.give = torch.cat(given).to(made.device), [len(rows) for rows in given]
-        self.get = [int(((mine >= other.start) & (mine < other.stop)).sum()) for other in makers]
-        self.images = ranks.exchange(made[self.given], self.give, self.get)
-        self.fakes, self.judged = (torch.searchsorted(mine, table[own.start : own.stop]) for table in tables)
+        scored = [judged[them.start : them.stop].unique() for them in discriminators]
+        seen = [torch.cat([fakes[them.start : them.stop].flatten(), rows]).unique()
+                for them, rows in zip(discriminators, scored)]
+        mine = seen[ranks.rank]
+        self.images = Route(ranks, seen, makers, made.device).there(made)
+        self.fakes, self.judged = torch.searchsorted(mine, fakes[own]), torch.searchsorted(mine, judged[own])
+        self.scored = torch.searchsorted(mine, scored[ranks.rank]).to(made.device)  # rows of images
+        self.route = Route(ranks, scored, makers, made.device)
 
     def returned(self, wanted: Tensor) -> Tensor:
         """What the discriminators of all processes want of `made`, from what those here want of `images`."""
-        if self.ranks.size == 1:
-            return wanted
-        found = self.ranks.exchange(wanted, self.get, self.give)
-        return torch.zeros_like(self.made).index_add_(0, self.given, found)
+        return wanted if self.route is None else self.route.back(wanted[self.scored], self.made)
 
 
 def pairs(generators: int, discriminators: int, source: torch.Generator | None) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,8 @@ def started(ranks, script, *flags, cwd, quiet=True, by_rank=None):
     """torchrun, or where the ranks get flags of their own each process by itself."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     if by_rank is None:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", str(ROOT / script),
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+        command = [*torchrun, str(ROOT / script),
                    *flags]
         return [subprocess.Popen(command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE)]
