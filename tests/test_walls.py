@@ -21,6 +21,7 @@ ORDER = [
     "options",
     "store",
     "training",
+    "report",
     "commands",
     "benchmarks",
     "experiments",

@@ -20,13 +20,13 @@ from bayesgan.basics.out_of_memory import is_out_of_memory
 from bayesgan.basics.ranks import Agreed, RankLost, Ranks, connected, rank_here
 from bayesgan.basics.stopping import stop_code
 from bayesgan.commands.evaluate import Evaluator, evaluate, supervised_network
-from bayesgan.commands.mixing import mixing, mixing_words
 from bayesgan.commands.parser import Parser, call
 from bayesgan.commands.resample import resample_run
 from bayesgan.data import Dataset, to_float
 from bayesgan.data.class_labels import parts_in_words
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.options import Options, add_flags, explain, given_flags, load_data, resolve, with_counted_labels
+from bayesgan.report.mixing import mixing, mixing_words
 from bayesgan.store import RunFolder, load_posterior
 from bayesgan.store.config import FORMAT, as_json, describe_data, git_commit
 from bayesgan.training.algorithm import Engines, Trainer, default_engines

@@ -56,7 +56,7 @@ def drawn_for(
     hooks = [layer.register_forward_pre_hook(lambda layer, given, name=name: note(name, layer, given[0]))
              for name, layer in layers.items()]
     try:
-        network(inputs.new_empty(inputs.shape[1:], device="meta"))
+        network(torch.empty(inputs.shape[1:], dtype=inputs.dtype, device="meta"))
     finally:
         for hook in hooks:
             hook.remove()

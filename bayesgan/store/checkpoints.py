@@ -31,8 +31,9 @@ def save_checkpoint(folder: Path, state: dict, ranks: Ranks | None = None) -> No
     """
     ranks = ranks or Ranks()
     folder.mkdir(exist_ok=True)
-    own = f"part_{state['iteration']:08d}.{ranks.rank}of{ranks.size}.pt"
+    own = None
     if not ranks.first:
+        own = f"part_{state['iteration']:08d}.{ranks.rank}of{ranks.size}.pt"
         write_atomically(folder / own, lambda path: torch.save(state, path))
     parts = ranks.gathered(own)[1:]
     if not ranks.first:

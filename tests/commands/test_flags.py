@@ -55,6 +55,9 @@ CHANGES = {
         "ramp": [4],
         "lr": [0.002],
         "lr_decay": [0.5],
+        "g_lr": [0.002],
+        "d_lr": [0.002],
+        "d_steps": [2],
         "optimizer": ["sgd"],
         "floor": [0.1],
         "random_seed": [5],
@@ -91,6 +94,7 @@ CHANGES = {
         "deterministic",  # tests/basics/test_devices.py
         "device",
         "gpu_id",
+        "rank_timeout",  # tests/commands/test_ranks.py
         "out_dir",
         "data_path",
         "cache_path",

@@ -74,3 +74,12 @@ def test_every_number_has_a_range_and_every_word_its_choices():
             continue
         ranged = rules["most"] is not None and (rules["least"] is not None or rules["above"] is not None)
         assert ranged or rules["choices"] is not None, field.name
+
+
+def test_a_recipe_is_for_one_of_the_scripts():
+    with pytest.raises(ValueError, match="--recipe perceptron-zeros is for run_bgan.py; use that, or another recipe"):
+        resolve({"recipe": "perceptron-zeros"}, semi=True)
+    with pytest.raises(ValueError, match="--recipe mnist-fast is for run_bgan_semi.py"):
+        resolve({"recipe": "mnist-fast"})
+    options, _ = resolve({"recipe": "perceptron-zeros"})
+    assert options.classes == [0] and options.network == "perceptron" and options.ml

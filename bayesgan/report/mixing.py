@@ -8,16 +8,16 @@ import torch
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import Dataset, to_float
+from bayesgan.ensemble import Ensemble
 from bayesgan.objectives import real_score
 from bayesgan.sampler.diagnostics import LEAST_DRAWS, converge
 from bayesgan.store import GROUPS, Posterior, RunFolder
 
-__all__ = ["mixing", "mixing_words"]
+__all__ = ["mixing", "mixing_words", "traces"]
 
 OUTPUTS = 64  # functions that are followed over the draws
 
 
-@torch.no_grad()
 def mixing(folder: RunFolder, posterior: Posterior, data: Dataset) -> dict[str, dict[str, float]]:
     """Effective sample size and R-hat (Vehtari et al. 2021) of functions of the weights, members being the chains.
 
@@ -30,24 +30,9 @@ def mixing(folder: RunFolder, posterior: Posterior, data: Dataset) -> dict[str, 
     """
     if len(posterior.draws) < LEAST_DRAWS:
         return {}
-    real = to_float((data.test if len(data.test) else data.train)[:OUTPUTS])
-    source = keyed_generator(0, "mixing")
-    latent = torch.randn(OUTPUTS, posterior.options.z_dim, generator=source)
-    direction = torch.randn(OUTPUTS, int(np.prod(posterior.shape)), generator=source)
-
-    def followed(group: str, ensemble) -> torch.Tensor:
-        values = []
-        for member in range(ensemble.members):
-            if group == "discriminators":
-                values.append(real_score(ensemble.forward_member(member, real.to(ensemble.device))[0]))
-            else:
-                samples = ensemble.forward_member(member, latent.to(ensemble.device)).flatten(1)
-                values.append((samples * direction.to(samples)).sum(1))
-        return torch.stack(values).cpu()
-
     found = {}
     for group in GROUPS:
-        values = torch.stack([followed(group, ensemble) for ensemble in posterior.each(group)], 1)
+        values = traces(posterior, data, group)
         if len(values) == 1 and values.shape[1] < 2 * LEAST_DRAWS:  # a single chain is halved
             continue
         convergence = converge(values.double().numpy())  # (members, draws, 64)
@@ -62,6 +47,24 @@ def mixing(folder: RunFolder, posterior: Posterior, data: Dataset) -> dict[str, 
     text = json.dumps(found, indent=1)
     write_atomically(folder.path / "posterior" / "mixing.json", lambda path: path.write_text(text))
     return found
+
+
+@torch.no_grad()
+def traces(posterior: Posterior, data: Dataset, group: str) -> torch.Tensor:
+    """The functions that `mixing` follows: (members, draws, 64)."""
+    real = to_float((data.test if len(data.test) else data.train)[:OUTPUTS])
+    source = keyed_generator(0, "mixing")
+    latent = torch.randn(OUTPUTS, posterior.options.z_dim, generator=source)
+    direction = torch.randn(OUTPUTS, int(np.prod(posterior.shape)), generator=source)
+
+    def followed(ensemble: Ensemble, member: int) -> torch.Tensor:
+        if group == "discriminators":
+            return real_score(ensemble.forward_member(member, real.to(ensemble.device))[0]).cpu()
+        samples = ensemble.forward_member(member, latent.to(ensemble.device)).flatten(1).cpu()
+        return (samples * direction.to(samples)).sum(1)
+
+    return torch.stack([torch.stack([followed(ensemble, member) for member in range(ensemble.members)])
+                        for ensemble in posterior.each(group)], 1)
 
 
 def mixing_words(found: dict[str, dict[str, float]]) -> str:

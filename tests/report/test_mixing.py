@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from bayesgan.commands.mixing import mixing, mixing_words
 from bayesgan.options import load_data, resolve
+from bayesgan.report.mixing import mixing, mixing_words
 from bayesgan.store import Posterior, RunFolder
 from bayesgan.training.algorithm import Trainer
 

@@ -1,0 +1,54 @@
+"""Which runs there are: `python -m bayesgan runs [FOLDER]`."""
+
+import argparse
+from pathlib import Path
+
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.tables import aligned
+from bayesgan.report.story import best_errors
+from bayesgan.store import RunFolder
+
+__all__ = ["add_arguments", "run", "table"]
+
+
+def table(folder: Path) -> str:
+    """A line for each run in a folder and the folders in it, the newest last.
+
+    Raises:
+        ValueError: If there is no such folder, or no run in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"FOLDER must be a folder with runs, got {folder}; --out_dir of the scripts names it")
+    found = sorted(folder.rglob("bgan_*/config.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise InputError(f"there is no run in {folder}; python run_bgan.py makes one in runs/")
+    rows = [("run", "data", "labels", "G x D", "iterations", "draws", "fewest errors", "MB"),
+            *(row(path.parent, folder) for path in found)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join(aligned(cells, widths) for cells in rows)
+
+
+def row(path: Path, folder: Path) -> tuple[str, ...]:
+    """The cells of one run; of one that cannot be read, why."""
+    name = str(path.relative_to(folder))
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
+    try:
+        run = RunFolder.open(path)
+        options, results, draws = run.options(), run.results(), run.store.draws
+    except InputError:
+        return name, "damaged", "", "", "", "", "", f"{size:.0f}"
+    errors, done = best_errors(results), results[-1]["iteration"] if results else 0
+    state = "" if run.ended else " so far"
+    return (name, options.dataset, str(options.N or ""), f"{options.generators} x {options.discriminators}",
+            f"{done} of {options.train_iter}{state}", str(len(draws)),
+            "" if errors is None else f"{errors} of {run.config['data']['test']}", f"{size:.0f}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("runs"), metavar="FOLDER",
+                        help="searched with all folders in it (default: runs)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prints the table."""
+    print(table(arguments.folder))

@@ -1,0 +1,119 @@
+"""What a run folder says of itself, in the words and numbers of a report; what is missing is said, never raised."""
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from bayesgan.basics.errors import InputError
+from bayesgan.options import explain
+from bayesgan.store import RunFolder
+
+__all__ = ["Story", "best_errors", "command_of", "told"]
+
+Curve = list[tuple[int, float]]  # iteration, value
+
+
+@dataclass
+class Story:
+    """Of one run.
+
+    Attributes:
+        folder: The run.
+        done: Iterations.
+        seconds: From the last command to the last results; None before the first.
+        results: Every results_<iter>.json.
+        curves: TensorBoard's scalars by name.
+        settings: Flags of what is not the default.
+        resampled: Folder of each resampling and its diagnostics.
+        scores: As `score` left them, by row; empty before.
+        missing: Sentences about what there is not, with the command that makes it.
+    """
+
+    folder: RunFolder
+    done: int
+    seconds: float | None
+    results: list[dict]
+    curves: dict[str, Curve]
+    settings: list[str]
+    resampled: dict[Path, dict]
+    scores: dict
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.folder.path.name
+
+    @property
+    def last(self) -> dict:
+        """The newest results, empty before the first."""
+        return self.results[-1] if self.results else {}
+
+    def attempt(self, what: str, make: Callable[[], object]):
+        """What `make` gives; where that is bad input, None, and a sentence in `missing`."""
+        try:
+            return make()
+        except InputError as error:
+            self.missing.append(f"{what}: {error}")
+            return None
+
+
+def told(path: Path) -> Story:
+    """Everything that is cheap to know of a run, complete or not.
+
+    Raises:
+        ValueError: If it is no run folder, or its config.json is damaged.
+    """
+    folder = RunFolder.open(path)
+    results, options = folder.results(), folder.options()
+    started = datetime.fromisoformat(folder.config["commands"][-1]["started"]).timestamp()
+    after = [one["timestamp"] for one in results if one["timestamp"] >= started]
+    # its own data may hold newer iterations than the last results
+    done = max([one["iteration"] for one in results] + [0])
+    story = Story(
+        folder, done, after[-1] - started if after else None, results, curves(folder.path / "tensorboard"),
+        [line.partition("   (")[0].strip() for line in explain(options, {}, options.semi, resumed=True)],
+        {path.parent: read_any(path) for path in sorted(folder.path.glob("resampled/*/diagnostics.json"))},
+        read_any(folder.path / "scores" / "scores.json"),
+    )
+    if not folder.ended:
+        run = shlex.quote(str(folder.path))
+        story.missing.append(f"the run is not complete: {done} of {options.train_iter} iterations are saved; "
+                             f"{command_of(options.semi)} --resume {run} goes on")
+    return story
+
+
+def command_of(semi: bool) -> str:
+    """The script that a run is of, as it is typed."""
+    return "python run_bgan_semi.py" if semi else "python run_bgan.py"
+
+
+def read_any(path: Path) -> dict:
+    """A JSON file that the report can do without: empty where it is absent or damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def curves(folder: Path) -> dict[str, Curve]:
+    """TensorBoard's scalars, without what a resumed run replaced."""
+    try:
+        events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+        events.Reload()
+        return {name: [(event.step, event.value) for event in events.Scalars(name)]
+                for name in events.Tags()["scalars"]}
+    except Exception:  # of many kinds, for events are never worth a report
+        return {}
+
+
+def best_errors(results: list[dict]) -> int | None:
+    """The fewest errors of the posterior on all test data at any save; None without labels."""
+    found = [one["classification"]["posterior"]["errors"] for one in results
+             if isinstance(one.get("classification"), dict) and one["classification"].get("posterior")]
+    return min(found, default=None)
