@@ -13,7 +13,7 @@ from bayesgan.basics.errors import InputError
 from bayesgan.options import explain
 from bayesgan.store import RunFolder
 
-__all__ = ["Story", "best_errors", "command_of", "told"]
+__all__ = ["Curve", "Story", "best_errors", "command_of", "read_any", "told"]
 
 Curve = list[tuple[int, float]]  # iteration, value
 

@@ -1,0 +1,176 @@
+"""A folder that others can use, ready for a model hub: `python -m bayesgan export RUN DIR`."""
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import jinja2
+import torch
+from torch import nn
+
+from bayesgan.basics.errors import InputError, reason
+from bayesgan.data import to_float
+from bayesgan.ensemble import SampleStore
+from bayesgan.evaluation.pictures import save_picture
+from bayesgan.report.story import Story, best_errors, command_of, read_any, told
+from bayesgan.store import Posterior
+from bayesgan.store.config import as_json
+
+__all__ = ["add_arguments", "export", "run"]
+
+PLACES = {"out_dir": "runs", "data_path": "datasets", "cache_path": "datasets"}  # in place of those of this machine
+SAME = 1e-4  # between images of an exported generator and its own
+
+
+def export(run_folder: Path, target: Path) -> list[str]:
+    """Writes the folder, whole or not at all.
+
+    Returns:
+        Lines about what it holds and what was left out.
+
+    Raises:
+        ValueError: If the run has no draws, or the target is there already.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"DIR must be new or empty, got {target}; name another")
+    story = told(run_folder)
+    posterior = Posterior(story.folder, "cpu")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+    try:
+        lines = fill(place, target.name, story, posterior)
+        mask = umask()
+        place.chmod(0o777 & ~mask)
+        for path in place.rglob("*.safetensors"):  # which that library keeps to its owner
+            path.chmod(0o666 & ~mask)
+        if target.exists():
+            target.rmdir()
+        place.rename(target)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    return lines
+
+
+def umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def fill(place: Path, name: str, story: Story, posterior: Posterior) -> list[str]:
+    """Everything that is in the folder; lines about it."""
+    folder, options = story.folder, posterior.options
+    config = {**folder.config, "options": {**as_json(options), **PLACES},
+              "commands": [{"command": without_places(story.settings), "started": config_start(story)}]}
+    (place / "config.json").write_text(json.dumps(config, indent=1))
+    store = SampleStore(place / "posterior")
+    for stored in folder.store.opened():
+        groups = {group: stored.load(group) for group in dict.fromkeys(g for file in stored.files for g in file.names)}
+        entry = stored.entry
+        store.add(groups, entry["step"], entry["temperature"], entry["kinetic_temperature"])
+    samples = posterior.sample(100 if len(posterior.shape) == 3 else 1000)
+    data = story.attempt("data", folder.load_data)
+    save_picture(place / "samples.png", samples, samples if data is None else to_float(data.train[:2000]))
+    lines = [f"{len(posterior.draws)} draws in posterior/", as_programs(place, posterior)]
+    (place / "README.md").write_text(card(name, story, posterior))
+    return lines
+
+
+def config_start(story: Story) -> str:
+    return story.folder.config["commands"][-1]["started"]
+
+
+def without_places(settings: list[str]) -> list[str]:
+    """Flags as typed, but for those that name places of this machine."""
+    kept = [line.split(" ") for line in settings if line.split(" ")[0].removeprefix("--") not in PLACES]
+    return [word for words in kept for word in words]
+
+
+def as_programs(place: Path, posterior: Posterior) -> str:
+    """generator.pt2, and generator.onnx where that works, compared with the generator; a line about both."""
+    newest = next(iter(posterior.newest(1).each("generators")))
+    generator = Alone(newest)
+    latent = torch.randn(4, posterior.options.z_dim, generator=torch.Generator().manual_seed(0))
+    expected = newest.forward_member(0, latent)
+    shapes = {"latent": {0: torch.export.Dim("batch")}}
+    program = torch.export.export(generator.network, (latent,), dynamic_shapes=tuple(shapes.values()))
+    torch.export.save(program, place / "generator.pt2")
+    check(torch.export.load(place / "generator.pt2").module()(latent), expected, "generator.pt2")
+    try:
+        import onnxruntime
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(generator.network, (latent,), place / "generator.onnx", dynamo=True, verbose=False,
+                              external_data=False, dynamic_shapes=tuple(shapes.values()), input_names=["latent"])
+        session = onnxruntime.InferenceSession(place / "generator.onnx")
+        (found,) = session.run(None, {"latent": latent.numpy()})
+        check(torch.from_numpy(found), expected, "generator.onnx")
+        return "generator.pt2 and generator.onnx give the images of the newest draw's first generator"
+    except ImportError as error:
+        return (f"generator.pt2 gives the images of the newest draw's first generator; generator.onnx was left out "
+                f"({reason(error)}): pip install onnxscript onnxruntime")
+    except Exception as error:  # exporters raise many kinds
+        (place / "generator.onnx").unlink(missing_ok=True)
+        return (f"generator.pt2 gives the images of the newest draw's first generator; this one does not work as ONNX "
+                f"({reason(error)})")
+
+
+class Alone:
+    """The first member of an ensemble as a module of its own, ready to score."""
+
+    def __init__(self, ensemble):
+        self.network: nn.Module = ensemble.network.to_empty(device="cpu").eval()
+        self.network.load_state_dict({name: tensor[0] for name, tensor in ensemble.state().items()})
+        self.network.requires_grad_(False)
+
+
+def check(found: torch.Tensor, expected: torch.Tensor, name: str) -> None:
+    """Raises ArithmeticError if an exported generator gives other images."""
+    difference = (found - expected).abs().max().item()
+    if not difference <= SAME * max(1.0, expected.abs().max().item()):
+        raise ArithmeticError(f"{name} gives images that differ by {difference:.1e}")
+
+
+def card(name: str, story: Story, posterior: Posterior) -> str:
+    """The model card: README.md."""
+    options, config = posterior.options, story.folder.config
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("bayesgan.report", "."), autoescape=False,
+                                     undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    example = environment.loader.get_source(environment, "example.py.txt")[0].replace("Z_DIM", str(options.z_dim))
+    shape = ", ".join(map(str, (64, *posterior.shape)))
+    rows = [(f"errors of {config['data']['test']} test data", best_errors(story.results))] if options.semi else []
+    rows += [(f"kinetic temperature of the {group}", f"{values['all']:.3g}")
+             for group, values in (story.last.get("kinetic_temperature") or {}).items()]
+    mixing = read_any(story.folder.path / "posterior" / "mixing.json")
+    rows += [(f"{values['networks']} {group} are worth so many independent ones", f"{values['ess']:.0f}")
+             for group, values in mixing.items()]
+    rows += [(f"{row.get('samples', row.get('name', 'samples'))}: {key}", f"{value:.4g}")
+             for row in story.scores.get("rows", []) if isinstance(row, dict)
+             for key, value in row.items() if isinstance(value, float)]
+    return environment.get_template("card.md").render(
+        name=name, draws=len(posterior.draws), generators=options.generators, discriminators=options.discriminators,
+        dataset=options.dataset, data=config["data"], labels=options.N, script=command_of(options.semi),
+        settings=" ".join(without_places(story.settings)), iterations=story.done,
+        minutes="" if story.seconds is None else f"{story.seconds / 60:.1f}", device=config.get("device", "unknown"),
+        seed=options.random_seed, commit=(config.get("git_commit") or "unknown")[:12],
+        versions=", ".join(f"{package} {version}" for package, version in config.get("versions", {}).items()),
+        rows=[row for row in rows if row[1] is not None], temperature=f"{options.temperature:g}",
+        images=f"({shape}){' in [-1, 1]' if len(posterior.shape) == 3 else ''}", example=example,
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="for example runs/bgan_digits_1700000000")
+    parser.add_argument("dir", type=Path, metavar="DIR", help="new, or empty")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Writes the folder and says what is in it."""
+    for line in export(arguments.run, arguments.dir):
+        print(line)
+    print(f"look at {arguments.dir / 'README.md'}; load_posterior({str(arguments.dir)!r}) reads the folder")
