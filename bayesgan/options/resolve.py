@@ -47,8 +47,11 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
 
 def layers(given: dict, semi: bool) -> list[Layer]:
     """Every source of values, the weakest first; those of the data set and the recipe may be empty."""
-    check_given(given, semi)
+    check_given(given)
     recipe = RECIPES[given["recipe"]] if given.get("recipe") else {}
+    if recipe and (given["recipe"] in WITHOUT_LABELS) == semi:
+        script = "run_bgan.py" if semi else "run_bgan_semi.py"
+        raise InputError(f"--recipe {given['recipe']} is for {script}; use that, or another recipe")
     name = given.get("dataset", recipe.get("dataset", Options.dataset))
     source = DATA_SETS[name]
     found = [Layer(f"data set {name}", source.defaults)]
@@ -81,16 +84,13 @@ def keeps_norms(given: dict, recipe: dict) -> bool:
     return given.get("network", recipe.get("network")) != "noisy_mlp"
 
 
-def check_given(given: dict, semi: bool) -> None:
+def check_given(given: dict) -> None:
     """Raises InputError for unknown names, values that a field cannot have, and flags that contradict each other."""
     fields = {field.name: field for field in dataclasses.fields(Options)}
     for name, value in given.items():
         if name not in fields:
             raise InputError(f"there is no option {name!r}; see run_bgan_semi.py --help for all")
         check_value(fields[name], value)
-    if given.get("recipe") and (given["recipe"] in WITHOUT_LABELS) == semi:
-        script = "run_bgan.py" if semi else "run_bgan_semi.py"
-        raise InputError(f"--recipe {given['recipe']} is for {script}; use that, or another recipe")
     if given.get("wasserstein") and given.get("objective", "wasserstein") != "wasserstein":
         raise InputError(f"--wasserstein is --objective wasserstein, got --objective {given['objective']}; give one")
     if given.get("gpu_id") is not None and given.get("device") == "cpu":
