@@ -1,6 +1,7 @@
 """Signals that end a command: one line and their usual exit code, from the first moment on. Imports nothing slow."""
 
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -62,6 +63,11 @@ def start(module: str, **options) -> int:
             print("stopped before anything was done", file=sys.stderr)
             return stop_code(Signalled(asked[0]))
         try:
-            return main(**options)
+            code = main(**options)
         except Signalled as error:  # asked once more while it was ending
-            return stop_code(error)
+            code = stop_code(error)
+    if os.environ.get("RANK", "0") != "0":  # nothing is left to do, and gloo's threads have aborted a process that left
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code

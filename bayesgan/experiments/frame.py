@@ -18,7 +18,8 @@ from bayesgan.basics.tables import markdown
 from bayesgan.commands.parser import Parser
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.experiments.cells import Cells
-from bayesgan.experiments.registry import EXPERIMENTS, Report
+from bayesgan.experiments.named import EXPERIMENTS
+from bayesgan.experiments.registry import Report
 from bayesgan.options import add_flags, check_values, given_flags
 
 __all__ = ["conduct"]

@@ -42,7 +42,8 @@ def test_a_closed_terminal_that_nohup_ignores_stays_ignored(tmp_path):
 
 
 def test_nothing_slow_is_imported_before_signals_are_heard():
-    code = "import sys, bayesgan.basics.stopping; print('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = ("import sys, bayesgan.basics.stopping, bayesgan.experiments; "
+            "print('torch' in sys.modules or 'numpy' in sys.modules)")
     begun = time.perf_counter()
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "False\n"
     assert time.perf_counter() - begun < 5

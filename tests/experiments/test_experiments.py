@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from bayesgan.basics.errors import InputError
-from bayesgan.experiments import EXPERIMENTS
-from bayesgan.experiments.__main__ import main
 from bayesgan.experiments.cells import Cells
+from bayesgan.experiments.command import main
+from bayesgan.experiments.named import EXPERIMENTS
 from bayesgan.experiments.runs import last_results, trained_all
 from tests.commands.helpers import ROOT
 from tests.data.files import write_idx
