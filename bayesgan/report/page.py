@@ -112,11 +112,13 @@ def progress(story: Story) -> Section:
     rates = {role: exponential_then_constant(options.lr_of(role), options.lr_decay, options.burn_in)
              for role in ("generator", "discriminator")}
     steps = {f"{role}s": [(step, rate(step)) for step in when] for role, rate in rates.items()}
-    pictures = [lines(loss_curves(story), "mean loss"), lines(warmth, "temperature"),
+    pictures = [lines(loss_curves(story), "mean loss"), lines(seen_and_new(results), "discriminators' loss"),
+                lines(warmth, "temperature"),
                 lines(steps, "learning rate", from_zero=True)]
     if errors := error_curves(results):
         pictures.append(lines(errors, "errors on all test data", from_zero=True))
-    words = ["Losses that stay put are what a sampler should show: it does not optimise once burn-in is over."]
+    words = ["Losses that stay put are what a sampler should show: it does not optimise once burn-in is over. A "
+             "discriminators' loss that is lower on training than on test data tells of data that it knows by heart."]
     if options.temperature > 0:
         words.append("The kinetic temperature is read off the momenta. It should be the nominal one; where it is "
                      "higher, gradient noise heats the chain and the posterior is a broader one than asked for.")
@@ -129,6 +131,13 @@ def loss_curves(story: Story) -> dict[str, Curve]:
     return {group: story.curves.get(f"loss/{group}") or [
         (one["iteration"], sum(one[key]) / len(one[key])) for one in story.results if one[key]
     ] for group, key in keys.items()}
+
+
+def seen_and_new(results: list[dict]) -> dict[str, Curve]:
+    """The discriminators' loss on training and on test data, without anything random."""
+    return {f"on {part} data": curve for part in ("train", "test") if (curve := [
+        (one["iteration"], sum(losses) / len(losses)) for one in results if (losses := one.get(f"disc_losses_{part}"))
+    ])}
 
 
 def kinetic_curve(results: list[dict], group: str) -> Curve:

@@ -12,8 +12,9 @@ from torch import Tensor
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.ranks import Ranks
-from bayesgan.data import Dataset, labelled_rows
+from bayesgan.data import Dataset, labelled_rows, to_float
 from bayesgan.ensemble import Ensemble
+from bayesgan.evaluation.classification import CHUNK
 from bayesgan.objectives import OBJECTIVES, consistency_loss, feature_matching, labelled_loss, real_score
 from bayesgan.options import Options
 from bayesgan.sampler import SGHMC, Normal, RMSprop, exponential_then_constant, ramp
@@ -343,6 +344,25 @@ class Trainer:
         discriminators = torch.stack([losses.discriminators for losses in history]).mean(0)
         generators = torch.stack([losses.generators for losses in history]).mean(0)
         return Losses(self.ranks.whole(discriminators), self.ranks.sum(generators))
+
+    @torch.no_grad()
+    def losses_on(self, data: Tensor) -> Tensor:
+        """Of every discriminator as it is, nothing random: mean loss on the first of these data and on fakes, (K,).
+
+        The data's labels, a teacher and the slope penalty are left out. On data it has not seen a discriminator that
+        learns by heart does worse.
+        """
+        generators, discriminators = (player.ensemble for player in self.players)
+        real, each, made = to_float(data[:CHUNK]).to(self.dtype), -(-CHUNK // self.options.generators), []
+        for place, member in enumerate(self.generators.numbers):
+            source = self.random("fixed noise", member, iteration=0)
+            latent = latent_draw(each, self.options.z_dim, [source])[0]
+            made.append(generators.forward_member(place, latent))
+        fakes = self.ranks.whole(torch.cat(made) if made else real[:0])
+        own = [self.objective.discriminator(*(real_score(discriminators.forward_member(place, images)[0])
+                                              for images in (real, fakes)))
+               for place in range(discriminators.members)]
+        return self.ranks.whole(torch.stack(own) if own else real.new_zeros(0))
 
     def states(self) -> dict[str, dict[str, Tensor]]:
         """The present draw of the members here: "generators" and "discriminators" -> weights and statistics."""

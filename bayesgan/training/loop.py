@@ -169,6 +169,10 @@ def save(
             writer.add_scalar(f"kinetic_{group}/{name}", value, done)
     corrections = {player.group: player.corrections() for player in trainer.players}
     results = {"kinetic_temperature": kinetic, "gradient_noise": corrections}
+    for part, data in (("train", trainer.data.train), ("test", trainer.data.test)):
+        if len(data):
+            results[f"disc_losses_{part}"] = losses = trainer.losses_on(data).tolist()
+            writer.add_scalar(f"loss_{part}/discriminators", sum(losses) / len(losses), done)
     if taught is not None:
         results["teacher_sure"] = taught
     if figures is not None:

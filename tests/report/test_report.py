@@ -84,7 +84,7 @@ def test_what_is_missing_is_said_and_what_there_is_is_shown(runs, tmp_path):
     page, words = page_of(broken / "report.html")
     assert "the run is not complete: 10 of 10 iterations are saved" in words and "no collected draws" in words
     assert "the run was trained on other data" in words and "There are no pictures yet" in words
-    assert "<script>" not in (broken / "report.html").read_text() and len(page.pictures) == 4
+    assert "<script>" not in (broken / "report.html").read_text() and len(page.pictures) == 5
 
 
 @pytest.mark.parametrize("change, line", [

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bayesgan.basics.errors import Diverged
-from bayesgan.data import DATA_SETS, DataOptions
+from bayesgan.data import DATA_SETS, DataOptions, to_float
 from bayesgan.options import resolve
 from bayesgan.training.algorithm import Losses, Trainer
 from bayesgan.training.minibatches import latent_draw
@@ -314,3 +314,22 @@ def test_the_noise_of_a_member_is_its_own():
     assert all(torch.equal(*pair) for pair in zip(numbers[0], numbers[2]))
     flat = torch.stack([part for step in numbers[:2] for part in step])
     assert len(flat.unique(dim=0)) == len(flat) == 6
+
+
+def test_losses_on_data_are_those_of_the_networks_as_they_are():
+    run = trainer(network="mlp", train_iter=40)
+    for _ in range(15):
+        run.step()
+    before = {name: tensor.clone() for name, tensor in run.discriminators.ensemble.state().items()}
+    found = [run.losses_on(part) for part in (run.data.train, run.data.test)]
+    fakes = torch.cat([
+        run.generators.ensemble.forward_member(member, torch.randn(
+            86, 4, generator=run.random("fixed noise", member, iteration=0))) for member in range(3)])
+    for part, losses in zip((run.data.train, run.data.test), found):
+        for member in range(2):
+            real, fake = (run.discriminators.ensemble.forward_member(member, images)[0][:, 0]
+                          for images in (to_float(part[:256]), fakes))
+            expected = torch.nn.functional.softplus(-real).mean() + torch.nn.functional.softplus(fake).mean()
+            assert losses[member].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert all(torch.equal(before[name], tensor) for name, tensor in run.discriminators.ensemble.state().items())
+    assert torch.equal(found[0], run.losses_on(run.data.train))
