@@ -4,6 +4,7 @@ from bayesgan.experiments import (
     coupling,
     digits_uncertainty,
     fashion_lsgan,
+    four_shapes,
     gaussians25,
     linear_regression,
     mixture1d,
@@ -16,6 +17,6 @@ from bayesgan.experiments import (
 )
 from bayesgan.experiments.registry import EXPERIMENTS
 
-__all__ = ["EXPERIMENTS", "coupling", "digits_uncertainty", "fashion_lsgan", "gaussians25", "linear_regression",
-           "mixture1d", "mnist_labels", "mnist_resampling", "networks", "semi_ablation", "synthetic",
-           "teacher_ablation"]
+__all__ = ["EXPERIMENTS", "coupling", "digits_uncertainty", "fashion_lsgan", "four_shapes", "gaussians25",
+           "linear_regression", "mixture1d", "mnist_labels", "mnist_resampling", "networks", "semi_ablation",
+           "synthetic", "teacher_ablation"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 __all__ = ["Events"]
 
@@ -35,6 +36,18 @@ class Events:
     def add_image(self, name: str, image: Tensor, iteration: int) -> None:
         if (writer := self.writer) is not None:
             self._try(lambda: writer.add_image(name, image, iteration))
+
+    def add_histogram(self, name: str, values: Tensor, iteration: int) -> None:
+        if (writer := self.writer) is not None:
+            self._try(lambda: writer.add_histogram(name, values, iteration))
+
+    def add_hparams(self, settings: dict, figures: dict[str, float]) -> None:
+        """A row of TensorBoard's table of settings: what a run was given, and the last of some of its scalars."""
+        plain = {name: value if isinstance(value, (bool, int, float, str)) else str(value)
+                 for name, value in settings.items()}
+        if (writer := self.writer) is not None:
+            for part in hparams(plain, figures):
+                self._try(lambda part=part: writer.file_writer.add_summary(part))
 
     def __enter__(self) -> "Events":
         return self

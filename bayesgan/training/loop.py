@@ -20,6 +20,7 @@ from bayesgan.training.minibatches import latent_draw
 __all__ = ["Figures", "SHOWN", "Stopped", "train"]
 
 GRID = 100  # samples in a grid
+IN_A_HISTOGRAM = 10_000  # weights
 SELDOM = 0.05  # a teacher sure of fewer has done nothing
 SHOWN = 2000  # real vectors behind a scatter plot
 
@@ -177,6 +178,10 @@ def save(
         results["teacher_sure"] = taught
     if figures is not None:
         results |= figures.results
+    log_weights(trainer, writer)
+    if done == options.train_iter:
+        last = {f"loss/{group}": losses.mean().item() for group, losses in vars(mean).items()}
+        writer.add_hparams(vars(options), last | (figures.scalars if figures is not None else {}))
     if trainer.ranks.first:
         folder.save_results(done, mean.discriminators.tolist(), mean.generators.tolist(), temperature, results)
     if options.save_weights:
@@ -195,6 +200,16 @@ def log_scalars(writer: Events, iteration: int, losses: Losses, temperature: flo
         writer.add_scalar(f"loss/{group}", values.mean(), iteration)
         for member, value in enumerate(values.tolist()):
             writer.add_scalar(f"loss_{group}/{member:02d}", value, iteration)
+
+
+def log_weights(trainer: Trainer, writer: Events) -> None:
+    """Histograms of every tensor of the members of this process, of a part of its weights where there are many."""
+    for player in trainer.players:
+        for name, weights in player.ensemble.parameters.items():
+            flat = weights.detach().flatten()
+            if len(flat):
+                every = 1 + len(flat) // IN_A_HISTOGRAM
+                writer.add_histogram(f"weights_{player.group}/{name}", flat[::every].cpu(), trainer.iteration)
 
 
 @torch.no_grad()

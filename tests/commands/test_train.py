@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import SafetensorError
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bayesgan import load_posterior
 from bayesgan.commands.train import main
@@ -28,6 +29,10 @@ def test_a_run_leaves_what_the_readme_says(tmp_path, capsys):
     results = read(folder, "results_5.json")
     assert len(results["gen_losses"]) == 2 and results["timestamp"] > 0
     assert [len(results[key]) for key in ("disc_losses", "disc_losses_train", "disc_losses_test")] == [1, 1, 1]
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    assert any(name.startswith("weights_generators/") for name in events.Tags()["histograms"])
+    assert "_hparams_/session_start_info" in events.summary_metadata
     config = read(folder, "config.json")
     assert config["options"]["z_dim"] == 3 and config["commands"][0]["command"][:2] == TINY[:2]
     assert config["versions"]["torch"] == torch.__version__

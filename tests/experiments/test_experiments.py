@@ -7,9 +7,12 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bayesgan.basics.errors import InputError
+from bayesgan.data.four_shapes import SHAPES
 from bayesgan.experiments.cells import Cells
 from bayesgan.experiments.command import main
 from bayesgan.experiments.named import EXPERIMENTS
@@ -31,6 +34,8 @@ SMALL = {
                           "--refit_steps", "2", "--judge_steps", "2"], ["before.png", "after.png"]),
     "fashion_lsgan": (["--data_path", "{data}", "--seeds", "1", "--train_iter", "2", "--samples", "100", "--budget",
                        "4", "--judge_steps", "2", "--moves", "mala"], ["side_by_side.png"]),
+    "four_shapes": (["--data_path", "{data}", "--cache_path", "{data}", "--image_size", "8", "--df_dim", "4",
+                     "--train_iter", "12", "--samples", "20", "--judge_steps", "2"], ["samples.png", "losses.png"]),
     "networks": (["--data_path", "{data}", "--datasets", "mnist", "--networks", "dcgan", "--df_dim", "4", "--seconds",
                   "1", "--seeds", "1", "--samples", "100", "--judge_steps", "2"], ["mnist_dcgan.png"]),
     "coupling": (["--seeds", "1", "--points", "2", "--scale", "0.002"], ["coupling.png"]),
@@ -44,13 +49,15 @@ WRONG = {
     "coupling": ["--points", "1"], "semi_ablation": ["--draws", "0"],
     "teacher_ablation": ["--draws", "0"], "mnist_resampling": ["--dataset", "gaussians25"],
     "fashion_lsgan": ["--samples", "1"], "networks": ["--datasets", "digits"],
+    "four_shapes": ["--image_size", "7"],
 }
 # settings that say which cells there are, not what is in them
 CHOOSING = {"seeds", "draws", "N", "methods", "jobs", "datasets", "networks"}
 OTHER = {  # a value that is not in SMALL, of every other setting of an experiment with cells
     "z_dim": "9", "cluster_dim": "3", "train_iter": "8", "budget": "11", "samples": "1200", "trees": "4",
     "discriminators": "3", "points": "4", "judge_steps": "3", "moves": "hmc", "scale": "0.004", "recipe": "mnist-best",
-    "data_path": "elsewhere", "df_dim": "5", "seconds": "2",
+    "data_path": "elsewhere", "df_dim": "5", "seconds": "2", "cache_path": "elsewhere", "image_size": "9",
+    "num_gen": "2", "temperature": "0.5",
 }
 
 
@@ -59,6 +66,11 @@ def test_contract(name, tmp_path, capsys, monkeypatch):
     arguments, pictures = SMALL[name]
     (tmp_path / "data").mkdir()
     write_idx(tmp_path / "data", sizes=(1200, 60))
+    for shape in SHAPES:
+        (tmp_path / "data" / "four_shapes" / shape).mkdir(parents=True)
+        for n in range(20):
+            Image.fromarray(np.full((8, 8), 10 * n, np.uint8)).save(
+                tmp_path / "data" / "four_shapes" / shape / f"{n}.png")
     out_dir = ["--out-dir", str(tmp_path / "the results")]
     line = [name, *(argument.format(data=tmp_path / "data") for argument in arguments), *out_dir]
     assert main(line) == 0, capsys.readouterr().err
