@@ -25,7 +25,7 @@ __all__ = ["Networks", "Options"]
 
 COUPLINGS = {
     "mixture": "each generator against one random discriminator a step",
-    "full": "all pairs, Algorithm 1 literally",
+    "full": "all pairs, as in Algorithm 1",
 }
 PRECISIONS = {
     "fp32": "single",
@@ -88,7 +88,7 @@ class Options:
     )
     dataset: str = data("digits", "data set", choices=DATA_SETS, timing=False)
     recipe: str | None = data(
-        None, "settings known to work, told when it starts; flags given win", choices=RECIPES, timing=False
+        None, "settings known to work, told when it starts; flags given win", choices=tuple(RECIPES), timing=False
     )
     image_size: int | None = data(None, "scale images to this side (default: the data's own)", least=8, most=200)
     value_range: list[float] | None = data(

@@ -133,7 +133,7 @@ def notes(given: dict, options: Options) -> list[str]:
     if options.feature_matching and "objective" in given:
         lines.append(f"--feature_matching: --objective {given['objective']} applies to the discriminators alone")
     for field in dataclasses.fields(Options):
-        if field.name in given and field.metadata["needs"] is not None:
+        if given.get(field.name, field.default) != field.default and field.metadata["needs"] is not None:
             where, applies = field.metadata["needs"]
             if not applies(options):
                 lines.append(f"--{field.name} changes nothing here: it is for {where}")

@@ -16,6 +16,7 @@ from bayesgan.store import GROUPS, Posterior, RunFolder
 __all__ = ["mixing", "mixing_words", "traces"]
 
 OUTPUTS = 64  # functions that are followed over the draws
+LEAST = 2 * LEAST_DRAWS  # of fewer, the estimate says nearly nothing
 
 
 def mixing(folder: RunFolder, posterior: Posterior, data: Dataset) -> dict[str, dict[str, float]]:
@@ -28,13 +29,11 @@ def mixing(folder: RunFolder, posterior: Posterior, data: Dataset) -> dict[str, 
         "generators" and "discriminators" -> networks (draws x members), ess (the median over the 64), ess_share (of
         networks), rhat (the median), rhat_max; empty with fewer draws than diagnostics need.
     """
-    if len(posterior.draws) < LEAST_DRAWS:
+    if len(posterior.draws) < LEAST:
         return {}
     found = {}
     for group in GROUPS:
         values = traces(posterior, data, group)
-        if len(values) == 1 and values.shape[1] < 2 * LEAST_DRAWS:  # a single chain is halved
-            continue
         convergence = converge(values.double().numpy())  # (members, draws, 64)
         networks, ess = values.shape[0] * values.shape[1], float(np.nanmedian(convergence.ess))
         found[group] = {
