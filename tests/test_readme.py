@@ -39,6 +39,9 @@ COMMANDS = {
     "python run_bgan.py --dry_run": (TINY, "some seconds"),
     "python run_bgan.py --resume RUN": ("--train_iter 12", "the run it stands for has not ended yet"),
     "python run_bgan.py --help": ("", ""),
+    "python -m bayesgan runs": ("", ""),
+    "python -m bayesgan report RUN": ("", ""),
+    "python -m bayesgan export RUN NEW": ("", ""),
 }
 # what a test cannot run, and why; each is checked as far as it goes without
 INSTALLING = {
@@ -108,7 +111,7 @@ def test_every_command_and_block_is_known():
     assert set(commands(README)) == {*COMMANDS, *INSTALLING}
     imported = [re.findall(r"from bayesgan import (\w+)", text) for text in blocks("python")]
     assert sorted(imported) == [[name] for name in sorted(BLOCKS)]
-    assert {language for language, _ in FENCED.findall(README.read_text())} == {"bash", "python", "text"}
+    assert {language for language, _ in FENCED.findall(README.read_text())} == {"bash", "python"}
     assert not re.search(r"^(    |~~~|\t)", FENCED.sub("", README.read_text()), re.M), "code without its language"
     in_blocks = [line for text in blocks("bash") for line in text.splitlines()]
     assert all(line.startswith(("python ", "pip ")) for line in in_blocks)
