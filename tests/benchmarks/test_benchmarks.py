@@ -87,7 +87,8 @@ def test_the_teacher_benchmark_compares_with_all_parts():
 
 
 WRONG = {"gpu": ["--minutes", "0"], "teacher": ["--points", "1"], "sampler": ["--repeats", "0"],
-         "resample": ["--budget", "1"], "train": ["--variants", "magic"]}
+         "resample": ["--budget", "1"], "train": ["--variants", "magic"], "smoke": ["--repeats", "0"],
+         "scaling": ["--processes", "0"]}
 MORE = [("train", ["--precision", "fp8"]), ("train", ["--batch_size", "9999"]), ("resample", ["--no_such_flag"])]
 
 
@@ -97,3 +98,21 @@ def test_bad_arguments_are_one_line(name, arguments, capsys):
     assert main(["benchmark", name, *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_smoke_fails_where_a_ratio_has_doubled_and_only_there(monkeypatch, capsys):
+    monkeypatch.setattr("bayesgan.benchmarks.smoke.ALLOWED", 1000.0)
+    assert main(["benchmark", "smoke", "--repeats", "1"]) == 0
+    assert capsys.readouterr().out.count("|") > 20
+    monkeypatch.setattr("bayesgan.benchmarks.smoke.ALLOWED", 0.001)
+    assert main(["benchmark", "smoke", "--repeats", "1"]) == 2
+    assert "is more than twice the 3.5 it was" in capsys.readouterr().err
+
+
+def test_scaling_is_measured_for_each_number_of_processes(capsys):
+    small = ["--num_gen", "2", "--num_disc", "1", "--image_size", "8", "--df_dim", "4", "--gf_dim", "4", "--batch_size",
+             "8", "--gen_batch_size", "8", "--iterations", "1", "--repeats", "1"]
+    assert main(["benchmark", "scaling", *small]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")][2:]
+    assert [row.split("|")[1].strip() for row in rows] == ["1", "2"]
+    assert float(rows[0].split("|")[5]) == 0
