@@ -5,7 +5,7 @@ import shlex
 import sys
 
 from bayesgan.benchmarks import BENCHMARKS
-from bayesgan.commands import check, data, evaluate, export, report, resample, runs
+from bayesgan.commands import check, data, evaluate, export, judge, report, resample, runs, score
 from bayesgan.commands.parser import Parser, call
 from bayesgan.options import add_flags, check_values, given_flags
 
@@ -15,9 +15,11 @@ COMMANDS = {
     "data": (data, "what a data set is understood as, with a picture; trains nothing"),
     "evaluate": (evaluate, "what a semi-supervised run's posterior knows about all test data"),
     "export": (export, "a folder that others can use: a model card, all weights, one generator as a program"),
+    "judge": (judge, "train the classifier that scores a labelled grey image set, and keep it"),
     "report": (report, "one page about a run, or about several side by side"),
     "resample": (resample, "better samples from a run: its generators corrected by its discriminators"),
     "runs": (runs, "which runs there are in a folder, how far and how good"),
+    "score": (score, "FID, KID, precision, recall, class score and coverage of a run's generators and their mixture"),
 }
 
 

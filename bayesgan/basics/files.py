@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from bayesgan.basics.errors import reason
 
-__all__ = ["allow_open_files", "remove_leftovers", "write_atomically"]
+__all__ = ["allow_open_files", "remove_leftovers", "user_cache", "write_atomically"]
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -33,6 +33,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def user_cache() -> Path:
+    """This package's folder in the user's cache folder; it may not be there yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bayesgan"
 
 
 def allow_open_files(count: int) -> None:

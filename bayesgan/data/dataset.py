@@ -134,6 +134,7 @@ class DataSource(NamedTuple):
     foreign: Callable[[DataOptions], Dataset | None] = lambda options: (
         None
     )  # data of no class of it, if its files are there
+    channels: str | None = None  # the set whose images its channels are: a class is their classes, a digit each
 
 
 DATA_SETS: Registry[DataSource] = Registry("data set")

@@ -1,49 +1,61 @@
 """Scores of small images with classifiers trained here, not Inception: coverage, class score, Frechet, two-sample."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from scipy.linalg import sqrtm
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from bayesgan.basics.progress import Progress
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import predictive_entropy
 from bayesgan.networks import NETWORKS, NetworkSizes
 
-__all__ = ["Judge", "two_sample_auc"]
+__all__ = ["Judge", "classifier_network", "fit", "outputs", "two_sample_auc"]
 
 CHUNK = 1000
+SHOWN = 50  # steps from one state of a progress bar to the next
 NEIGHBOUR = 3  # whose distance is the radius around a datum, for precision and recall
 
 
-def fit(images: Tensor, labels: Tensor, classes: int, steps: int, seed: int, batch: int = 128) -> Ensemble:
+def classifier_network(shape: tuple[int, ...], classes: int) -> Callable[[], nn.Module]:
+    """Makes a DCGAN discriminator for images of a shape (C, H, W), with 512 features and a logit a class."""
+    sizes = NetworkSizes(shape, latent=1, generator_width=1, discriminator_width=32, layers=3, outputs=classes)
+    return lambda: NETWORKS["dcgan"][1](sizes)
+
+
+def fit(
+    images: Tensor, labels: Tensor, classes: int, steps: int, seed: int, batch: int = 128,
+    device: torch.device | str = "cpu", progress: Progress | None = None,
+) -> Ensemble:
     """One DCGAN discriminator as a classifier of images (n, C, H, W), uint8 or in [-1, 1]; Adam, step falling to 0."""
-    sizes = NetworkSizes(
-        tuple(images.shape[1:]), latent=1, generator_width=1, discriminator_width=32, layers=3, outputs=classes
-    )
-    network = NETWORKS["dcgan"][1]
-    classifier = Ensemble(lambda: network(sizes), 1, lambda _: keyed_generator(seed, "judge"))
+    network = classifier_network(tuple(images.shape[1:]), classes)
+    classifier = Ensemble(network, 1, lambda _: keyed_generator(seed, "judge"), device=device)
     adam = torch.optim.Adam(classifier.parameters.values(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.01, steps)
     for step in range(steps):
         rows = torch.randint(len(images), (batch,), generator=keyed_generator(seed, "judge", step))
-        logits, _ = classifier.forward(to_float(images[rows])[None], train=True)
-        loss = cross_entropy(logits[0], labels[rows])
+        logits, _ = classifier.forward(to_float(images[rows].to(device))[None], train=True)
+        loss = cross_entropy(logits[0], labels[rows].to(device))
         adam.zero_grad()
         loss.backward()
         adam.step()
         schedule.step()
+        if progress is not None and (step + 1) % SHOWN == 0:
+            progress.show(step + 1, f"loss {loss.item():.3f}")
     return classifier
 
 
 @torch.no_grad()
 def outputs(classifier: Ensemble, images: Tensor) -> tuple[Tensor, Tensor]:
     """Logits (n, Y) and features (n, F), float64."""
-    parts = [classifier.forward_member(0, to_float(part)) for part in images.split(CHUNK)]
-    return tuple(torch.cat(column).double() for column in zip(*parts))
+    parts = [classifier.forward_member(0, to_float(part.to(classifier.device))) for part in images.split(CHUNK)]
+    return tuple(torch.cat(column).cpu().double() for column in zip(*parts))
 
 
 class Judge:

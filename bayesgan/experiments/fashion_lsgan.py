@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bayesgan.data import DATA_SETS, DataOptions, to_bytes, to_float
-from bayesgan.evaluation.pictures import image_grid
 from bayesgan.experiments.cells import Cells
-from bayesgan.experiments.image_table import compare, report
+from bayesgan.experiments.image_table import compare, report, side_by_side
 from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
 from bayesgan.options import option
 from bayesgan.resampling import PLAIN, RULES, LatentProposal, Resampler
@@ -113,16 +111,6 @@ def measured(seed: int, settings: Settings) -> dict:
              "MH-GAN, ratio auto": sets.get("mh, auto", sets["GAN"]), "real": to_float(data.test)}
     return {"rows": rows, "shown": {name: to_bytes(images[:64]).tolist() for name, images in shown.items()},
             "expected": auto.expected.as_dict()}
-
-
-def side_by_side(shown: dict[str, Tensor]) -> Figure:
-    """A grid of 64 of each, next to each other."""
-    figure = Figure(figsize=(4 * len(shown), 4.3), dpi=100)
-    for panel, (name, images) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
-        panel.imshow(image_grid(to_float(images), columns=8).permute(1, 2, 0).numpy())
-        panel.set(title=name, xticks=[], yticks=[])
-    figure.tight_layout()
-    return figure
 
 
 EXPERIMENTS.register("fashion_lsgan")(Experiment(Settings, run, __doc__))

@@ -8,9 +8,10 @@ from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.tables import mean_sd
 from bayesgan.data import Dataset, to_bytes, to_float
 from bayesgan.evaluation.image_scores import Judge, two_sample_auc
+from bayesgan.evaluation.pictures import image_grid
 from bayesgan.experiments.registry import Report
 
-__all__ = ["compare", "report"]
+__all__ = ["compare", "report", "side_by_side"]
 
 FIGURES = {"class_score": ("class score", ".2f"), "class_kl": ("class KL", ".3f"), "frechet": ("Frechet", ".1f"),
            "precision": ("precision", ".2f"), "recall": ("recall", ".2f"),
@@ -54,3 +55,13 @@ def report(seeds: list[dict[str, dict]], pictures: dict[str, Figure | Tensor]) -
     note = (f"mean ± sd over {len(seeds)} seeds, {first['images']} images; the judge's accuracy on real test images "
             f"{first['judge_accuracy']:.4f}")
     return Report(seeds, table, pictures, note)
+
+
+def side_by_side(shown: dict[str, Tensor]) -> Figure:
+    """A grid of 64 of each, next to each other."""
+    figure = Figure(figsize=(4 * len(shown), 4.3), dpi=100)
+    for panel, (name, images) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
+        panel.imshow(image_grid(to_float(images), columns=8).permute(1, 2, 0).numpy())
+        panel.set(title=name, xticks=[], yticks=[])
+    figure.tight_layout()
+    return figure

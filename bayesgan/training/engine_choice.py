@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.devices import device_name
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import user_cache, write_atomically
 from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.data import Dataset
 from bayesgan.ensemble import ENGINES
@@ -193,7 +192,7 @@ def signature(options: Options, data: Dataset, device: torch.device) -> str:
 
 
 def memory_file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bayesgan" / "engines.json"
+    return user_cache() / "engines.json"
 
 
 def remembered(place: Path) -> dict:

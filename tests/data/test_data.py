@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bayesgan.data import DATA_SETS, DataOptions, svhn, to_bytes, to_float
+from bayesgan.data import DATA_SETS, DataOptions, stacked, svhn, to_bytes, to_float
 from bayesgan.data.bundled import gaussian_grid
 from bayesgan.data.four_shapes import SHAPES
 from bayesgan.data.idx import PARTS, read_idx
@@ -29,12 +29,14 @@ MAKE = {
     "four_shapes": lambda folder: write_pictures(folder, SHAPES), "image_folder": write_pictures,
     "npz": lambda folder: np.savez(folder / "mine.npz", x=RANDOM.random((20, 9, 9)), y=np.arange(20) % 3),
     "svhn": write_svhn, "cifar": write_cifar, "cifar100": partial(write_pickles, name="cifar-100-python"),
+    "stacked_mnist": write_idx,
 }
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
 def test_contract(name, tmp_path, monkeypatch):
     published = MAKE[name](tmp_path)
+    monkeypatch.setattr(stacked, "SIZE", 600)  # its labels and its size: test_stacked.py
     if name == "svhn":
         monkeypatch.setattr(svhn, "MD5", published)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}

@@ -38,6 +38,8 @@ SMALL = {
                      "--train_iter", "12", "--samples", "20", "--judge_steps", "2"], ["samples.png", "losses.png"]),
     "networks": (["--data_path", "{data}", "--datasets", "mnist", "--networks", "dcgan", "--df_dim", "4", "--seconds",
                   "1", "--seeds", "1", "--samples", "100", "--judge_steps", "2"], ["mnist_dcgan.png"]),
+    "stacked_mnist": (["--data_path", "{data}", "--generators", "2", "--seeds", "1", "--train_iter", "2", "--df_dim",
+                       "4", "--samples", "100", "--judge_steps", "2"], ["side_by_side.png"]),
     "coupling": (["--seeds", "1", "--points", "2", "--scale", "0.002"], ["coupling.png"]),
     "semi_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "T=1"], ["errors.png"]),
     "teacher_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "no teacher"],
@@ -50,9 +52,10 @@ WRONG = {
     "teacher_ablation": ["--draws", "0"], "mnist_resampling": ["--dataset", "gaussians25"],
     "fashion_lsgan": ["--samples", "1"], "networks": ["--datasets", "digits"],
     "four_shapes": ["--image_size", "7"],
+    "stacked_mnist": ["--generators", "0"],
 }
 # settings that say which cells there are, not what is in them
-CHOOSING = {"seeds", "draws", "N", "methods", "jobs", "datasets", "networks"}
+CHOOSING = {"seeds", "draws", "N", "methods", "jobs", "datasets", "networks", "generators"}
 OTHER = {  # a value that is not in SMALL, of every other setting of an experiment with cells
     "z_dim": "9", "cluster_dim": "3", "train_iter": "8", "budget": "11", "samples": "1200", "trees": "4",
     "discriminators": "3", "points": "4", "judge_steps": "3", "moves": "hmc", "scale": "0.004", "recipe": "mnist-best",
