@@ -13,7 +13,7 @@ from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import predictive_entropy
 from bayesgan.networks import NETWORKS, NetworkSizes
 
-__all__ = ["Judge", "two_sample_auc"]
+__all__ = ["Judge", "frechet", "two_sample_auc"]
 
 CHUNK = 1000
 NEIGHBOUR = 3  # whose distance is the radius around a datum, for precision and recall

@@ -11,11 +11,12 @@ from bayesgan.experiments import (
     mnist_resampling,
     networks,
     semi_ablation,
+    stability,
     synthetic,
     teacher_ablation,
 )
 from bayesgan.experiments.registry import EXPERIMENTS
 
 __all__ = ["EXPERIMENTS", "coupling", "digits_uncertainty", "fashion_lsgan", "gaussians25", "linear_regression",
-           "mixture1d", "mnist_labels", "mnist_resampling", "networks", "semi_ablation", "synthetic",
-           "teacher_ablation"]
+           "mixture1d", "mnist_labels", "mnist_resampling", "networks", "semi_ablation", "stability",
+           "synthetic", "teacher_ablation"]
