@@ -22,7 +22,6 @@ from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
 from bayesgan.options import Options, load_data, option, resolve
 from bayesgan.store.config import as_json
 from bayesgan.training.algorithm import Trainer
-from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.loop import Due
 from bayesgan.training.minibatches import latent_draw
 
@@ -121,8 +120,7 @@ def trained_and_judged(options: Options) -> dict:
     A GAN is judged by its last generator, a Bayesian one by the mixture of all draws that a run would collect.
     """
     data = load_data(options)
-    yardstick, device = Yardstick(data), torch.device("cpu")
-    trainer = Trainer(options, data, engines=choose_engines(options, data, device)[0])
+    yardstick, trainer = Yardstick(data), Trainer(options, data)
     history, collected = [], []
     try:
         while trainer.iteration < options.train_iter:

@@ -1,0 +1,33 @@
+"""The stability study: a GAN that diverges is a result and is kept, and the table counts the verdicts."""
+
+import json
+
+import pytest
+
+from bayesgan.experiments.__main__ import main
+from bayesgan.experiments.stability import BASES, median, rates_in_words, table, verdicts
+
+
+def test_a_diverging_gan_is_a_result_and_not_trained_again(tmp_path, monkeypatch):
+    monkeypatch.setitem(BASES, "mixture", {**BASES["mixture"], "optimizer": "sgd", "lr": 1e5})
+    line = ["stability", "--datasets", "mixture", "--factors", "temperature", "--seeds", "1", "--train_iter", "40",
+            "--out_dir", str(tmp_path)]
+    assert main(line) == 0
+    before = json.loads((tmp_path / "results.json").read_text())["results"]
+    plain = before["mixture"]["ML"]["base"][0]
+    assert plain["word"] == "diverged" and plain["distance"] is None and "became non-finite" in plain["reason"]
+    assert "| 1 diverged |" in (tmp_path / "table.md").read_text()
+    monkeypatch.setattr("bayesgan.experiments.stability.Trainer", lambda *a, **k: pytest.fail("trained again"))
+    assert main(line) == 0
+    assert json.loads((tmp_path / "results.json").read_text())["results"] == before
+
+
+def test_the_table_counts_verdicts_and_leaves_out_who_diverged():
+    good = {"word": "converged", "distance": 0.1, "diversity": 0.9, "clusters": None}
+    lost = {"word": "diverged", "distance": None, "diversity": None, "clusters": None}
+    assert verdicts([lost, good, good]) == ["2 converged", "1 diverged"]
+    assert median([lost, good, {**good, "distance": 0.3}], "distance") == 0.2
+    rows = table({"zeros": {"ML": {"base": [good, lost], rates_in_words(4, 16): [good]}, "Bayesian 1": {},
+                            "Bayesian 5": {rates_in_words(4, 1): [lost]}, "Bayesian 10": {}}})
+    assert [list(row.values()) for row in rows] == [
+        ["ML", "base", "1 converged, 1 diverged", "0.10", "0.90"], ["Bayesian 5", "g_lr x4", "1 diverged", "-", "-"]]
