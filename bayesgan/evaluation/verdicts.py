@@ -18,7 +18,7 @@ CRITERIA = {
     "axes": 50,  # principal axes of the training data that all is measured on
     "diverse": 0.5,  # diversity: collapsed below
     "covered": 0.5,  # share of the clusters: collapsed below
-    "converged": 0.2,  # distance: converged up to it
+    "converged": 0.25,  # distance: converged up to it
 }
 
 
