@@ -75,7 +75,8 @@ def run(settings: Settings, cells: Cells) -> Report:
             found = cells.cell(key, {**as_json(options), **CRITERIA}, partial(trained_and_judged, options))
             own[key.players].setdefault(key.change, []).append(found)
             print(f"{', '.join(map(str, key))}: {found['word']}", flush=True)
-    pictures = {f"rates_{dataset}": plot(own, dataset) for dataset, own in results.items()}
+    pictures = {f"rates_{dataset}": plot(own, dataset) for dataset, own in results.items()
+                if "rates" in settings.factors}
     floors = ", ".join(f"{own['ML'][BASE][0]['floor']:.3f} ({dataset})" for dataset, own in results.items())
     note = (f"{settings.train_iter} iterations, {settings.seeds} seeds; figures are medians over those that did not "
             f"diverge; the distance of real data is {floors}")
@@ -186,7 +187,7 @@ def plot(own: dict[str, dict[str, list[dict]]], dataset: str) -> Figure:
         distances = np.full((len(RATES), len(RATES)), np.nan)  # (d_lr, g_lr)
         for row, d in enumerate(RATES):
             for column, g in enumerate(RATES):
-                found = own[players].get(rates_in_words(g, d), [])
+                found = own[players][rates_in_words(g, d)]
                 distance = distances[row, column] = median(found, "distance")
                 words = verdicts(found) if np.isnan(distance) else [f"{distance:.2f}", *verdicts(found)]
                 panel.text(column, row, "\n".join(words), ha="center", va="center", fontsize=8)
