@@ -4,8 +4,9 @@ On the zeros of MNIST with the network of the recipe perceptron-zeros, and on te
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from bayesgan.basics.errors import Diverged
+from bayesgan.data import Dataset
 from bayesgan.evaluation.verdicts import CRITERIA, VERDICTS, Verdict, Yardstick
 from bayesgan.experiments.cells import Cells
 from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
@@ -52,6 +54,7 @@ class Settings:
     data_path: Path = option(Path("datasets"), "where MNIST is")
     datasets: tuple[str, ...] = option(tuple(BASES), "data sets", choices=BASES)
     factors: tuple[str, ...] = option(tuple(FACTORS), "what is varied", choices=FACTORS)
+    players: tuple[str, ...] = option(tuple(PLAYERS), "who tries it, besides the base", choices=PLAYERS)
     train_iter: int = option(1000, "iterations of each GAN", least=2)
     seeds: int = option(3, "GANs of each kind", least=1)
 
@@ -70,13 +73,14 @@ def run(settings: Settings, cells: Cells) -> Report:
     results = {}
     for dataset in settings.datasets:
         own = results[dataset] = {players: {} for players in PLAYERS}
+        tools = cache(partial(data_and_yardstick, settings, dataset))  # the same for every change
         for key, given in wanted(settings, dataset).items():
             options, _ = resolve(given)
-            found = cells.cell(key, {**as_json(options), **CRITERIA}, partial(trained_and_judged, options))
+            found = cells.cell(key, {**as_json(options), **CRITERIA}, partial(trained_and_judged, options, tools))
             own[key.players].setdefault(key.change, []).append(found)
             print(f"{', '.join(map(str, key))}: {found['word']}", flush=True)
     pictures = {f"rates_{dataset}": plot(own, dataset) for dataset, own in results.items()
-                if "rates" in settings.factors}
+                if "rates" in settings.factors and set(MAPPED) & set(settings.players)}
     floors = ", ".join(f"{own['ML'][BASE][0]['floor']:.3f} ({dataset})" for dataset, own in results.items())
     note = (f"{settings.train_iter} iterations, {settings.seeds} seeds; figures are medians over those that did not "
             f"diverge; the distance of real data is {floors}")
@@ -85,12 +89,23 @@ def run(settings: Settings, cells: Cells) -> Report:
 
 def wanted(settings: Settings, dataset: str) -> dict[Cell, dict]:
     """Every GAN of a data set -> its options, as a user gives them."""
-    base = {**BASES[dataset], "data_path": settings.data_path, "train_iter": settings.train_iter}
+    base = based(settings, dataset)
     known = changes(resolve(base)[0])
     tried = {("ML", BASE): {}, **{(players, change): flags for factor in settings.factors
-                                  for change, flags in known[factor].items() for players in FACTORS[factor]}}
+                                  for change, flags in known[factor].items()
+                                  for players in FACTORS[factor] if players in settings.players}}
     return {Cell(dataset, players, change, seed): {**base, **PLAYERS[players], **flags, "random_seed": seed}
-            for (players, change), flags in tried.items() for seed in range(settings.seeds)}
+            for seed in range(settings.seeds) for (players, change), flags in tried.items()}
+
+
+def based(settings: Settings, dataset: str) -> dict:
+    """The options of the base."""
+    return {**BASES[dataset], "data_path": settings.data_path, "train_iter": settings.train_iter}
+
+
+def data_and_yardstick(settings: Settings, dataset: str) -> tuple[Dataset, Yardstick]:
+    data = load_data(resolve(based(settings, dataset))[0])
+    return data, Yardstick(data)
 
 
 def changes(base: Options) -> dict[str, dict[str, dict]]:
@@ -115,13 +130,13 @@ def rates_in_words(g: float, d: float) -> str:
     return " ".join(words) or BASE
 
 
-def trained_and_judged(options: Options) -> dict:
+def trained_and_judged(options: Options, tools: Callable[[], tuple[Dataset, Yardstick]]) -> dict:
     """The fields of a `Verdict`; floor: the distance of real data; reason: of divergence, else "".
 
     A GAN is judged by its last generator, a Bayesian one by the mixture of all draws that a run would collect.
     """
-    data = load_data(options)
-    yardstick, trainer = Yardstick(data), Trainer(options, data)
+    data, yardstick = tools()
+    trainer = Trainer(options, data)
     history, collected = [], []
     try:
         while trainer.iteration < options.train_iter:
@@ -182,8 +197,9 @@ def median(found: list[dict], figure: str) -> float:
 def plot(own: dict[str, dict[str, list[dict]]], dataset: str) -> Figure:
     """Maps of both players' rates: the median distance as colour, the verdicts in words; white where all diverged."""
     figure = Figure(figsize=(11, 5), dpi=100, layout="constrained")
-    axes = figure.subplots(1, len(MAPPED))
-    for panel, players in zip(axes, MAPPED):
+    mapped = [players for players in MAPPED if rates_in_words(*RATES[:2]) in own[players]]
+    axes = figure.subplots(1, len(mapped), squeeze=False)
+    for panel, players in zip(axes[0], mapped):
         distances = np.full((len(RATES), len(RATES)), np.nan)  # (d_lr, g_lr)
         for row, d in enumerate(RATES):
             for column, g in enumerate(RATES):
