@@ -23,7 +23,7 @@ from bayesgan.experiments.cells import Cells
 from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
 from bayesgan.options import Options, load_data, option, resolve
 from bayesgan.store.config import as_json
-from bayesgan.training.algorithm import Trainer
+from bayesgan.training.algorithm import Losses, Trainer
 from bayesgan.training.loop import Due
 from bayesgan.training.minibatches import latent_draw
 
@@ -43,10 +43,11 @@ BASE = "base"
 RATES = (0.25, 1, 4, 16)  # times the base's
 ENDS = (0.25, 4)  # times the base's batch and widths
 FIGURES = {  # columns of the table, and their formats
-    "zeros": {"distance": ".2f", "diversity": ".2f"},
-    "mixture": {"distance": ".2f", "diversity": ".2f", "clusters": ".0f"},
+    "zeros": {"distance": ".2f", "diversity": ".2f", "d_loss": ".2f"},
+    "mixture": {"distance": ".2f", "diversity": ".2f", "clusters": ".0f", "d_loss": ".2f"},
 }
-CHECK_EVERY = 100  # iterations between looks for what is not finite
+CHECK_EVERY = 100  # iterations between looks at the losses
+EXPLODED = 1e4  # mean loss of so many iterations: diverged above, though it is finite
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def run(settings: Settings, cells: Cells) -> Report:
         tools = cache(partial(data_and_yardstick, settings, dataset))  # the same for every change
         for key, given in wanted(settings, dataset).items():
             options, _ = resolve(given)
-            found = cells.cell(key, {**as_json(options), **CRITERIA}, partial(trained_and_judged, options, tools))
+            found = cells.cell(key, {**as_json(options), **CRITERIA, "exploded": EXPLODED},
+                               partial(trained_and_judged, options, tools))
             own[key.players].setdefault(key.change, []).append(found)
             print(f"{', '.join(map(str, key))}: {found['word']}", flush=True)
     pictures = {f"rates_{dataset}": plot(own, dataset) for dataset, own in results.items()
@@ -131,19 +133,23 @@ def rates_in_words(g: float, d: float) -> str:
 
 
 def trained_and_judged(options: Options, tools: Callable[[], tuple[Dataset, Yardstick]]) -> dict:
-    """The fields of a `Verdict`; floor: the distance of real data; reason: of divergence, else "".
+    """The fields of a `Verdict`, and more.
+
+    d_loss, g_loss: Of the last iterations, means over members; None where it diverged.
+    floor: The distance of real data.
+    reason: Of divergence, else "".
 
     A GAN is judged by its last generator, a Bayesian one by the mixture of all draws that a run would collect.
     """
     data, yardstick = tools()
     trainer = Trainer(options, data)
-    history, collected = [], []
+    history, collected, losses = [], [], {"d_loss": None, "g_loss": None}
     try:
         while trainer.iteration < options.train_iter:
             history.append(trainer.step())
             due = Due.after(trainer.iteration, options, stopping=False)
             if due.end or len(history) == CHECK_EVERY:
-                trainer.check(history, trainer.iteration - len(history))
+                losses = mean_losses(trainer, history)
                 history = []
             if due.collect:
                 collected.append(made(trainer, yardstick.count))
@@ -151,8 +157,19 @@ def trained_and_judged(options: Options, tools: Callable[[], tuple[Dataset, Yard
         chosen = torch.randperm(len(everything), generator=trainer.table("judged"))[: yardstick.count]
         verdict, reason = yardstick.verdict(everything[chosen]), ""
     except Diverged as error:
-        verdict, reason = Verdict("diverged"), str(error)
-    return {**verdict._asdict(), "floor": yardstick.floor, "reason": reason}
+        verdict, reason, losses = Verdict("diverged"), str(error), dict.fromkeys(losses)
+    return {**verdict._asdict(), **losses, "floor": yardstick.floor, "reason": reason}
+
+
+def mean_losses(trainer: Trainer, history: list[Losses]) -> dict[str, float]:
+    """d_loss and g_loss: means over members and iterations; raises Diverged where one is not finite or exploded."""
+    trainer.check(history, trainer.iteration - len(history))
+    mean = trainer.mean(history)
+    losses = {"d_loss": float(mean.discriminators.mean()), "g_loss": float(mean.generators.mean())}
+    for name, loss in losses.items():
+        if abs(loss) > EXPLODED:
+            raise Diverged(f"{name} was {loss:.3g} at iteration {trainer.iteration}")
+    return losses
 
 
 @torch.no_grad()

@@ -8,8 +8,8 @@ import pytest
 from bayesgan.experiments.__main__ import main
 from bayesgan.experiments.stability import BASES, MAPPED, RATES, median, plot, rates_in_words, table, verdicts
 
-GOOD = {"word": "converged", "distance": 0.1, "diversity": 0.9, "clusters": None}
-LOST = {"word": "diverged", "distance": None, "diversity": None, "clusters": None}
+GOOD = {"word": "converged", "distance": 0.1, "diversity": 0.9, "clusters": None, "d_loss": 1.4}
+LOST = {"word": "diverged", "distance": None, "diversity": None, "clusters": None, "d_loss": None}
 
 
 def test_a_diverging_gan_is_a_result_and_not_trained_again(tmp_path, monkeypatch):
@@ -32,7 +32,8 @@ def test_the_table_counts_verdicts_and_leaves_out_who_diverged():
     rows = table({"zeros": {"ML": {"base": [GOOD, LOST], rates_in_words(4, 16): [GOOD]}, "Bayesian 1": {},
                             "Bayesian 5": {rates_in_words(4, 1): [LOST]}, "Bayesian 10": {}}})
     assert [list(row.values()) for row in rows] == [
-        ["ML", "base", "1 converged, 1 diverged", "0.10", "0.90"], ["Bayesian 5", "g_lr x4", "1 diverged", "-", "-"]]
+        ["ML", "base", "1 converged, 1 diverged", "0.10", "0.90", "1.40"],
+        ["Bayesian 5", "g_lr x4", "1 diverged", "-", "-", "-"]]
 
 
 def test_a_map_has_every_pair_of_rates():
