@@ -212,9 +212,9 @@ def median(found: list[dict], figure: str) -> float:
 
 
 def plot(own: dict[str, dict[str, list[dict]]], dataset: str) -> Figure:
-    """Maps of both players' rates: the median distance as colour, the verdicts in words; white where all diverged."""
-    figure = Figure(figsize=(11, 5), dpi=100, layout="constrained")
+    """Maps of both players' rates: the median distance as colour, the verdicts in words; grey where all diverged."""
     mapped = [players for players in MAPPED if rates_in_words(*RATES[:2]) in own[players]]
+    figure = Figure(figsize=(1 + 4.5 * len(mapped), 4.5), dpi=100, layout="constrained")
     axes = figure.subplots(1, len(mapped), squeeze=False)
     for panel, players in zip(axes[0], mapped):
         distances = np.full((len(RATES), len(RATES)), np.nan)  # (d_lr, g_lr)
@@ -225,10 +225,11 @@ def plot(own: dict[str, dict[str, list[dict]]], dataset: str) -> Figure:
                 words = verdicts(found) if np.isnan(distance) else [f"{distance:.2f}", *verdicts(found)]
                 panel.text(column, row, "\n".join(words), ha="center", va="center", fontsize=8)
         image = panel.imshow(distances, norm=LogNorm(0.1, 3), cmap="RdYlGn_r", alpha=0.7, origin="lower")
-        ticks = [f"x{times:g}" for times in RATES]
-        panel.set(title=f"{dataset}, {players}", xlabel="g_lr", ylabel="d_lr", xticks=range(len(RATES)),
-                  yticks=range(len(RATES)), xticklabels=ticks, yticklabels=ticks)
-    figure.colorbar(image, ax=axes, label="distance to real data")
+        ticks = [f"{times:g}" for times in RATES]
+        panel.set(title=f"{dataset}, {players}", xlabel="g_lr, times the base's", ylabel="d_lr, times the base's",
+                  xticks=range(len(RATES)), yticks=range(len(RATES)), xticklabels=ticks, yticklabels=ticks,
+                  facecolor="0.8")
+    figure.colorbar(image, ax=axes, label="distance to real data", format="%g")
     return figure
 
 
