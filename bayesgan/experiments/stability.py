@@ -223,7 +223,7 @@ def plot(own: dict[str, dict[str, list[dict]]], dataset: str) -> Figure:
                 found = own[players][rates_in_words(g, d)]
                 distance = distances[row, column] = median(found, "distance")
                 words = verdicts(found) if np.isnan(distance) else [f"{distance:.2f}", *verdicts(found)]
-                panel.text(column, row, "\n".join(words), ha="center", va="center", fontsize=8)
+                panel.text(column, row, "\n".join(words), ha="center", va="center", fontsize=7)
         image = panel.imshow(distances, norm=LogNorm(0.1, 3), cmap="RdYlGn_r", alpha=0.7, origin="lower")
         ticks = [f"{times:g}" for times in RATES]
         panel.set(title=f"{dataset}, {players}", xlabel="g_lr, times the base's", ylabel="d_lr, times the base's",
