@@ -16,7 +16,7 @@ from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import predictive_entropy
 from bayesgan.networks import NETWORKS, NetworkSizes
 
-__all__ = ["Judge", "classifier_network", "fit", "outputs", "two_sample_auc"]
+__all__ = ["Judge", "classifier_network", "fit", "frechet", "outputs", "two_sample_auc"]
 
 CHUNK = 1000
 SHOWN = 50  # steps from one state of a progress bar to the next

@@ -12,6 +12,7 @@ from bayesgan.experiments import (
     mnist_resampling,
     networks,
     semi_ablation,
+    stability,
     stacked_mnist,
     synthetic,
     teacher_ablation,
@@ -20,4 +21,4 @@ from bayesgan.experiments.registry import EXPERIMENTS
 
 __all__ = ["EXPERIMENTS", "coupling", "digits_uncertainty", "fashion_lsgan", "four_shapes", "gaussians25",
            "linear_regression", "mixture1d", "mnist_labels", "mnist_resampling", "networks", "semi_ablation",
-           "stacked_mnist", "synthetic", "teacher_ablation"]
+           "stability", "stacked_mnist", "synthetic", "teacher_ablation"]

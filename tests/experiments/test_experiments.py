@@ -44,6 +44,8 @@ SMALL = {
     "semi_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "T=1"], ["errors.png"]),
     "teacher_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "no teacher"],
                          ["errors.png"]),
+    "stability": (["--data_path", "{data}", "--factors", "temperature", "--seeds", "1", "--train_iter", "4"],
+                  []),  # its maps are in test_stability.py
 }
 WRONG = {
     "synthetic": ["--seeds", "0"], "linear_regression": ["--draws", "1"], "digits_uncertainty": ["--labels", "0"],
@@ -51,11 +53,11 @@ WRONG = {
     "coupling": ["--points", "1"], "semi_ablation": ["--draws", "0"],
     "teacher_ablation": ["--draws", "0"], "mnist_resampling": ["--dataset", "gaussians25"],
     "fashion_lsgan": ["--samples", "1"], "networks": ["--datasets", "digits"],
-    "four_shapes": ["--image_size", "7"],
+    "four_shapes": ["--image_size", "7"], "stability": ["--factors", "weather"],
     "stacked_mnist": ["--generators", "0"],
 }
 # settings that say which cells there are, not what is in them
-CHOOSING = {"seeds", "draws", "N", "methods", "jobs", "datasets", "networks", "generators"}
+CHOOSING = {"seeds", "draws", "N", "methods", "jobs", "datasets", "networks", "generators", "factors", "players"}
 OTHER = {  # a value that is not in SMALL, of every other setting of an experiment with cells
     "z_dim": "9", "cluster_dim": "3", "train_iter": "8", "budget": "11", "samples": "1200", "trees": "4",
     "discriminators": "3", "points": "4", "judge_steps": "3", "moves": "hmc", "scale": "0.004", "recipe": "mnist-best",
