@@ -40,6 +40,7 @@ COMMANDS = {
     "python run_bgan.py --resume RUN": ("--train_iter 12", "the run it stands for has not ended yet"),
     "python run_bgan.py --help": ("", ""),
     "python -m bayesgan runs": ("", ""),
+    "python -m bayesgan score RUN": ("--judges judges", "the classifier is trained for tests alone"),
     "python -m bayesgan report RUN": ("", ""),
     "python -m bayesgan export RUN NEW": ("", ""),
 }

@@ -38,7 +38,7 @@ def ranks_started() -> int:
 
 def rank_here() -> int:
     """Which of them this is."""
-    return environment_number("RANK", 0)
+    return environment_number("RANK", 0) if ranks_started() > 1 else 0
 
 
 def environment_number(name: str, default: int) -> int:

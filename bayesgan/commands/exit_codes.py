@@ -21,7 +21,7 @@ def exit_code(call: Callable[[], int | None]) -> int:
     except Agreed as error:
         return 2 if rank_here() else say(f"error: {error}", 2)
     except RankLost as error:
-        return say(f"error: {error}; what was saved before is intact, --resume goes on from it", 4)
+        return say(f"error: {error}; what was saved before is intact, and --resume goes on from a checkpoint", 4)
     except InputError as error:
         return say(f"error: {error}", 2)
     except BrokenPipeError:  # whoever read the output has gone, as `head` does

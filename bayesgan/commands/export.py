@@ -37,6 +37,9 @@ def export(run_folder: Path, target: Path) -> list[str]:
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"DIR must be new or empty, got {target}; name another")
+    target = target.resolve()
+    if target == Path.cwd():
+        raise InputError("DIR must be another folder than the one this runs in; name a new one")
     story = told(run_folder)
     posterior = Posterior(story.folder, "cpu")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +145,8 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
     environment = jinja2.Environment(loader=jinja2.PackageLoader("bayesgan.report", "."), autoescape=False,
                                      undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     example = environment.loader.get_source(environment, "example.py.txt")[0].replace("Z_DIM", str(options.z_dim))
+    images, units = len(posterior.shape) == 3, config.get("units")
+    scale = "images in [-1, 1]" if images else "standardised vectors" if units else "vectors"
     shape = ", ".join(map(str, (64, *posterior.shape)))
     rows = [(f"errors of {config['data']['test']} test data", best_errors(story.results))] if options.semi else []
     rows += [(f"kinetic temperature of the {group}", f"{values['all']:.3g}")
@@ -149,9 +154,9 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
     mixing = read_any(story.folder.path / "posterior" / "mixing.json")
     rows += [(f"{values['networks']} {group} are worth so many independent ones", f"{values['ess']:.0f}")
              for group, values in mixing.items()]
-    rows += [(f"{row.get('samples', row.get('name', 'samples'))}: {key}", f"{value:.4g}")
-             for row in story.scores.get("rows", []) if isinstance(row, dict)
-             for key, value in row.items() if isinstance(value, float)]
+    scores = story.scores.get("rows")
+    rows += [(f"{name}: {key}", f"{value:.4g}") for name, row in (scores if isinstance(scores, dict) else {}).items()
+             if name.startswith("mixture") for key, value in row.items() if isinstance(value, (int, float))]
     return environment.get_template("card.md").render(
         name=name, draws=len(posterior.draws), generators=options.generators, discriminators=options.discriminators,
         dataset=options.dataset, data=config["data"], labels=options.N, script=command_of(options.semi),
@@ -160,7 +165,8 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
         seed=options.random_seed, commit=(config.get("git_commit") or "unknown")[:12],
         versions=", ".join(f"{package} {version}" for package, version in config.get("versions", {}).items()),
         rows=[row for row in rows if row[1] is not None], temperature=f"{options.temperature:g}",
-        images=f"({shape}){' in [-1, 1]' if len(posterior.shape) == 3 else ''}", example=example,
+        images=f"({shape}): {scale}", example=example.replace("SCALE", scale),
+        units=units and {"mean": units[0], "spread": units[1]},
     )
 
 

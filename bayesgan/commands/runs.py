@@ -19,7 +19,7 @@ def table(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise InputError(f"FOLDER must be a folder with runs, got {folder}; --out_dir of the scripts names it")
-    found = sorted(folder.rglob("bgan_*/config.json"), key=lambda path: path.stat().st_mtime)
+    found = sorted(folder.rglob("config.json"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise InputError(f"there is no run in {folder}; python run_bgan.py makes one in runs/")
     rows = [("run", "data", "labels", "G x D", "iterations", "draws", "fewest errors", "MB"),
@@ -31,7 +31,7 @@ def table(folder: Path) -> str:
 def row(path: Path, folder: Path) -> tuple[str, ...]:
     """The cells of one run; of one that cannot be read, why."""
     name = str(path.relative_to(folder))
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
+    size = sum(size_of(file) for file in path.rglob("*")) / 1e6
     try:
         run = RunFolder.open(path)
         options, results, draws = run.options(), run.results(), run.store.draws
@@ -42,6 +42,14 @@ def row(path: Path, folder: Path) -> tuple[str, ...]:
     return (name, options.dataset, str(options.N or ""), f"{options.generators} x {options.discriminators}",
             f"{done} of {options.train_iter}{state}", str(len(draws)),
             "" if errors is None else f"{errors} of {run.config['data']['test']}", f"{size:.0f}")
+
+
+def size_of(file: Path) -> int:
+    """Bytes of a file; 0 of what is none, or has gone meanwhile."""
+    try:
+        return file.stat().st_size if file.is_file() else 0
+    except OSError:
+        return 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

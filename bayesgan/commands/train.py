@@ -26,7 +26,7 @@ from bayesgan.data import Dataset, to_float
 from bayesgan.data.class_labels import parts_in_words
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.options import Options, add_flags, explain, given_flags, load_data, resolve, with_counted_labels
-from bayesgan.report.mixing import mixing, mixing_words
+from bayesgan.report.mixing import keep_mixing, mixing, mixing_words
 from bayesgan.store import RunFolder, load_posterior
 from bayesgan.store.config import FORMAT, as_json, describe_data, git_commit
 from bayesgan.training.algorithm import Engines, Trainer, default_engines
@@ -343,7 +343,8 @@ def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: flo
         f"  follow     tensorboard --logdir {shlex.quote(str(folder.path / 'tensorboard'))}",
         f"  sample     python -c {shlex.quote(sampling)}",
     ]
-    if found := mixing(folder, posterior, data):
+    if found := mixing(posterior, data):
+        keep_mixing(folder, found)
         lines.append(f"  mixing     {mixing_words(found)}")
     if options.semi:
         lines.append(f"  calibration {folder.path / 'evaluation' / 'uncertainty.png'}")

@@ -111,8 +111,7 @@ class SampleStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         part = f".{ranks.rank}of{ranks.size}" if ranks.size > 1 else ""
         name = f"draw_{step:08d}{part}.safetensors"
-        if ranks.first:
-            self._begin()
+        ranks.from_first(self._begin)  # before anybody has a file there
         write_tensors(self.folder / name, {group: state for group, state in groups.items() if not_empty(state)})
         first, *more = ranks.gathered(name)
         if ranks.first:
@@ -145,17 +144,17 @@ class SampleStore:
         Raises:
             ValueError: If the index or a file is damaged, or a file that the index goes on naming is absent.
         """
-        missing = None
+        missing = absent = None
         for _ in range(ATTEMPTS):
             entries = self.draws[-newest:] if newest else self.draws
             allow_open_files(len(entries))
             if missing is not None and missing in entries:
-                raise InputError(f"{self.folder / missing['file']} is absent and the index names it; restore the file")
+                raise InputError(f"{absent} is absent and the index names it; restore the file")
             found = []
             try:
                 for missing in entries:
                     found.append(StoredDraw(self.folder, missing))
                 return found
-            except FileNotFoundError:  # the store was full and went on
-                continue
+            except FileNotFoundError as error:  # the store was full and went on
+                absent = error.filename
         raise InputError(f"draws of {self.folder} come and go faster than they can be opened; try again")

@@ -132,6 +132,8 @@ def notes(given: dict, options: Options) -> list[str]:
                      + "".join(f"; --{name} {given[name]} overridden" for name in overridden))
     if options.feature_matching and "objective" in given:
         lines.append(f"--feature_matching: --objective {given['objective']} applies to the discriminators alone")
+    if "lr" in given and options.g_lr is not None and options.d_lr is not None:
+        lines.append("--lr changes nothing here: --g_lr and --d_lr are both given")
     for field in dataclasses.fields(Options):
         if given.get(field.name, field.default) != field.default and field.metadata["needs"] is not None:
             where, applies = field.metadata["needs"]

@@ -28,7 +28,7 @@ def lines(
         figure = Figure(figsize=(4, 2.6))
         panel = figure.subplots()
         for name, curve in named.items():
-            panel.plot(*zip(*curve), "." if len(curve) == 1 else "-", lw=1.2, label=name)
+            panel.plot(*zip(*curve), "." if len(curve) == 1 else "-", lw=1.2, label=name.replace("$", r"\$"))
         panel.set(title=title, xlabel=unit)
         if from_zero:
             panel.set_ylim(bottom=0)

@@ -13,17 +13,17 @@ from bayesgan.objectives import real_score
 from bayesgan.sampler.diagnostics import LEAST_DRAWS, converge
 from bayesgan.store import GROUPS, Posterior, RunFolder
 
-__all__ = ["mixing", "mixing_words", "traces"]
+__all__ = ["keep_mixing", "mixing", "mixing_words", "traces"]
 
 OUTPUTS = 64  # functions that are followed over the draws
 LEAST = 2 * LEAST_DRAWS  # of fewer, the estimate says nearly nothing
 
 
-def mixing(folder: RunFolder, posterior: Posterior, data: Dataset) -> dict[str, dict[str, float]]:
+def mixing(posterior: Posterior, data: Dataset) -> dict[str, dict[str, float]]:
     """Effective sample size and R-hat (Vehtari et al. 2021) of functions of the weights, members being the chains.
 
     Of discriminators: the log odds of 64 test data (training data where there are none). Of generators: 64 samples at
-    fixed noise, each projected on a random direction. Also written to posterior/mixing.json.
+    fixed noise, each projected on a random direction.
 
     Returns:
         "generators" and "discriminators" -> networks (draws x members), ess (the median over the 64), ess_share (of
@@ -43,9 +43,13 @@ def mixing(folder: RunFolder, posterior: Posterior, data: Dataset) -> dict[str, 
             "rhat": float(np.nanmedian(convergence.rhat)),
             "rhat_max": float(np.nanmax(convergence.rhat)),
         }
+    return found
+
+
+def keep_mixing(folder: RunFolder, found: dict[str, dict[str, float]]) -> None:
+    """Writes what `mixing` found to posterior/mixing.json."""
     text = json.dumps(found, indent=1)
     write_atomically(folder.path / "posterior" / "mixing.json", lambda path: path.write_text(text))
-    return found
 
 
 @torch.no_grad()

@@ -19,6 +19,8 @@ from bayesgan.store import GROUPS, Posterior
 
 __all__ = ["page"]
 
+CLASSIFIERS = {"supervised": "supervised, same labels", "current": "present ensemble",
+               "averaged": "averaged weights", "posterior": "posterior"}
 SHOWN = 10  # members, and images of each
 COMPARED = 5000  # real images that a nearest one is looked for among
 NEAR = 256  # samples, and test images, whose distances to them are compared
@@ -112,13 +114,15 @@ def progress(story: Story) -> Section:
     rates = {role: exponential_then_constant(options.lr_of(role), options.lr_decay, options.burn_in)
              for role in ("generator", "discriminator")}
     steps = {f"{role}s": [(step, rate(step)) for step in when] for role, rate in rates.items()}
-    pictures = [lines(loss_curves(story), "mean loss"), lines(seen_and_new(results), "discriminators' loss"),
-                lines(warmth, "temperature"),
+    pictures = [lines(loss_curves(story), "mean loss"), lines(warmth, "temperature"),
                 lines(steps, "learning rate", from_zero=True)]
+    if both := seen_and_new(results):
+        pictures.append(lines(both, "discriminators' loss"))
     if errors := error_curves(results):
         pictures.append(lines(errors, "errors on all test data", from_zero=True))
-    words = ["Losses that stay put are what a sampler should show: it does not optimise once burn-in is over. A "
-             "discriminators' loss that is lower on training than on test data tells of data that it knows by heart."]
+    words = [] if options.ml or options.temperature == 0 else [
+        "Losses that stay put are what a sampler should show: it does not optimise once burn-in is over."]
+    words.append("A discriminators' loss that is lower on training than on test data tells of data known by heart.")
     if options.temperature > 0:
         words.append("The kinetic temperature is read off the momenta. It should be the nominal one; where it is "
                      "higher, gradient noise heats the chain and the posterior is a broader one than asked for.")
@@ -160,13 +164,14 @@ def samples(story: Story, posterior: Posterior | None, data: Dataset | None) -> 
     """What it makes: pictures of the run folder, the nearest training images, before and after resampling."""
     place = story.folder.path / "samples"
     kept = [("all that was collected", place / "posterior.png"),
-            *((f"the mixture at iteration {int(path.stem[8:])}", path) for path in sorted(place.glob("mixture_*.png")))]
+            *((f"the mixture at iteration {int(path.stem[8:])}", path) for path in sorted(place.glob("mixture_*.png"))
+              if path.stem[8:].isdecimal())]
     for folder in story.resampled:
         kept += [(f"{folder.name}, before", folder / "before.png"), (f"{folder.name}, after", folder / "after.png")]
     figures = [(caption, found) for caption, path in kept if (found := picture_file(path))]
     section = Section("Samples", [] if figures else ["There are no pictures yet."], figures)
     if posterior is not None and data is not None and data.is_images:
-        made = posterior.sample(NEAR)
+        made = posterior.sample(NEAR).cpu()
         real = to_float(data.train[:COMPARED])
         distance, nearest = distances(made, real)
         held, _ = distances(to_float(data.test[:NEAR]), real) if len(data.test) else (None, None)
@@ -206,7 +211,7 @@ def at_work(story: Story, posterior: Posterior, data: Dataset | None) -> Section
                                 grid(torch.cat(rows), SHOWN)))
     if data is None:
         return section
-    found = mixing(story.folder, posterior, data)
+    found = mixing(posterior, data)
     section.table = [{
         "": group, "networks": str(values["networks"]), "independent (ESS)": f"{values['ess']:.0f}",
         "R-hat, median": f"{values['rhat']:.2f}", "R-hat, worst": f"{values['rhat_max']:.2f}",
@@ -240,11 +245,10 @@ def as_classifier(story: Story, posterior: Posterior | None, data: Dataset | Non
                                                   if (found := picture_file(path))])
     figures = story.last.get("classification")
     if figures:
-        named = {"supervised, same labels": figures["supervised"], "present ensemble": figures["current"],
-                 "averaged weights": figures["averaged"], "posterior": figures["posterior"]}
+        named = {title: figures.get(name) for name, title in CLASSIFIERS.items()}  # older runs lack some
         section.table = [{
             "": name, f"errors of {figures['test_size']}": str(one["errors"]), "NLL": f"{one['nll']:.3f}",
-            "ECE (its floor)": f"{one['ece']:.4f} ({one['ece_floor']:.4f})",
+            "ECE (its floor)": f"{one['ece']:.4f} ({one.get('ece_floor', float('nan')):.4f})",
             "entropy": ", ".join(f"{case} {value:.2f}" for case, value in one["entropy"].items()),
         } for name, one in named.items() if one]
         section.words.append("ECE: how far confidence is from accuracy; a perfectly calibrated classifier has the "
@@ -267,11 +271,11 @@ def as_classifier(story: Story, posterior: Posterior | None, data: Dataset | Non
 def scores(story: Story) -> Section | None:
     """The rows that `score` wrote."""
     rows = story.scores.get("rows")
-    if not isinstance(rows, list) or not rows:
+    if not isinstance(rows, dict) or not rows:
         run = shlex.quote(str(story.folder.path))
         return Section("Scores", ["Not measured."], lines=[f"python -m bayesgan score {run}    # FID, coverage, ..."])
-    shown = [{name: value if isinstance(value, str) else f"{value:.4g}" for name, value in row.items()
-              if isinstance(value, (str, int, float))} for row in rows]
+    shown = [{"images": name, **{key: f"{value:.4g}" for key, value in row.items() if isinstance(value, (int, float))}}
+             for name, row in rows.items() if isinstance(row, dict)]
     names = list(dict.fromkeys(name for row in shown for name in row))
     return Section("Scores", table=[{name: row.get(name, "") for name in names} for row in shown])
 

@@ -201,7 +201,7 @@ class PosteriorSampler:
             unpack: What the iterable gives -> (inputs, targets); without it that must be pairs.
         """
         batches = batches_of(data, batch_size, self.settings.num_data, self._sources, self.device, unpack)
-        if self.store is not None and self.store.draws and not self.draws:
+        if self.store is not None and self.ranks.from_first(lambda: bool(self.store.draws)) and not self.draws:
             raise InputError(
                 f"{self.store.folder} holds the draws of another sampler; name a new folder, or load() first"
             )
@@ -285,7 +285,7 @@ class PosteriorSampler:
             ValueError: If the file is no such file, or was saved with other settings.
         """
         try:
-            content = torch.load(path, map_location=self.device, weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
             settings = {"frozen parameters": NONE_FROZEN, **content["settings"]}  # older files do not say
         except Exception as error:  # torch raises many kinds for a damaged file
             raise InputError(
@@ -298,6 +298,9 @@ class PosteriorSampler:
         here = slice(self.numbers.start, self.numbers.stop)
         stored = content["state"], content["chain"], content["draws"]
         state, chain, draws = along_chains(lambda parts: parts[0][here], stored)
+        if "generator" in chain["sghmc"]:
+            warnings.warn(f"{path} was saved by a version with other random streams; from here on the chains draw "
+                          "other numbers of the same law", stacklevel=2)
         self.ensemble.load_state(state)
         self.chain.load_state_dict(chain)
         self.step = content["step"]

@@ -75,6 +75,8 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict:
     names = state.pop("parts", [])
     if bad := [name for name in names if not PART.fullmatch(name)]:
         raise InputError(f"it names {bad[0]!r} as a part")
+    if absent := [name for name in names if not (path.parent / name).exists()]:
+        raise InputError(f"its part {absent[0]} is missing")
     return joined([state, *(read_file(path.parent / name, device) for name in names)]) if names else state
 
 

@@ -260,6 +260,8 @@ class RunFolder:
             ranks: The processes, each of which calls this at the same time; the first one chooses.
         """
         place, ranks = self.path / "checkpoints", ranks or Ranks()
+        if ranks.size > 1:
+            device = "cpu"  # it is of all members, and each process takes its own
         name = ranks.from_first(lambda: load_checkpoint(place, load, device, set_aside))
         others = name is not None and not ranks.first
         ranks.together(lambda: load(read_checkpoint(place / name, device)) if others else None)

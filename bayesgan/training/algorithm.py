@@ -161,7 +161,7 @@ class Trainer:
         """
         options = self.options
         since = self.iteration - options.burn_in
-        if options.ml or options.temperature == 0 or since <= 0 or self.iteration % GAUGE_EVERY:
+        if options.ml or options.temperature == 0 or since <= 0 or self.iteration % GAUGE_EVERY or self.turn:
             return {}
         settled = max(options.ramp, 2 * CORRECT_EVERY) + round(3 / options.friction)
         return {"read": True, "gauge": since >= settled}
@@ -251,7 +251,7 @@ class Trainer:
         if self.objective.gradient_penalty:
             total = total + self.objective.gradient_penalty * self._slope_penalty(real, fake)
         self.discriminators.move(total, **self._readings())
-        if self.teacher is not None:
+        if self.teacher is not None and self.turn == 0:
             self.teacher.update(self.iteration)
         return losses.detach()
 

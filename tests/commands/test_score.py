@@ -64,7 +64,7 @@ def test_a_run_is_scored(digits, judges, tmp_path, capsys):
 
 def test_a_missing_judge_is_trained_and_kept(digits, short_judges, tmp_path, capsys):
     pytest.importorskip("torch_fidelity")
-    for told in ("training a classifier of digits on 1437 images, once", "seen by"):
+    for told in ("training a classifier of digits on", "seen by"):
         assert main(["score", str(digits), "--judges", str(tmp_path / "new")]) == 0
         assert told in capsys.readouterr().out
     (kept,) = (tmp_path / "new").glob("digits_1x8x8_*.safetensors")
@@ -122,11 +122,12 @@ def test_bad_input(digits, judges, tmp_path, monkeypatch, capsys):
     refused(capsys, ["score", digits, "--weights", tmp_path / "w.pth"], "w.pth is not a file; --weights names")
     hide_torch_fidelity(monkeypatch)
     for extra in ([], ["--weights", "w.pth"]):
-        refused(capsys, ["score", digits, *extra], 'which is not installed; install it with pip install -e ".[metrics]"')
+        refused(capsys, ["score", digits, *extra], 'not installed; install it with pip install -e ".[metrics]"')
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (["--dataset", "synthetic"], "synthetic holds vectors, no images"), (["--steps", "0"], "--steps must be at least 1"),
+    (["--dataset", "synthetic"], "synthetic holds vectors, no images"),
+    (["--steps", "0"], "--steps must be at least 1"),
     (["--dataset", "npz", "--data_path", "{mine}"], "npz is in colour"),
     (["--dataset", "npz", "--data_path", "{grey}"], "npz has no labels to learn"),
 ])

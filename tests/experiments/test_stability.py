@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from bayesgan.experiments.__main__ import main
+from bayesgan.experiments.command import main
 from bayesgan.experiments.stability import BASES, MAPPED, RATES, median, plot, rates_in_words, table, verdicts
 
 GOOD = {"word": "converged", "distance": 0.1, "diversity": 0.9, "clusters": None, "d_loss": 1.4}
