@@ -66,8 +66,8 @@ def start(module: str, **options) -> int:
             code = main(**options)
         except Signalled as error:  # asked once more while it was ending
             code = stop_code(error)
-    if os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0":
-        # nothing is left to do, and gloo's threads have aborted a process that took leave
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        # nothing is left to do, and gloo's threads have aborted processes while Python took leave
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

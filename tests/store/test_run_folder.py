@@ -8,6 +8,7 @@ import torch
 
 from bayesgan.options import load_data, resolve
 from bayesgan.store import RunFolder
+from bayesgan.store.checkpoints import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture
@@ -90,3 +91,14 @@ def test_a_run_from_before_gradient_noise_was_subtracted_goes_on_as_it_was(folde
     del content["options"]["gradient_noise"]
     config.write_text(json.dumps(content))
     assert RunFolder.open(folder.path).options().gradient_noise == "ignore"
+
+
+def test_a_missing_part_of_several_ranks_leads_to_the_checkpoint_before(tmp_path):
+    for value in (1.0, 2.0):
+        save_checkpoint(tmp_path, {"value": torch.tensor(value)})
+    torch.save({"value": torch.tensor(3.0), "parts": ["part_00000003.1of2.pt"]}, tmp_path / "last.pt")
+    seen = []
+    assert load_checkpoint(tmp_path, seen.append) == "previous.pt" and seen[0]["value"] == 1
+    assert (tmp_path / "last.pt.damaged").exists()
+    torch.save({"value": torch.tensor(3.0), "parts": ["../../secret.pt"]}, tmp_path / "last.pt")
+    assert load_checkpoint(tmp_path, seen.append, set_aside=False) == "previous.pt"

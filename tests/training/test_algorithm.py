@@ -333,3 +333,27 @@ def test_losses_on_data_are_those_of_the_networks_as_they_are():
             assert losses[member].item() == pytest.approx(expected.item(), rel=1e-5)
     assert all(torch.equal(before[name], tensor) for name, tensor in run.discriminators.ensemble.state().items())
     assert torch.equal(found[0], run.losses_on(run.data.train))
+
+
+def test_several_steps_of_the_discriminators_keep_the_schedules_and_see_other_data():
+    run, seen = trainer(network="mlp", d_steps=3, train_iter=40, burn_in=20, g_lr=0.002, d_lr=0.004), []
+    run._move_discriminators = lambda real, shown, move=run._move_discriminators: (
+        seen.append((run.turn, real, shown.images)) or move(real, shown))
+    for _ in range(2):
+        run.step()
+    assert (run.iteration, run.generators.sampler.steps, run.discriminators.sampler.steps) == (2, 2, 6)
+    assert [turn for turn, _, _ in seen] == [2, 1, 0] * 2
+    assert len({real.sum().item() for _, real, _ in seen}) == len({fake.sum().item() for _, _, fake in seen}) == 6
+    size = len(run.data.train)
+    rates = [player.sampler.param_groups[0]["eta"] for player in run.players]
+    assert rates[0](0) * size == pytest.approx(0.002) and rates[1](0) * size == pytest.approx(0.004)
+    assert rates[1](3 * 10) / rates[1](0) == pytest.approx(rates[0](10) / rates[0](0))  # an iteration has three
+    assert run.discriminators.sampler.param_groups[0]["temperature"](3 * 20 - 1) == 0
+    assert run.discriminators.sampler.param_groups[0]["temperature"](3 * 20) > 0
+
+
+def test_several_steps_of_the_discriminators_resume_bit_for_bit():
+    whole, half = (moved(steps, d_steps=2) for steps in (30, 22))
+    resumed = moved(30, state=half.state_dict(), d_steps=2)
+    for group, weights in whole.states().items():
+        assert all(torch.equal(tensor, resumed.states()[group][name]) for name, tensor in weights.items())
