@@ -76,3 +76,14 @@ def test_group_norm_leaves_vectors_their_information(width):
     _, discriminator = pair("mlp", data_shape=(7,), discriminator_width=width, normalise="group")
     _, features = discriminator(torch.randn(50, 7))
     assert features.std(0).mean() > 0.1
+
+
+def test_the_perceptron_has_the_widths_of_the_tutorials():
+    """Generator 64-128-512-784, discriminator 784-256-1, as the recipe perceptron-zeros asks for."""
+    sizes = NetworkSizes((1, 28, 28), latent=64, generator_width=512, discriminator_width=256, layers=2)
+    generator, discriminator = (build(sizes) for build in NETWORKS["perceptron"])
+    assert [tuple(p.shape) for p in generator.parameters() if p.dim() == 2] == [(128, 64), (512, 128), (784, 512)]
+    assert [tuple(p.shape) for p in discriminator.parameters() if p.dim() == 2] == [(256, 784), (1, 256)]
+    with torch.no_grad():
+        units = discriminator(-torch.ones(1, 1, 28, 28))[1]
+    assert (units < 0).any()  # leaky
