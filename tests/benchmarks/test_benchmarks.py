@@ -50,6 +50,7 @@ def test_the_resample_benchmark_agrees_with_its_loop():
     assert result.returncode == 0 and "at once" in result.stdout and "peak memory" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_train_benchmark_measures_every_variant(tmp_path):
     arguments = ["--members", "1", "3", "--image_size", "8", "--df_dim", "4", "--gf-dim", "4", "--batch_size", "8",
                  "--repeats", "1", "--semi", "--sampling", "--out_dir", str(tmp_path / "the results")]
@@ -66,6 +67,7 @@ def test_the_train_benchmark_measures_every_variant(tmp_path):
     assert (tmp_path / "the results" / "cost.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_gpu_benchmark_runs_on_a_cpu_and_keeps_what_it_has(tmp_path):
     small = ["--image_size", "8", "--df_dim", "4", "--members", "1", "--device", "cpu", "--out_dir", str(tmp_path)]
     result = call("gpu", *small, "--minutes", "0.2")
