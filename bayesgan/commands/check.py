@@ -8,7 +8,7 @@ from pathlib import Path
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.ensemble import TensorFile
 from bayesgan.store import Posterior, RunFolder, read_checkpoint, read_results
-from bayesgan.training.algorithm import tensors_in
+from bayesgan.store.checkpoints import refuse_nan
 
 __all__ = ["add_arguments", "findings", "run"]
 
@@ -65,11 +65,6 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
     whole.append(f"the run is complete: all {folder.options().train_iter} iterations and what follows them"
                  if folder.ended else f"the run is not complete; --resume {shlex.quote(str(path))} goes on")
     return whole, broken
-
-
-def refuse_nan(state: dict) -> None:
-    if bad := [name for name, tensor in tensors_in(state) if not tensor.isfinite().all()]:
-        raise InputError(f"it holds NaN in {bad[0]}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,15 +8,15 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import jinja2
 import torch
 from torch import nn
 
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.data import to_float
-from bayesgan.ensemble import SampleStore
+from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.report.story import Story, best_errors, command_of, read_any, told
+from bayesgan.report.templates import template
 from bayesgan.store import Posterior
 from bayesgan.store.config import as_json
 
@@ -41,11 +41,12 @@ def export(run_folder: Path, target: Path) -> list[str]:
     if target == Path.cwd():
         raise InputError("DIR must be another folder than the one this runs in; name a new one")
     story = told(run_folder)
-    posterior = Posterior(story.folder, "cpu")
+    drawn = story.folder.store.opened()
+    posterior = Posterior(story.folder, "cpu", drawn)
     target.parent.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
     try:
-        lines = fill(place, target.name, story, posterior)
+        lines = fill(place, target.name, story, posterior, drawn)
         mask = umask()
         place.chmod(0o777 & ~mask)
         for path in place.rglob("*.safetensors"):  # which that library keeps to its owner
@@ -64,14 +65,14 @@ def umask() -> int:
     return current
 
 
-def fill(place: Path, name: str, story: Story, posterior: Posterior) -> list[str]:
+def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list[StoredDraw]) -> list[str]:
     """Everything that is in the folder; lines about it."""
     folder, options = story.folder, posterior.options
     config = {**folder.config, "options": {**as_json(options), **PLACES},
-              "commands": [{"command": without_places(story.settings), "started": config_start(story)}]}
+              "commands": [{**folder.config["commands"][-1], "command": without_places(story.settings)}]}
     (place / "config.json").write_text(json.dumps(config, indent=1))
     store = SampleStore(place / "posterior")
-    for stored in folder.store.opened():
+    for stored in drawn:
         groups = {group: stored.load(group) for group in dict.fromkeys(g for file in stored.files for g in file.names)}
         entry = stored.entry
         store.add(groups, entry["step"], entry["temperature"], entry["kinetic_temperature"])
@@ -83,10 +84,6 @@ def fill(place: Path, name: str, story: Story, posterior: Posterior) -> list[str
     return lines
 
 
-def config_start(story: Story) -> str:
-    return story.folder.config["commands"][-1]["started"]
-
-
 def without_places(settings: list[str]) -> list[str]:
     """Flags as typed, but for those that name places of this machine."""
     kept = [line.split(" ") for line in settings if line.split(" ")[0].removeprefix("--") not in PLACES]
@@ -96,11 +93,11 @@ def without_places(settings: list[str]) -> list[str]:
 def as_programs(place: Path, posterior: Posterior) -> str:
     """generator.pt2, and generator.onnx where that works, compared with the generator; a line about both."""
     newest = next(iter(posterior.newest(1).each("generators")))
-    generator = Alone(newest)
+    generator = first_member(newest)
     latent = torch.randn(4, posterior.options.z_dim, generator=torch.Generator().manual_seed(0))
     expected = newest.forward_member(0, latent)
-    shapes = {"latent": {0: torch.export.Dim("batch")}}
-    program = torch.export.export(generator.network, (latent,), dynamic_shapes=tuple(shapes.values()))
+    shapes = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(generator, (latent,), dynamic_shapes=shapes)
     torch.export.save(program, place / "generator.pt2")
     check(torch.export.load(place / "generator.pt2").module()(latent), expected, "generator.pt2")
     try:
@@ -108,8 +105,8 @@ def as_programs(place: Path, posterior: Posterior) -> str:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.onnx.export(generator.network, (latent,), place / "generator.onnx", dynamo=True, verbose=False,
-                              external_data=False, dynamic_shapes=tuple(shapes.values()), input_names=["latent"])
+            torch.onnx.export(generator, (latent,), place / "generator.onnx", dynamo=True, verbose=False,
+                              external_data=False, dynamic_shapes=shapes, input_names=["latent"])
         session = onnxruntime.InferenceSession(place / "generator.onnx")
         (found,) = session.run(None, {"latent": latent.numpy()})
         check(torch.from_numpy(found), expected, "generator.onnx")
@@ -123,13 +120,11 @@ def as_programs(place: Path, posterior: Posterior) -> str:
                 f"({reason(error)})")
 
 
-class Alone:
-    """The first member of an ensemble as a module of its own, ready to score."""
-
-    def __init__(self, ensemble):
-        self.network: nn.Module = ensemble.network.to_empty(device="cpu").eval()
-        self.network.load_state_dict({name: tensor[0] for name, tensor in ensemble.state().items()})
-        self.network.requires_grad_(False)
+def first_member(ensemble: Ensemble) -> nn.Module:
+    """A module of its own, ready to score; the ensemble's own network is used up."""
+    network = ensemble.network.to_empty(device="cpu").eval().requires_grad_(False)
+    network.load_state_dict({name: tensor[0] for name, tensor in ensemble.state().items()})
+    return network
 
 
 def check(found: torch.Tensor, expected: torch.Tensor, name: str) -> None:
@@ -142,9 +137,6 @@ def check(found: torch.Tensor, expected: torch.Tensor, name: str) -> None:
 def card(name: str, story: Story, posterior: Posterior) -> str:
     """The model card: README.md."""
     options, config = posterior.options, story.folder.config
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("bayesgan.report", "."), autoescape=False,
-                                     undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    example = environment.loader.get_source(environment, "example.py.txt")[0].replace("Z_DIM", str(options.z_dim))
     images, units = len(posterior.shape) == 3, config.get("units")
     scale = "images in [-1, 1]" if images else "standardised vectors" if units else "vectors"
     shape = ", ".join(map(str, (64, *posterior.shape)))
@@ -157,7 +149,8 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
     scores = story.scores.get("rows")
     rows += [(f"{name}: {key}", f"{value:.4g}") for name, row in (scores if isinstance(scores, dict) else {}).items()
              if name.startswith("mixture") for key, value in row.items() if isinstance(value, (int, float))]
-    return environment.get_template("card.md").render(
+    example = template("example.py.jinja").render(z_dim=options.z_dim, scale=scale)
+    return template("card.md").render(
         name=name, draws=len(posterior.draws), generators=options.generators, discriminators=options.discriminators,
         dataset=options.dataset, data=config["data"], labels=options.N, script=command_of(options.semi),
         settings=" ".join(without_places(story.settings)), iterations=story.done,
@@ -165,7 +158,7 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
         seed=options.random_seed, commit=(config.get("git_commit") or "unknown")[:12],
         versions=", ".join(f"{package} {version}" for package, version in config.get("versions", {}).items()),
         rows=[row for row in rows if row[1] is not None], temperature=f"{options.temperature:g}",
-        images=f"({shape}): {scale}", example=example.replace("SCALE", scale),
+        images=f"({shape}): {scale}", example=example + "\n",
         units=units and {"mean": units[0], "spread": units[1]},
     )
 

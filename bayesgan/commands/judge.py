@@ -17,7 +17,7 @@ from bayesgan.options import Options, add_flags, check_given, data_options, give
 
 __all__ = ["add_arguments", "judge_data", "kept_judge", "lacks", "run"]
 
-STEPS = 3000  # minibatches of 128: two minutes of one core
+STEPS = 3000  # minibatches of 128: a minute and a half of one core
 SOURCE = [field.name for field in dataclasses.fields(DataOptions)]
 
 

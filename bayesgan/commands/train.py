@@ -15,29 +15,33 @@ import torch
 
 from bayesgan.basics.devices import pick_device, set_arithmetic
 from bayesgan.basics.errors import Diverged, InputError
-from bayesgan.basics.memory import available_bytes, data_limit
-from bayesgan.basics.out_of_memory import is_out_of_memory
-from bayesgan.basics.ranks import Agreed, RankLost, Ranks, connected, rank_here
+from bayesgan.basics.ranks import Agreed, Ranks, connected, rank_here
 from bayesgan.basics.stopping import stop_code
 from bayesgan.commands.evaluate import Evaluator, evaluate, supervised_network
+from bayesgan.commands.outlook import describe, memory_explained
 from bayesgan.commands.parser import Parser, call
 from bayesgan.commands.resample import resample_run
 from bayesgan.data import Dataset, to_float
-from bayesgan.data.class_labels import parts_in_words
 from bayesgan.evaluation.pictures import save_picture
-from bayesgan.options import Options, add_flags, explain, given_flags, load_data, resolve, with_counted_labels
-from bayesgan.report.mixing import keep_mixing, mixing, mixing_words
+from bayesgan.options import (
+    Options,
+    add_flags,
+    explain,
+    given_flags,
+    load_data,
+    resolve,
+    script_name,
+    with_counted_labels,
+)
+from bayesgan.report.mixing import keep_mixing, mixing, mixing_words, traces
 from bayesgan.store import RunFolder, load_posterior
 from bayesgan.store.config import FORMAT, as_json, describe_data, git_commit
 from bayesgan.training.algorithm import Engines, Trainer, default_engines
 from bayesgan.training.engine_choice import choose_engines
-from bayesgan.training.label_spreading import MOST_POINTS
 from bayesgan.training.loop import SHOWN, Stopped, train
-from bayesgan.training.memory import nearest_fit, peak_bytes
 
 __all__ = ["main"]
 
-GIB = 2**30
 PLACES = ("data_path", "cache_path", "gpu_id")  # which may be others on another machine
 
 
@@ -135,7 +139,7 @@ def share_of(options: Options, ranks: Ranks) -> Options:
 def parser(semi: bool) -> argparse.ArgumentParser:
     kind = "semi-supervised: a classifier from N labels and all images." if semi else "unsupervised."
     own = Parser(
-        prog=program(semi),
+        prog=script_name(semi),
         description=f"Samples the posterior over GAN weights with SGHMC (Saatchi & Wilson 2017), {kind}",
         epilog="The data sets digits, synthetic and gaussians25 bring smaller defaults of their own; --dry_run shows "
                "what a command comes to. Every flag may be written with dashes or underscores.",
@@ -148,15 +152,12 @@ def parser(semi: bool) -> argparse.ArgumentParser:
     return own
 
 
-def program(semi: bool) -> str:
-    return "run_bgan_semi.py" if semi else "run_bgan.py"
-
-
 def opened(path: Path, semi: bool) -> RunFolder:
     """The run to resume; raises InputError for one of the other script."""
     folder = RunFolder.open(path)
     if folder.options().semi != semi:
-        raise InputError(f"{path} is a run of {program(not semi)}, got {program(semi)}; resume it with the former")
+        own, other = script_name(semi), script_name(not semi)
+        raise InputError(f"{path} is a run of {other}, got {own}; resume it with the former")
     return folder
 
 
@@ -269,49 +270,6 @@ def evaluator(trainer: Trainer, folder: RunFolder) -> Evaluator:
     return Evaluator(trainer.discriminators.ensemble, trainer.data, folder, classifier, averages, trainer.ranks)
 
 
-def describe(trainer: Trainer) -> str:
-    """One paragraph: what will be sampled."""
-    options, data = trainer.options, trainer.data
-    generators, discriminators = (player.ensemble.weight_count() for player in trainer.players)
-    labels = f", {options.N} of them labelled, {len(data.classes)} classes" if options.semi else ""
-    needed = peak_bytes(options, data, trainer.engines, trainer.ranks)
-    available = available_bytes(trainer.device)
-    sampling = (f"{options.burn_in} burn-in, then temperature {options.temperature:g}, a draw every {options.thin}"
-                if options.temperature > 0 else "temperature 0 throughout")
-    lines = [
-        f"{data.name}: {len(data.train)} training data of shape {'x'.join(map(str, data.shape))}{labels}; "
-        f"{len(data.calibration)} more held out, {len(data.test)} for testing",
-        *data.notes,
-        *parts_in_words(data),
-        f"{options.generators} generators of {generators:,} weights, {options.discriminators} discriminators of "
-        f"{discriminators:,}, on {trainer.device}, at most {needed / GIB:.1f} GiB of memory",
-        f"{options.train_iter} iterations: {sampling}",
-    ]
-    if trainer.ranks.size > 1:
-        here = [" + ".join(str(len(numbers)) for numbers in player.shares) + f" {player.group}"
-                for player in trainer.players]
-        lines.append(f"{trainer.ranks.size} ranks: {', '.join(here)}")
-    if trainer.teacher is not None:
-        lines.append(taught(options, data))
-    if available is not None and needed > available:
-        fits = fitting(options, data, available, trainer.engines, trainer.ranks)
-        lines.append(f"warning: {memory(options, needed)} of memory, the device has {available / GIB:.1f}; {fits} fits")
-    return "\n".join(lines)
-
-
-def taught(options: Options, data: Dataset) -> str:
-    """What the teacher does in this run."""
-    if options.N == len(data.train):
-        what = "all training data are labelled: it only asks for the same class on distorted data"
-    else:
-        what = f"classes it is sure of at {options.confidence:g} teach all discriminators on distorted data"
-    times = len(options.spread_moments)
-    points = min(len(data.train), MOST_POINTS)
-    graph = (f"; labels are spread {times} times on a graph of {points} of {len(data.train)} data, classes being taken "
-             "to be of equal size") if times else ""
-    return f"the teacher (--consistency {options.consistency:g}): {what}{graph}"
-
-
 def timed_steps(trainer: Trainer) -> tuple[float, float]:
     """Seconds of the first iteration, which warms up and spreads labels, and of the second."""
     seconds = []
@@ -343,42 +301,11 @@ def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: flo
         f"  follow     tensorboard --logdir {shlex.quote(str(folder.path / 'tensorboard'))}",
         f"  sample     python -c {shlex.quote(sampling)}",
     ]
-    if found := mixing(posterior, data):
+    if found := mixing(traces(posterior, data)):
         keep_mixing(folder, found)
         lines.append(f"  mixing     {mixing_words(found)}")
     if options.semi:
         lines.append(f"  calibration {folder.path / 'evaluation' / 'uncertainty.png'}")
     further = 2 * options.train_iter
-    lines.append(f"  go on      python {program(options.semi)} --resume {run} --train_iter {further}")
+    lines.append(f"  go on      python {script_name(options.semi)} --resume {run} --train_iter {further}")
     return "\n".join(lines)
-
-
-@contextmanager
-def memory_explained(options: Options, data: Dataset, device: torch.device, engines: Engines, ranks: Ranks):
-    """Turns running out of memory into an InputError that says what was needed and what fits."""
-    available = available_bytes(device)
-    try:
-        with data_limit(available, device):
-            yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, (Diverged, RankLost)) or not is_out_of_memory(error):
-            raise
-        needed = peak_bytes(options, data, engines, ranks)
-        # it did not fit, whatever the formula says
-        limit = int(0.8 * needed) if available is None else min(available, int(0.8 * needed))
-        had = "" if available is None else f", and {available / GIB:.1f} GiB could be had"
-        fits = fitting(options, data, limit, engines, ranks)
-        raise InputError(f"out of memory: {memory(options, needed)}{had}; {fits} fits; what was saved before is "
-                         "intact") from None
-
-
-def memory(options: Options, needed: int) -> str:
-    return (f"{options.generators} generators on minibatches of {options.gen_batch} and {options.discriminators} "
-            f"discriminators on {options.batch_size} need at most {needed / GIB:.1f} GiB")
-
-
-def fitting(options: Options, data: Dataset, limit: int, engines: Engines, ranks: Ranks) -> str:
-    changes = nearest_fit(options, data, limit, engines, ranks)
-    if changes is None:
-        return "only a lower --df_dim"
-    return " ".join(f"--{name} {value}" for name, value in changes.items())

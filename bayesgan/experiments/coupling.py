@@ -1,7 +1,7 @@
 """Does the cheap estimate of the sums over opponents cost quality? Mixture minibatches against all pairs.
 
 Both do the same iterations, in turn in one process. Quality is the JSD on the synthetic data, and errors on the digits
-with 100 labels. All pairs are Algorithm 1 literally.
+with 100 labels. All pairs are Algorithm 1's.
 """
 
 import time

@@ -21,7 +21,7 @@ from bayesgan.options.flags import option
 from bayesgan.options.recipes import RECIPES
 from bayesgan.resampling import RULES
 
-__all__ = ["Networks", "Options"]
+__all__ = ["Networks", "Options", "script_name"]
 
 COUPLINGS = {
     "mixture": "each generator against one random discriminator a step",
@@ -63,6 +63,11 @@ of_networks = partial(option, group="networks")
 posterior = partial(option, group="posterior")
 schedule = partial(option, group="schedule")
 running = partial(option, group="running")
+
+
+def script_name(semi: bool) -> str:
+    """Of runs with labels, or without."""
+    return "run_bgan_semi.py" if semi else "run_bgan.py"
 
 
 class Networks(NamedTuple):

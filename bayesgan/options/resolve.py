@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bayesgan.basics.errors import InputError
 from bayesgan.data import ALL, DATA_SETS
 from bayesgan.options.flags import check_value, check_values
-from bayesgan.options.options import Options
+from bayesgan.options.options import Options, script_name
 from bayesgan.options.recipes import FEW_LABELS, RECIPES, WITHOUT_LABELS
 
 __all__ = ["check_given", "explain", "resolve"]
@@ -50,8 +50,7 @@ def layers(given: dict, semi: bool) -> list[Layer]:
     check_given(given)
     recipe = RECIPES[given["recipe"]] if given.get("recipe") else {}
     if recipe and (given["recipe"] in WITHOUT_LABELS) == semi:
-        script = "run_bgan.py" if semi else "run_bgan_semi.py"
-        raise InputError(f"--recipe {given['recipe']} is for {script}; use that, or another recipe")
+        raise InputError(f"--recipe {given['recipe']} is for {script_name(not semi)}; use that, or another recipe")
     name = given.get("dataset", recipe.get("dataset", Options.dataset))
     source = DATA_SETS[name]
     found = [Layer(f"data set {name}", source.defaults)]

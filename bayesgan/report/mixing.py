@@ -19,21 +19,21 @@ OUTPUTS = 64  # functions that are followed over the draws
 LEAST = 2 * LEAST_DRAWS  # of fewer, the estimate says nearly nothing
 
 
-def mixing(posterior: Posterior, data: Dataset) -> dict[str, dict[str, float]]:
+def mixing(followed: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
     """Effective sample size and R-hat (Vehtari et al. 2021) of functions of the weights, members being the chains.
 
     Of discriminators: the log odds of 64 test data (training data where there are none). Of generators: 64 samples at
     fixed noise, each projected on a random direction.
 
+    Args:
+        followed: As `traces` gives it.
+
     Returns:
         "generators" and "discriminators" -> networks (draws x members), ess (the median over the 64), ess_share (of
-        networks), rhat (the median), rhat_max; empty with fewer draws than diagnostics need.
+        networks), rhat (the median), rhat_max.
     """
-    if len(posterior.draws) < LEAST:
-        return {}
     found = {}
-    for group in GROUPS:
-        values = traces(posterior, data, group)
+    for group, values in followed.items():
         convergence = converge(values.double().numpy())  # (members, draws, 64)
         networks, ess = values.shape[0] * values.shape[1], float(np.nanmedian(convergence.ess))
         found[group] = {
@@ -53,21 +53,23 @@ def keep_mixing(folder: RunFolder, found: dict[str, dict[str, float]]) -> None:
 
 
 @torch.no_grad()
-def traces(posterior: Posterior, data: Dataset, group: str) -> torch.Tensor:
-    """The functions that `mixing` follows: (members, draws, 64)."""
+def traces(posterior: Posterior, data: Dataset) -> dict[str, torch.Tensor]:
+    """The functions that `mixing` follows, of each group (members, draws, 64); empty where there are too few draws."""
+    if len(posterior.draws) < LEAST:
+        return {}
     real = to_float((data.test if len(data.test) else data.train)[:OUTPUTS])
     source = keyed_generator(0, "mixing")
     latent = torch.randn(OUTPUTS, posterior.options.z_dim, generator=source)
     direction = torch.randn(OUTPUTS, int(np.prod(posterior.shape)), generator=source)
 
-    def followed(ensemble: Ensemble, member: int) -> torch.Tensor:
+    def values(group: str, ensemble: Ensemble, member: int) -> torch.Tensor:
         if group == "discriminators":
             return real_score(ensemble.forward_member(member, real.to(ensemble.device))[0]).cpu()
         samples = ensemble.forward_member(member, latent.to(ensemble.device)).flatten(1).cpu()
         return (samples * direction.to(samples)).sum(1)
 
-    return torch.stack([torch.stack([followed(ensemble, member) for member in range(ensemble.members)])
-                        for ensemble in posterior.each(group)], 1)
+    return {group: torch.stack([torch.stack([values(group, ensemble, member) for member in range(ensemble.members)])
+                                for ensemble in posterior.each(group)], 1) for group in GROUPS}
 
 
 def mixing_words(found: dict[str, dict[str, float]]) -> str:

@@ -5,7 +5,6 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jinja2
 import torch
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from bayesgan.data import Dataset, to_float
 from bayesgan.report.drawings import grid, lines, picture_file, row_pairs
 from bayesgan.report.mixing import mixing, traces
 from bayesgan.report.story import Curve, Story, best_errors, command_of, told
+from bayesgan.report.templates import template
 from bayesgan.sampler import exponential_then_constant, ramp
 from bayesgan.store import GROUPS, Posterior
 
@@ -61,11 +61,8 @@ def page(paths: list[Path], device: torch.device | str = "cpu", data_path: Path 
                              f"{story.name} {shape}; report them one by one")
     sections = [comparison(stories)] if len(stories) > 1 else []
     chapters = [(story, of_run(story, device, data_path)) for story in stories]
-    template = jinja2.Environment(
-        loader=jinja2.PackageLoader("bayesgan.report", "."), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    ).get_template("page.html")
-    return template.render(title=", ".join(story.name for story in stories), sections=sections, chapters=chapters)
+    title = ", ".join(story.name for story in stories)
+    return template("page.html").render(title=title, sections=sections, chapters=chapters)
 
 
 def of_run(story: Story, device: torch.device | str, data_path: Path | None) -> list[Section]:
@@ -153,7 +150,7 @@ def error_curves(results: list[dict]) -> dict[str, Curve]:
     """Classifier -> errors at each save; empty without labels."""
     found: dict[str, Curve] = {}
     for one in results:
-        for name in ("supervised", "current", "averaged", "posterior"):
+        for name in CLASSIFIERS:
             if figures := (one.get("classification") or {}).get(name):
                 found.setdefault(name, []).append((one["iteration"], figures["errors"]))
     return found
@@ -211,7 +208,8 @@ def at_work(story: Story, posterior: Posterior, data: Dataset | None) -> Section
                                 grid(torch.cat(rows), SHOWN)))
     if data is None:
         return section
-    found = mixing(posterior, data)
+    followed = traces(posterior, data)
+    found = mixing(followed)
     section.table = [{
         "": group, "networks": str(values["networks"]), "independent (ESS)": f"{values['ess']:.0f}",
         "R-hat, median": f"{values['rhat']:.2f}", "R-hat, worst": f"{values['rhat_max']:.2f}",
@@ -222,8 +220,8 @@ def at_work(story: Story, posterior: Posterior, data: Dataset | None) -> Section
             "R-hat compares members, which are chains of their own: near 1 they visit the same functions, above 1.05 "
             "each stays in a place of its own, and the mixture over members covers more than any one does. ESS says "
             "how many independent networks all of them are worth.")
-        for group in GROUPS:
-            series = traces(posterior, data, group)[:SHOWN, :, 0].tolist()
+        for group, values in followed.items():
+            series = values[:SHOWN, :, 0].tolist()
             each = {str(number): list(enumerate(values, 1)) for number, values in enumerate(series)}
             section.figures.append(("one function of the weights, a line a member",
                                     lines(each, group, "draw", legend=False)))
@@ -293,9 +291,8 @@ def comparison(stories: list[Story]) -> Section:
             "fewest errors": "" if errors is None else str(errors),
             "kinetic temperature": ", ".join(f"{values['all']:.3g}" for values in kinetic.values()),
         })
-    panels = {group: {story.name: curve for story in stories if (curve := loss_curves(story)[group])}
-              for group in GROUPS} | {"errors": {story.name: error_curves(story.results)["posterior"]
-                                                 for story in stories if error_curves(story.results).get("posterior")}}
-    figures = [("", lines(curves, name if name == "errors" else f"mean loss, {name}"))
-               for name, curves in panels.items() if curves]
+    panels = {f"mean loss, {group}": {story.name: loss_curves(story)[group] for story in stories} for group in GROUPS}
+    panels["errors"] = {story.name: error_curves(story.results).get("posterior", []) for story in stories}
+    shown = {title: {name: curve for name, curve in curves.items() if curve} for title, curves in panels.items()}
+    figures = [("", lines(curves, title)) for title, curves in shown.items() if curves]
     return Section("Compared", [f"Options that differ: {', '.join(differing) or 'none'}."], figures, table)

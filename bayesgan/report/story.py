@@ -5,12 +5,13 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bayesgan.basics.errors import InputError
-from bayesgan.options import explain
+from bayesgan.options import explain, script_name
 from bayesgan.store import RunFolder
 
 __all__ = ["Curve", "Story", "best_errors", "command_of", "read_any", "told"]
@@ -27,9 +28,8 @@ class Story:
         done: Iterations.
         seconds: From the last command to the last results; None before the first.
         results: Every results_<iter>.json.
-        curves: TensorBoard's scalars by name.
         settings: Flags of what is not the default.
-        resampled: Folder of each resampling and its diagnostics.
+        resampled: Folder of each resampling.
         scores: As `score` left them, by row; empty before.
         missing: Sentences about what there is not, with the command that makes it.
     """
@@ -38,15 +38,19 @@ class Story:
     done: int
     seconds: float | None
     results: list[dict]
-    curves: dict[str, Curve]
     settings: list[str]
-    resampled: dict[Path, dict]
+    resampled: list[Path]
     scores: dict
     missing: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return self.folder.path.name
+
+    @cached_property
+    def curves(self) -> dict[str, Curve]:
+        """TensorBoard's scalars by name, without what a resumed run replaced."""
+        return scalars(self.folder.path / "tensorboard")
 
     @property
     def last(self) -> dict:
@@ -72,12 +76,11 @@ def told(path: Path) -> Story:
     results, options = folder.results(), folder.options()
     started = datetime.fromisoformat(folder.config["commands"][-1]["started"]).timestamp()
     after = [one["timestamp"] for one in results if one["timestamp"] >= started]
-    # its own data may hold newer iterations than the last results
-    done = max([one["iteration"] for one in results] + [0])
+    done = results[-1]["iteration"] if results else 0
     story = Story(
-        folder, done, after[-1] - started if after else None, results, curves(folder.path / "tensorboard"),
+        folder, done, after[-1] - started if after else None, results,
         [line.partition("   (")[0].strip() for line in explain(options, {}, options.semi, resumed=True)],
-        {path.parent: read_any(path) for path in sorted(folder.path.glob("resampled/*/diagnostics.json"))},
+        [path.parent for path in sorted(folder.path.glob("resampled/*/diagnostics.json"))],
         read_any(folder.path / "scores" / "scores.json"),
     )
     if not folder.ended:
@@ -89,7 +92,7 @@ def told(path: Path) -> Story:
 
 def command_of(semi: bool) -> str:
     """The script that a run is of, as it is typed."""
-    return "python run_bgan_semi.py" if semi else "python run_bgan.py"
+    return f"python {script_name(semi)}"
 
 
 def read_any(path: Path) -> dict:
@@ -101,8 +104,8 @@ def read_any(path: Path) -> dict:
     return content if isinstance(content, dict) else {}
 
 
-def curves(folder: Path) -> dict[str, Curve]:
-    """TensorBoard's scalars, without what a resumed run replaced."""
+def scalars(folder: Path) -> dict[str, Curve]:
+    """What TensorBoard would show of a folder; nothing of one that cannot be read."""
     try:
         events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
         events.Reload()

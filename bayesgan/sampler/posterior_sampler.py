@@ -18,6 +18,7 @@ from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.ranks import Ranks
 from bayesgan.ensemble import Ensemble, Outputs, SampleStore, checksum, fan_in_scales, make_engine
 from bayesgan.sampler.batches import Unpack, batches_of, inputs_of
+from bayesgan.sampler.chains import along_chains, sources
 from bayesgan.sampler.checks import check_same_outputs
 from bayesgan.sampler.diagnostics import Diagnostics, diagnose
 from bayesgan.sampler.kinetic import kinetic_temperature
@@ -370,23 +371,6 @@ class PosteriorSampler:
 
     def _for_all(self, rows: Tensor) -> Tensor:
         return rows.expand(self.ensemble.members, *rows.shape)
-
-
-def sources(
-    seed: int, role: str, chains: range, device: torch.device | str, step: int
-) -> list[torch.Generator]:
-    """The stream of each chain in a role at a step."""
-    return [keyed_generator(seed, role, chain, step, device=device) for chain in chains]
-
-
-def along_chains(change: Callable[[list[Tensor]], Tensor], *parts):
-    """One structure of lists, dicts and tensors (chains, ...) from those of several processes."""
-    first = parts[0]
-    if isinstance(first, dict):
-        return {key: along_chains(change, *(part[key] for part in parts)) for key in first}
-    if isinstance(first, (list, tuple)):
-        return type(first)(along_chains(change, *several) for several in zip(*parts, strict=True))
-    return change([part.to(first.device) for part in parts]) if torch.is_tensor(first) else first
 
 
 def unchanged(outputs: Outputs) -> Outputs:

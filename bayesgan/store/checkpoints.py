@@ -5,7 +5,7 @@ Of several processes the first writes last.pt, which names the parts of the othe
 
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from bayesgan.basics.files import write_atomically
 from bayesgan.basics.out_of_memory import is_out_of_memory
 from bayesgan.basics.ranks import Ranks
 
-__all__ = ["GROUPS", "load_checkpoint", "read_checkpoint", "rotate", "save_checkpoint"]
+__all__ = ["GROUPS", "load_checkpoint", "read_checkpoint", "refuse_nan", "rotate", "save_checkpoint"]
 
 GROUPS = ("generators", "discriminators")  # how states are named in draws, checkpoints and weights_<iter>.npz
 PART = re.compile(r"part_\d+\.\d+of\d+\.pt")
@@ -151,3 +151,19 @@ def load_checkpoint(
         raise InputError(f"no checkpoint can be read: {found}; start the run anew, draws that it has collected can be "
                          "used")
     return None
+
+
+def refuse_nan(state: dict) -> None:
+    """Raises InputError where a checkpoint holds what is not finite."""
+    if bad := [name for name, tensor in tensors_in(state) if not tensor.isfinite().all()]:
+        raise InputError(f"the checkpoint holds NaN in {bad[0]}")
+
+
+def tensors_in(state: dict, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Every floating-point tensor of nested dicts and lists, with where it is."""
+    for key, value in state.items() if isinstance(state, dict) else enumerate(state):
+        place = f"{name}/{key}" if name else str(key)
+        if isinstance(value, (dict, list)):
+            yield from tensors_in(value, place)
+        elif torch.is_tensor(value) and value.is_floating_point():
+            yield place, value

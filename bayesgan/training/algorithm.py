@@ -3,7 +3,6 @@
 The trainer owns the two players (players.py); it writes no file and prints nothing (loop.py does).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +17,8 @@ from bayesgan.evaluation.classification import CHUNK
 from bayesgan.objectives import OBJECTIVES, consistency_loss, feature_matching, labelled_loss, real_score
 from bayesgan.options import Options
 from bayesgan.sampler import SGHMC, Normal, RMSprop, exponential_then_constant, ramp
-from bayesgan.training.meetings import Meetings, Shown, pairs
+from bayesgan.store.checkpoints import refuse_nan
+from bayesgan.training.meetings import Meetings, Shown
 from bayesgan.training.minibatches import (
     distorted_batches,
     labelled_batches,
@@ -67,7 +67,7 @@ class Trainer:
     sum over the K classes. Consistency c also adds N · c · [-mean_unlabelled 1[sure] log p(class | distorted x)], the
     classes being those of the `teacher`.
 
-    Full coupling uses every pair (Algorithm 1 literally); mixture coupling estimates the sums over opponents without
+    Full coupling uses every pair (as Algorithm 1 does); mixture coupling estimates the sums over opponents without
     bias: a discriminator sees random images of the mixture, a generator is scored by one random discriminator.
 
     Nothing in `step` waits for the device: a weight or loss that is not finite is found by `check`.
@@ -201,24 +201,10 @@ class Trainer:
             return torch.zeros(0, options.gen_batch, *self.data.shape, device=self.device, dtype=self.dtype)
         return self.generators.ensemble.forward(latent_draw(options.gen_batch, options.z_dim, sources), train=True)
 
-    def meetings(self) -> Meetings:
-        """Who meets whom at this iteration."""
-        options, full = self.options, self.options.coupling == "full"
-        pool = options.generators * options.gen_batch
-        if full:
-            fakes = torch.arange(pool).expand(options.discriminators, -1)
-        else:
-            fakes = torch.stack([
-                torch.randperm(pool, generator=self.table("fakes", member))[: options.batch_size]
-                for member in range(options.discriminators)
-            ])
-        source = None if full else self.table("judges")
-        return Meetings(fakes, *pairs(options.generators, options.discriminators, source))
-
     def shown(self, fakes: Tensor) -> Shown:
         """What the discriminators here see of the fakes (I_r, B_g, ...) of all processes."""
-        return Shown(self.ranks, fakes.detach().flatten(0, 1), self.meetings(), self.generators.shares,
-                     self.discriminators.shares, self.options.gen_batch)
+        return Shown(self.ranks, fakes.detach().flatten(0, 1), Meetings.drawn(self.options, self.table),
+                     self.generators.shares, self.discriminators.shares, self.options.gen_batch)
 
     def _move_discriminators(self, real: Tensor, shown: Shown) -> Tensor:
         if self.teacher is not None:
@@ -393,8 +379,7 @@ class Trainer:
         """
         if type(state["iteration"]) is not int or state["iteration"] < 0:
             raise InputError(f"the iteration of a checkpoint must be a whole number, got {state['iteration']!r}")
-        if bad := [name for name, tensor in tensors_in(state) if not tensor.isfinite().all()]:
-            raise InputError(f"the checkpoint holds NaN in {bad[0]}")
+        refuse_nan(state)
         for player in self.players:
             player.load_state(state[player.group], state["samplers"][player.role])
             for name, value in state.get("readings", {}).get(player.role, {}).items():  # older files have none
@@ -406,13 +391,3 @@ class Trainer:
             average = {name: tensor[own.start : own.stop] for name, tensor in state["teacher"]["average"].items()}
             self.teacher.load_state_dict({**state["teacher"], "average": average})
         self.iteration = state["iteration"]
-
-
-def tensors_in(state: dict, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Every floating-point tensor of nested dicts and lists, with where it is."""
-    for key, value in state.items() if isinstance(state, dict) else enumerate(state):
-        place = f"{name}/{key}" if name else str(key)
-        if isinstance(value, (dict, list)):
-            yield from tensors_in(value, place)
-        elif torch.is_tensor(value) and value.is_floating_point():
-            yield place, value

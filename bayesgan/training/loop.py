@@ -178,17 +178,19 @@ def save(
         results["teacher_sure"] = taught
     if figures is not None:
         results |= figures.results
-    log_weights(trainer, writer)
+    if trainer.ranks.first:
+        log_weights(trainer, writer)
     if done == options.train_iter:
         last = {f"loss/{group}": losses.mean().item() for group, losses in vars(mean).items()}
         writer.add_hparams(vars(options), last | (figures.scalars if figures is not None else {}))
     if trainer.ranks.first:
         folder.save_results(done, mean.discriminators.tolist(), mean.generators.tolist(), temperature, results)
     if options.save_weights:
-        states = {group: {name: trainer.ranks.whole(tensor) for name, tensor in state.items()}
+        states = {group: {name: trainer.ranks.at_first(tensor) for name, tensor in state.items()}
                   for group, state in trainer.states().items()}
         if trainer.ranks.first:
-            folder.save_weights(done, states)
+            folder.save_weights(done, {group: {name: torch.cat(parts) for name, parts in state.items()}
+                                       for group, state in states.items()})
     save_samples(trainer, folder, writer, files=options.save_samples or done == options.train_iter)
     folder.save_checkpoint(trainer.state_dict(), trainer.ranks)
 

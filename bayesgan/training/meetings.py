@@ -4,14 +4,16 @@ A fake's number is generator * B_g + its place in the generator's minibatch. The
 in every process, so that each knows what the others need and no device is waited for.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from bayesgan.basics.ranks import Ranks
+from bayesgan.options import Options
 
-__all__ = ["Meetings", "Shown", "pairs"]
+__all__ = ["Meetings", "Shown"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,23 @@ class Meetings:
     fakes: Tensor
     judged: Tensor
     weights: Tensor
+
+    @classmethod
+    def drawn(cls, options: Options, table: Callable[..., torch.Generator]) -> "Meetings":
+        """Of an iteration of a run.
+
+        Args:
+            table: Key -> a stream on the CPU, alike in every process.
+        """
+        pool = options.generators * options.gen_batch
+        if options.coupling == "full":
+            fakes, source = torch.arange(pool).expand(options.discriminators, -1), None
+        else:
+            fakes, source = torch.stack([
+                torch.randperm(pool, generator=table("fakes", member))[: options.batch_size]
+                for member in range(options.discriminators)
+            ]), table("judges")
+        return cls(fakes, *pairs(options.generators, options.discriminators, source))
 
     def judged_fakes(self, batch: int) -> Tensor:
         """(K, g * batch) numbers of the fakes that are scored."""

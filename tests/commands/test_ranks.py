@@ -20,13 +20,12 @@ QUICK = ["--df_dim", "8", "--num_layers", "2", "--num_gen", "2", "--num_mcmc", "
 ENDLESS = ["--train_iter", "100000", "--burn_in", "10", "--ramp", "5", "--log_every", "10"]
 
 
-def started(ranks, script, *flags, cwd, quiet=True, by_rank=None):
+def started(ranks, script, *flags, cwd, by_rank=None):
     """torchrun, or where the ranks get flags of their own each process by itself."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     if by_rank is None:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
-        command = [*torchrun, str(ROOT / script),
-                   *flags]
+        command = [*torchrun, str(ROOT / script), *flags]
         return [subprocess.Popen(command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE)]
     port = str(29600 + os.getpid() % 300)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bayesgan.options import load_data, resolve
-from bayesgan.report.mixing import keep_mixing, mixing, mixing_words
+from bayesgan.report.mixing import keep_mixing, mixing, mixing_words, traces
 from bayesgan.store import Posterior, RunFolder
 from bayesgan.training.algorithm import Trainer
 
@@ -26,7 +26,7 @@ def collected(tmp_path, draws, change):
 
 def test_independent_draws_are_worth_their_number(tmp_path):
     folder, posterior, data = collected(tmp_path, 60, lambda t, source: torch.randn(t.shape, generator=source))
-    found = mixing(posterior, data)
+    found = mixing(traces(posterior, data))
     keep_mixing(folder, found)
     for values in found.values():
         assert values["networks"] == 120 and 0.7 < values["ess_share"] < 1.4 and values["rhat"] < 1.03
@@ -36,11 +36,11 @@ def test_independent_draws_are_worth_their_number(tmp_path):
 
 def test_near_copies_are_worth_little(tmp_path):
     jitter = lambda t, source: t + 1e-3 * torch.randn(t.shape, generator=source)  # noqa: E731
-    found = mixing(*collected(tmp_path, 20, jitter)[1:])
+    found = mixing(traces(*collected(tmp_path, 20, jitter)[1:]))
     for values in found.values():
         assert values["rhat"] > 1.5 and values["ess_share"] < 0.5
 
 
 @pytest.mark.parametrize("draws", [1, 7])
 def test_too_few_draws_say_nothing(draws, tmp_path):
-    assert mixing(*collected(tmp_path, draws, lambda t, source: t)[1:]) == {}
+    assert mixing(traces(*collected(tmp_path, draws, lambda t, source: t)[1:])) == {}

@@ -9,6 +9,7 @@ from bayesgan.basics.errors import Diverged
 from bayesgan.data import DATA_SETS, DataOptions, to_float
 from bayesgan.options import resolve
 from bayesgan.training.algorithm import Losses, Trainer
+from bayesgan.training.meetings import Meetings
 from bayesgan.training.minibatches import latent_draw
 from bayesgan.training.players import Player
 from tests.oracles import pair_losses
@@ -72,7 +73,7 @@ def test_mixture_coupling_is_unbiased(num_gen, num_disc):
     draws = 2000
     for iteration in range(draws):
         mixed.iteration = iteration
-        meetings = mixed.meetings()
+        meetings = Meetings.drawn(mixed.options, mixed.table)
         judged, weights = meetings.judged, meetings.weights.float()
         total = torch.zeros(num_gen).index_add_(0, judged.flatten(), weights.flatten())
         assert torch.allclose(total, torch.ones(num_gen))

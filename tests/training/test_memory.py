@@ -49,12 +49,12 @@ def test_what_is_suggested_fits():
 WHOLE = """
 import sys
 from bayesgan.basics.memory import proc_bytes
-from bayesgan.commands import train
+from bayesgan.commands import outlook, train
 from bayesgan.options import Options
 
 bound, highest = [], lambda: proc_bytes("/proc/self/status", "VmHWM")
-peak_bytes = train.peak_bytes
-train.peak_bytes = lambda *arguments: bound.append((peak_bytes(*arguments), highest())) or bound[0][0]
+peak_bytes = outlook.peak_bytes
+outlook.peak_bytes = lambda *arguments: bound.append((peak_bytes(*arguments), highest())) or bound[0][0]
 assert train.main(sys.argv[1:], semi="--N" in sys.argv) == 0
 print("MEASURED", bound[0][0], highest() - bound[0][1])
 """
