@@ -1,6 +1,6 @@
 """How all members of an ensemble are computed: one after the other, or as one batched program. Same numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 from bayesgan.basics.registry import Registry
 from bayesgan.ensemble.patches import PatchProducts
 
-__all__ = ["ENGINES", "Engine", "Outputs", "make_engine"]
+__all__ = ["ENGINES", "Engine", "Outputs", "graphs_skipped", "make_engine", "mark_static"]
 
 Weights = dict[str, Tensor]  # name -> (members, ...)
 Outputs = Tensor | tuple | list | dict  # tensors (members, ...) in the structure that the network returns
@@ -20,14 +20,31 @@ ENGINES: Registry[Engine] = Registry("engine")
 
 
 def make_engine(name: str, compiled: bool = False, device: torch.device | str = "cpu") -> Engine:
-    """The engine of this name, through torch.compile if asked for; on a GPU that also replays it as CUDA graphs."""
+    """The engine of this name, through torch.compile if asked for; on a GPU that also replays it as CUDA graphs.
+
+    What torch cannot compile as a whole raises when it is first used: in pieces it would be slower than not compiled.
+    """
     if not compiled:
         return ENGINES[name]
     # torch counts both roles, training and scoring, and every shape against one limit; past it, it silently stops
     # compiling
     torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, 64)
     mode = "reduce-overhead" if torch.device(device).type == "cuda" else None
-    return torch.compile(ENGINES[name], dynamic=False, mode=mode)
+    return torch.compile(ENGINES[name], dynamic=False, fullgraph=True, mode=mode)
+
+
+def mark_static(tensors: Iterable[Tensor]) -> None:
+    """Tells CUDA graphs that these stay where they are, changed in place: so they are not copied at each replay.
+
+    And a graph that changes one, as normalisation does its running statistics, would not be replayed at all without.
+    """
+    for tensor in tensors:
+        torch._dynamo.mark_static_address(tensor)
+
+
+def graphs_skipped() -> int:
+    """How many compiled pieces run without CUDA graphs so far, which torch says nowhere else."""
+    return torch._dynamo.utils.counters["inductor"]["cudagraph_skips"]
 
 
 @ENGINES.register("loop")

@@ -9,7 +9,7 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
 from bayesgan.basics.errors import InputError
-from bayesgan.ensemble.engines import Outputs, make_engine
+from bayesgan.ensemble.engines import Outputs, make_engine, mark_static
 from bayesgan.ensemble.scales import fan_in_scales
 from bayesgan.ensemble.stochastic import drawn_for, random_layers
 
@@ -52,7 +52,7 @@ class Ensemble:
         self.random = bool(random_layers(self.network))
         self.members = members
         self.device, self.dtype, self.compute = torch.device(device), dtype, compute
-        self.engine = make_engine(engine)
+        self.use(engine)
         self.scales = fan_in_scales(self.network)
         generators = [generator(member) for member in range(members)] if generator else []
         self.parameters = {}
@@ -67,6 +67,10 @@ class Ensemble:
                              dtype=dtype if buffer.is_floating_point() else buffer.dtype)
             for name, buffer in self.network.named_buffers()
         }
+
+    def use(self, engine: str, compiled: bool = False) -> None:
+        """Computes with this engine from now on (`make_engine`)."""
+        self.engine, self.compiled = make_engine(engine, compiled, self.device), compiled
 
     def forward(
         self,
@@ -96,6 +100,8 @@ class Ensemble:
         if state is None:
             weights = {name: p.detach() for name, p in self.parameters.items()} if freeze else self.parameters
             state = {**weights, **self.buffers}
+        if self.compiled:
+            mark_static(state.values())
         if train and self.random and noise is not None:
             state = {**state, **drawn_for(self.network, inputs, noise, self.dtype)}
         with torch.autocast(self.device.type, self.compute, enabled=self.compute is not None):

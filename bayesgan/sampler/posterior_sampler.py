@@ -16,7 +16,7 @@ from bayesgan.basics.files import write_atomically
 from bayesgan.basics.progress import Progress
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.ranks import Ranks
-from bayesgan.ensemble import Ensemble, Outputs, SampleStore, checksum, fan_in_scales, make_engine
+from bayesgan.ensemble import Ensemble, Outputs, SampleStore, checksum, fan_in_scales
 from bayesgan.sampler.batches import Unpack, batches_of, inputs_of
 from bayesgan.sampler.chains import along_chains, sources
 from bayesgan.sampler.checks import check_same_outputs
@@ -349,7 +349,8 @@ class PosteriorSampler:
             why = reason(error)
             if self.engine == "vmap":
                 warnings.warn(f'"vmap" cannot run this model or likelihood ({why}); "loop" is used', stacklevel=6)
-                self.engine, self.ensemble.engine = "loop", make_engine("loop")
+                self.engine = "loop"
+                self.ensemble.use("loop")
                 self._try_first_batch(inputs, targets, before)
             elif inputs.is_floating_point():
                 raise

@@ -15,7 +15,7 @@ from bayesgan.basics.devices import device_name
 from bayesgan.basics.files import user_cache, write_atomically
 from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.data import Dataset
-from bayesgan.ensemble import ENGINES
+from bayesgan.ensemble import ENGINES, graphs_skipped
 from bayesgan.options import Options
 from bayesgan.training.algorithm import Engines, Trainer, default_engines
 from bayesgan.training.minibatches import batch_sizes
@@ -88,7 +88,11 @@ def fastest(trial: Trainer, player: Player, candidates: list[Candidate], lines: 
         try:
             player.use(candidate)
             player.sampler.zero_grad()  # or CUDA graphs would add to what another candidate left
+            skipped = graphs_skipped() if candidate[1] else 0
             work()
+            if candidate[1] and graphs_skipped() > skipped:
+                lines.append(f"the {player.group} with {label(candidate)} run without CUDA graphs, in part at least: "
+                             "TORCH_LOGS=cudagraphs says why")
             check_outputs(trial, player)
         except Exception as error:  # compilers and allocators raise many kinds
             failures.append(error.with_traceback(None))  # whose frames hold all that was computed

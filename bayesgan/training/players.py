@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.ranks import Ranks
-from bayesgan.ensemble import Ensemble, make_engine
+from bayesgan.ensemble import Ensemble
 from bayesgan.sampler import SGHMC, kinetic_temperature
 from bayesgan.sampler.priors import Prior
 
@@ -189,8 +189,7 @@ class Player:
         """Computes the ensemble with this engine from now on."""
         if engine == self.engine:  # a compiled one stays compiled
             return
-        name, compiled = engine
-        self.ensemble.engine = make_engine(name, compiled, device=self.ensemble.device)
+        self.ensemble.use(*engine)
         self.engine = engine
 
     def non_finite_members(self) -> Tensor:
