@@ -15,6 +15,7 @@ from bayesgan.options import Options
 from bayesgan.training.algorithm import Engines, default_engines
 from bayesgan.training.label_spreading import MOST_POINTS
 from bayesgan.training.minibatches import batch_sizes
+from bayesgan.training.oriented_gradients import ORIENTATIONS, histogram_count
 from bayesgan.training.teacher import SIDE
 
 __all__ = ["nearest_fit", "peak_bytes"]
@@ -80,7 +81,8 @@ def peak_bytes(
 def graph_bytes(options: Options, discriminator: nn.Module, data: Dataset) -> int:
     """What label spreading holds of each point: its features four times over, its neighbours, their weights, scores."""
     _, features = discriminator.eval()(torch.zeros(1, *data.shape, device="meta"))
-    own = data.shape[0] * min(data.shape[-1], SIDE) ** 2 if data.is_images else data.shape[0]
+    side = min(data.shape[-1], SIDE)
+    own = ORIENTATIONS * histogram_count(side, side) if data.is_images else data.shape[0]
     widest = max(options.discriminators * features.shape[-1], own)
     return min(len(data.train) + len(data.test), MOST_POINTS) * (16 * widest + 2000)
 

@@ -12,13 +12,14 @@ from bayesgan.data.dataset import UNKNOWN
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
 from bayesgan.training.label_spreading import MOST_POINTS, Spread, spread_labels
+from bayesgan.training.oriented_gradients import gradient_histograms
 
 __all__ = ["SIDE", "Teacher", "spread_on_features"]
 
 SLOWEST_RATE = 0.002  # of the weights' running mean: it remembers 500 iterations
 SURE_SHARE = 0.9  # of all images, whose class is the graph's
 LEAST_FOUND = 0.5  # of every second label by the others; a graph that finds fewer is not listened to
-SIDE = 32  # of images that are their own features, at most
+SIDE = 32  # of images whose gradients are features, at most
 
 
 class Teacher:
@@ -80,7 +81,8 @@ class Teacher:
         """Spreads the labels that `data` has along a graph of its training part, and keeps what it says.
 
         Args:
-            untrained: The networks have learnt nothing: the graph is one of the data as they are.
+            untrained: The networks have learnt nothing: the graph is one of vectors as they are, and of images'
+                gradients.
         """
         among, found = points_of_graph(data), None
         features = last_features(None if untrained else self.discriminators, data.train[among], self.average)
@@ -148,13 +150,14 @@ def spread_among(data: Dataset, among: Tensor, features: Tensor, of_others: Tens
 
 @torch.no_grad()
 def last_features(discriminators: Ensemble | None, data: Tensor, state: dict[str, Tensor] | None = None) -> Tensor:
-    """(n, ...) as it is stored, or floats -> (n, members · F); without discriminators the data are their features."""
+    """(n, ...) as it is stored, or floats -> (n, members · F); without discriminators what needs no network."""
     if discriminators is not None and not discriminators.members:
         return torch.zeros(len(data), 0, device=discriminators.device, dtype=discriminators.dtype)
+    if discriminators is None and data.dim() < 4:
+        return to_float(data)
     if discriminators is None:
-        if data.dim() == 4 and data.shape[-1] > SIDE:
-            data = torch.cat([adaptive_avg_pool2d(to_float(part), SIDE) for part in data.split(CHUNK)])
-        return to_float(data).flatten(1)
+        side, parts = min(SIDE, data.shape[-1]), map(to_float, data.split(CHUNK))
+        return torch.cat([gradient_histograms(adaptive_avg_pool2d(part, side)) for part in parts])
     parts = []
     for part in data.split(CHUNK):
         images = to_float(part).to(discriminators.device)

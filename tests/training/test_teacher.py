@@ -5,10 +5,12 @@ import torch
 
 from bayesgan.basics.errors import Diverged
 from bayesgan.basics.randomness import keyed_generator
+from bayesgan.data import to_float
 from bayesgan.data.dataset import UNKNOWN
 from bayesgan.objectives import consistency_loss
 from bayesgan.options import load_data, resolve
 from bayesgan.training.algorithm import Trainer
+from bayesgan.training.oriented_gradients import gradient_histograms
 from bayesgan.training.teacher import last_features
 
 GIVEN = {"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "num_layers": 2, "N": 20,
@@ -141,6 +143,9 @@ def test_weights_that_are_not_finite_are_named_before_labels_are_spread():
         one.step()
 
 
-def test_large_images_are_their_own_features_at_32_pixels():
-    features = last_features(None, torch.full((2, 3, 64, 64), 255, dtype=torch.uint8))
-    assert features.shape == (2, 3 * 32 * 32) and torch.allclose(features, torch.ones(()))
+def test_the_first_features_of_large_images_are_their_gradients_at_32_pixels():
+    images = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
+    small = to_float(images).unflatten(2, (32, 2)).unflatten(4, (32, 2)).mean((3, 5))
+    assert torch.allclose(last_features(None, images), gradient_histograms(small), atol=1e-4)
+    vectors = torch.randn(5, 7)
+    assert torch.equal(last_features(None, vectors), vectors)
