@@ -19,6 +19,7 @@ from bayesgan.report.story import Story, best_errors, command_of, read_any, told
 from bayesgan.report.templates import template
 from bayesgan.store import Posterior
 from bayesgan.store.config import as_json
+from bayesgan.store.sums import write_sums
 
 __all__ = ["add_arguments", "export", "run"]
 
@@ -41,6 +42,8 @@ def export(run_folder: Path, target: Path) -> list[str]:
     if target == Path.cwd():
         raise InputError("DIR must be another folder than the one this runs in; name a new one")
     story = told(run_folder)
+    if story.folder.exported:
+        raise InputError(f"{run_folder} is exported already; copy the folder as it is")
     drawn = story.folder.store.opened()
     posterior = Posterior(story.folder, "cpu", drawn)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +71,7 @@ def umask() -> int:
 def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list[StoredDraw]) -> list[str]:
     """Everything that is in the folder; lines about it."""
     folder, options = story.folder, posterior.options
-    config = {**folder.config, "options": {**as_json(options), **PLACES},
+    config = {**folder.config, "exported": True, "options": {**as_json(options), **PLACES},
               "commands": [{**folder.config["commands"][-1], "command": without_places(story.settings)}]}
     (place / "config.json").write_text(json.dumps(config, indent=1))
     store = SampleStore(place / "posterior")
@@ -81,6 +84,7 @@ def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list
     save_picture(place / "samples.png", samples, samples if data is None else to_float(data.train[:2000]))
     lines = [f"{len(posterior.draws)} draws in posterior/", as_programs(place, posterior)]
     (place / "README.md").write_text(card(name, story, posterior))
+    write_sums(place)
     return lines
 
 

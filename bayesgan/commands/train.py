@@ -153,8 +153,10 @@ def parser(semi: bool) -> argparse.ArgumentParser:
 
 
 def opened(path: Path, semi: bool) -> RunFolder:
-    """The run to resume; raises InputError for one of the other script."""
+    """The run to resume; raises InputError for one of the other script, and for an exported folder."""
     folder = RunFolder.open(path)
+    if folder.exported:
+        raise InputError(f"{path} is an exported folder, which holds no checkpoint; resume the run it was made from")
     if folder.options().semi != semi:
         own, other = script_name(semi), script_name(not semi)
         raise InputError(f"{path} is a run of {other}, got {own}; resume it with the former")

@@ -69,12 +69,14 @@ def of_run(story: Story, device: torch.device | str, data_path: Path | None) -> 
     """Every section of one run that there is something to say in."""
     data = story.attempt("the data", lambda: story.folder.load_data(data_path))
     posterior = story.attempt("the posterior", lambda: Posterior(story.folder, device))
-    made = [what_was_run(story), progress(story), samples(story, posterior, data)]
+    whole = not story.folder.exported
+    made = [what_was_run(story), progress(story) if whole else None, samples(story, posterior, data)]
     if posterior is not None:
         made.append(at_work(story, posterior, data))
-    if story.folder.options().semi:
+    if story.folder.options().semi and whole:
         made.append(as_classifier(story, posterior, data))
-    made.append(scores(story))
+    if whole:
+        made.append(scores(story))
     return [section for section in made if section is not None]
 
 
@@ -161,6 +163,7 @@ def samples(story: Story, posterior: Posterior | None, data: Dataset | None) -> 
     """What it makes: pictures of the run folder, the nearest training images, before and after resampling."""
     place = story.folder.path / "samples"
     kept = [("all that was collected", place / "posterior.png"),
+            ("all that was collected", story.folder.path / "samples.png"),  # of an exported folder
             *((f"the mixture at iteration {int(path.stem[8:])}", path) for path in sorted(place.glob("mixture_*.png"))
               if path.stem[8:].isdecimal())]
     for folder in story.resampled:
@@ -181,7 +184,7 @@ def samples(story: Story, posterior: Posterior | None, data: Dataset | None) -> 
                 "test images would be copies."
             )
     run = shlex.quote(str(story.folder.path))
-    section.lines = [] if story.resampled else [
+    section.lines = [] if story.resampled or story.folder.exported else [
         f"python -m bayesgan resample {run}    # samples corrected by the discriminators"]
     return section
 

@@ -76,14 +76,19 @@ def told(path: Path) -> Story:
     results, options = folder.results(), folder.options()
     started = datetime.fromisoformat(folder.config["commands"][-1]["started"]).timestamp()
     after = [one["timestamp"] for one in results if one["timestamp"] >= started]
-    done = results[-1]["iteration"] if results else 0
+    if folder.exported:
+        done = max((draw["step"] for draw in folder.store.draws), default=0)
+    else:
+        done = results[-1]["iteration"] if results else 0
     story = Story(
         folder, done, after[-1] - started if after else None, results,
         [line.partition("   (")[0].strip() for line in explain(options, {}, options.semi, resumed=True)],
         [path.parent for path in sorted(folder.path.glob("resampled/*/diagnostics.json"))],
         read_any(folder.path / "scores" / "scores.json"),
     )
-    if not folder.ended:
+    if folder.exported:
+        story.missing.append("this is an exported folder: the draws, without the course of training")
+    elif not folder.ended:
         run = shlex.quote(str(folder.path))
         story.missing.append(f"the run is not complete: {done} of {options.train_iter} iterations are saved; "
                              f"{command_of(options.semi)} --resume {run} goes on")
