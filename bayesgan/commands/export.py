@@ -79,7 +79,7 @@ def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list
         groups = {group: stored.load(group) for group in dict.fromkeys(g for file in stored.files for g in file.names)}
         entry = stored.entry
         store.add(groups, entry["step"], entry["temperature"], entry["kinetic_temperature"])
-    samples = posterior.sample(100 if len(posterior.shape) == 3 else 1000)
+    samples = posterior.sample(100 if len(posterior.shape) == 3 else 1000, units=False)
     data = story.attempt("data", folder.load_data)
     save_picture(place / "samples.png", samples, samples if data is None else to_float(data.train[:2000]))
     lines = [f"{len(posterior.draws)} draws in posterior/", as_programs(place, posterior)]
@@ -141,8 +141,8 @@ def check(found: torch.Tensor, expected: torch.Tensor, name: str) -> None:
 def card(name: str, story: Story, posterior: Posterior) -> str:
     """The model card: README.md."""
     options, config = posterior.options, story.folder.config
-    images, units = len(posterior.shape) == 3, config.get("units")
-    scale = "images in [-1, 1]" if images else "standardised vectors" if units else "vectors"
+    units = config.get("units") is not None
+    scale = "images in [-1, 1]" if len(posterior.shape) == 3 else "vectors in the units of the data"
     shape = ", ".join(map(str, (64, *posterior.shape)))
     rows = [(f"errors of {config['data']['test']} test data", best_errors(story.results))] if options.semi else []
     rows += [(f"kinetic temperature of the {group}", f"{values['all']:.3g}")
@@ -153,7 +153,7 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
     scores = story.scores.get("rows")
     rows += [(f"{name}: {key}", f"{value:.4g}") for name, row in (scores if isinstance(scores, dict) else {}).items()
              if name.startswith("mixture") for key, value in row.items() if isinstance(value, (int, float))]
-    example = template("example.py.jinja").render(z_dim=options.z_dim, scale=scale)
+    example = template("example.py.jinja").render(z_dim=options.z_dim, scale=scale, units=units)
     return template("card.md").render(
         name=name, draws=len(posterior.draws), generators=options.generators, discriminators=options.discriminators,
         dataset=options.dataset, data=config["data"], labels=options.N, script=command_of(options.semi),
@@ -163,7 +163,7 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
         versions=", ".join(f"{package} {version}" for package, version in config.get("versions", {}).items()),
         rows=[row for row in rows if row[1] is not None], temperature=f"{options.temperature:g}",
         images=f"({shape}): {scale}", example=example + "\n",
-        units=units and {"mean": units[0], "spread": units[1]},
+        units=units,
     )
 
 

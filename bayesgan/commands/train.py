@@ -287,7 +287,7 @@ def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: flo
     options, posterior = folder.options(), load_posterior(folder.path, device)
     picture = folder.path / "samples" / "posterior.png"
     count = 100 if data.is_images else 1000
-    save_picture(picture, posterior.sample(count), to_float(data.train[:SHOWN]).cpu())
+    save_picture(picture, posterior.sample(count, units=False), to_float(data.train[:SHOWN]).cpu())
     if options.resample is not None:
         resample_run(folder.path, 100, wait=True, method=options.resample, device=device)
     lines = []
