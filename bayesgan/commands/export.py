@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import shutil
 import tempfile
 import warnings
@@ -72,7 +73,7 @@ def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list
     """Everything that is in the folder; lines about it."""
     folder, options = story.folder, posterior.options
     config = {**folder.config, "exported": True, "options": {**as_json(options), **PLACES},
-              "commands": [{**folder.config["commands"][-1], "command": without_places(story.settings)}]}
+              "commands": [{**folder.config["commands"][-1], "command": shlex.split(without_places(story.settings))}]}
     (place / "config.json").write_text(json.dumps(config, indent=1))
     store = SampleStore(place / "posterior")
     for stored in drawn:
@@ -88,10 +89,9 @@ def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list
     return lines
 
 
-def without_places(settings: list[str]) -> list[str]:
+def without_places(settings: list[str]) -> str:
     """Flags as typed, but for those that name places of this machine."""
-    kept = [line.split(" ") for line in settings if line.split(" ")[0].removeprefix("--") not in PLACES]
-    return [word for words in kept for word in words]
+    return " ".join(flag for flag in settings if flag.split(" ")[0].removeprefix("--") not in PLACES)
 
 
 def as_programs(place: Path, posterior: Posterior) -> str:
@@ -157,7 +157,7 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
     return template("card.md").render(
         name=name, draws=len(posterior.draws), generators=options.generators, discriminators=options.discriminators,
         dataset=options.dataset, data=config["data"], labels=options.N, script=command_of(options.semi),
-        settings=" ".join(without_places(story.settings)), iterations=story.done,
+        settings=without_places(story.settings), iterations=story.done,
         minutes="" if story.seconds is None else f"{story.seconds / 60:.1f}", device=config.get("device", "unknown"),
         seed=options.random_seed, commit=(config.get("git_commit") or "unknown")[:12],
         versions=", ".join(f"{package} {version}" for package, version in config.get("versions", {}).items()),

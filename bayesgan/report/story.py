@@ -11,7 +11,8 @@ from pathlib import Path
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bayesgan.basics.errors import InputError
-from bayesgan.options import explain, script_name
+from bayesgan.options import script_name
+from bayesgan.options.resolve import as_flag, changed
 from bayesgan.store import RunFolder
 
 __all__ = ["Curve", "Story", "best_errors", "command_of", "read_any", "told"]
@@ -28,7 +29,7 @@ class Story:
         done: Iterations.
         seconds: From the last command to the last results; None before the first.
         results: Every results_<iter>.json.
-        settings: Flags of what is not the default.
+        settings: Flags of what is not the default, as a shell takes them.
         resampled: Folder of each resampling.
         scores: As `score` left them, by row; empty before.
         missing: Sentences about what there is not, with the command that makes it.
@@ -82,7 +83,7 @@ def told(path: Path) -> Story:
         done = results[-1]["iteration"] if results else 0
     story = Story(
         folder, done, after[-1] - started if after else None, results,
-        [line.partition("   (")[0].strip() for line in explain(options, {}, options.semi, resumed=True)],
+        [as_flag(name, value) for name, value in changed(options).items()],
         [path.parent for path in sorted(folder.path.glob("resampled/*/diagnostics.json"))],
         read_any(folder.path / "scores" / "scores.json"),
     )
