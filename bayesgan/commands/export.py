@@ -16,7 +16,7 @@ from bayesgan.basics.errors import InputError, reason
 from bayesgan.data import to_float
 from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw
 from bayesgan.evaluation.pictures import save_picture
-from bayesgan.report.story import Story, best_errors, command_of, read_any, told
+from bayesgan.report.story import Story, best_errors, command_of, read_any, several, told
 from bayesgan.report.templates import template
 from bayesgan.store import Posterior
 from bayesgan.store.config import as_json
@@ -83,7 +83,7 @@ def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list
     samples = posterior.sample(100 if len(posterior.shape) == 3 else 1000, units=False)
     data = story.attempt("data", folder.load_data)
     save_picture(place / "samples.png", samples, samples if data is None else to_float(data.train[:2000]))
-    lines = [f"{len(posterior.draws)} draws in posterior/", as_programs(place, posterior)]
+    lines = [f"{several(len(posterior.draws), 'draw')} in posterior/", as_programs(place, posterior)]
     (place / "README.md").write_text(card(name, story, posterior))
     write_sums(place)
     return lines
@@ -155,7 +155,8 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
              if name.startswith("mixture") for key, value in row.items() if isinstance(value, (int, float))]
     example = template("example.py.jinja").render(z_dim=options.z_dim, scale=scale, units=units)
     return template("card.md").render(
-        name=name, draws=len(posterior.draws), generators=options.generators, discriminators=options.discriminators,
+        name=name, draws=several(len(posterior.draws), "draw"), generators=several(options.generators, "generator"),
+        discriminators=several(options.discriminators, "discriminator"), ml=options.ml,
         dataset=options.dataset, data=config["data"], labels=options.N, script=command_of(options.semi),
         settings=without_places(story.settings), iterations=story.done,
         minutes="" if story.seconds is None else f"{story.seconds / 60:.1f}", device=config.get("device", "unknown"),

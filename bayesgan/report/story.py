@@ -11,11 +11,12 @@ from pathlib import Path
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.locks import writer_of
 from bayesgan.options import script_name
 from bayesgan.options.resolve import as_flag, changed
 from bayesgan.store import RunFolder
 
-__all__ = ["Curve", "Story", "best_errors", "command_of", "read_any", "told"]
+__all__ = ["Curve", "Story", "best_errors", "command_of", "read_any", "several", "told"]
 
 Curve = list[tuple[int, float]]  # iteration, value
 
@@ -26,6 +27,7 @@ class Story:
 
     Attributes:
         folder: The run.
+        name: Of the folder.
         done: Iterations.
         seconds: From the last command to the last results; None before the first.
         results: Every results_<iter>.json.
@@ -36,6 +38,7 @@ class Story:
     """
 
     folder: RunFolder
+    name: str
     done: int
     seconds: float | None
     results: list[dict]
@@ -43,10 +46,6 @@ class Story:
     resampled: list[Path]
     scores: dict
     missing: list[str] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return self.folder.path.name
 
     @cached_property
     def curves(self) -> dict[str, Curve]:
@@ -82,18 +81,26 @@ def told(path: Path) -> Story:
     else:
         done = results[-1]["iteration"] if results else 0
     story = Story(
-        folder, done, after[-1] - started if after else None, results,
+        folder, path.resolve().name, done, after[-1] - started if after else None, results,
         [as_flag(name, value) for name, value in changed(options).items()],
         [path.parent for path in sorted(folder.path.glob("resampled/*/diagnostics.json"))],
         read_any(folder.path / "scores" / "scores.json"),
     )
     if folder.exported:
         story.missing.append("this is an exported folder: the draws, without the course of training")
+    elif not folder.ended and (writer := writer_of(folder.path)):
+        story.missing.append(f"the run is being trained by {writer}: {done} of {options.train_iter} iterations are "
+                             "saved")
     elif not folder.ended:
         run = shlex.quote(str(folder.path))
         story.missing.append(f"the run is not complete: {done} of {options.train_iter} iterations are saved; "
                              f"{command_of(options.semi)} --resume {run} goes on")
     return story
+
+
+def several(count: int, noun: str) -> str:
+    """"1 draw", "2 draws"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def command_of(semi: bool) -> str:

@@ -31,7 +31,7 @@ def test_what_was_exported_gives_the_same_samples_with_and_without_the_package(c
     before, after = load_posterior(folder), load_posterior(target)
     assert torch.equal(before.sample(30, seed=3), after.sample(30, seed=3))
     card = (target / "README.md").read_text()
-    for words in (f"draws of {generators} generator", "## Settings", "## Limits", f'load_posterior("{target.name}")'):
+    for words in (f"{generators} generator", "## Settings", "## Limits", f'load_posterior("{target.name}")'):
         assert words in card
     assert str(tmp_path) not in card + (target / "config.json").read_text()  # no place of this machine
     assert not list(tmp_path.rglob("*.partial"))
