@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["Claimed", "only_writer"]
+__all__ = ["Claimed", "only_writer", "writer_of"]
 
 
 class Claimed(InputError):
@@ -46,6 +46,21 @@ def only_writer(folder: Path, what: str, wait: bool = False) -> Iterator[None]:
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def writer_of(folder: Path) -> str | None:
+    """Who is writing to a folder now, in words; None if nobody is, whoever was killed at it before."""
+    lock, owner = FileLock(folder / ".lock"), folder / ".owner.json"
+    if not owner.exists():
+        return None
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return described(owner)
+    except OSError:  # a folder that cannot be written
+        return None
+    lock.release()
+    return None
 
 
 def described(owner: Path) -> str:

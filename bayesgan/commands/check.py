@@ -1,4 +1,4 @@
-"""Whether a run's folder is whole, and what can be done where it is not: `python -m bayesgan check RUN`."""
+"""Whether a run's folder, or an exported one, is whole, and what to do: `python -m bayesgan check RUN`."""
 
 import argparse
 import shlex
@@ -9,8 +9,11 @@ from bayesgan.basics.errors import InputError, reason
 from bayesgan.ensemble import TensorFile
 from bayesgan.store import Posterior, RunFolder, read_checkpoint, read_results
 from bayesgan.store.checkpoints import refuse_nan
+from bayesgan.store.sums import SUMS, read_sums, require_sum
 
 __all__ = ["add_arguments", "findings", "run"]
+
+ANEW = "copy the folder again, or export the run again"  # what is damaged of an exported one
 
 
 def findings(path: Path) -> tuple[list[str], list[str]]:
@@ -37,7 +40,8 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
         for draw in folder.store.opened():
             look(f"draw {draw.entry['step']}",
                  lambda files=draw.files: [file.group(name) for file in files for name in file.names],
-                 "delete the file and its entry in posterior/index.json to use the other draws")
+                 ANEW if folder.exported
+                 else "delete the file and its entry in posterior/index.json to use the other draws")
             draws += 1
     except InputError as error:
         broken.append(f"posterior: {error}")
@@ -45,6 +49,12 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
         broken.append("posterior: the run is complete and has no draws; restore the folder")
     elif draws:
         look("weights of the newest draw", lambda: next(Posterior(folder, "cpu").newest(1).each("generators")))
+    if folder.exported:
+        look(SUMS, lambda: read_sums(path), ANEW)
+        for name, expected in (read_sums(path) if SUMS in whole else {}).items():
+            look(f"SHA-256 of {name}", lambda name=name, expected=expected: require_sum(path / name, expected), ANEW)
+        whole.append("an exported folder: its draws can be used, there is no training to go on with")
+        return whole, broken
     for file in path.glob("results_*.json"):
         look(file.name, lambda file=file: read_results(file))
     checkpoints = sorted(file for file in (path / "checkpoints").glob("*.pt") if not file.name.startswith("part_"))

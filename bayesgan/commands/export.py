@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import shutil
 import tempfile
 import warnings
@@ -15,10 +16,11 @@ from bayesgan.basics.errors import InputError, reason
 from bayesgan.data import to_float
 from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw
 from bayesgan.evaluation.pictures import save_picture
-from bayesgan.report.story import Story, best_errors, command_of, read_any, told
+from bayesgan.report.story import Story, best_errors, command_of, read_any, several, told
 from bayesgan.report.templates import template
 from bayesgan.store import Posterior
 from bayesgan.store.config import as_json
+from bayesgan.store.sums import write_sums
 
 __all__ = ["add_arguments", "export", "run"]
 
@@ -41,6 +43,8 @@ def export(run_folder: Path, target: Path) -> list[str]:
     if target == Path.cwd():
         raise InputError("DIR must be another folder than the one this runs in; name a new one")
     story = told(run_folder)
+    if story.folder.exported:
+        raise InputError(f"{run_folder} is exported already; copy the folder as it is")
     drawn = story.folder.store.opened()
     posterior = Posterior(story.folder, "cpu", drawn)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -68,26 +72,26 @@ def umask() -> int:
 def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list[StoredDraw]) -> list[str]:
     """Everything that is in the folder; lines about it."""
     folder, options = story.folder, posterior.options
-    config = {**folder.config, "options": {**as_json(options), **PLACES},
-              "commands": [{**folder.config["commands"][-1], "command": without_places(story.settings)}]}
+    config = {**folder.config, "exported": True, "options": {**as_json(options), **PLACES},
+              "commands": [{**folder.config["commands"][-1], "command": shlex.split(without_places(story.settings))}]}
     (place / "config.json").write_text(json.dumps(config, indent=1))
     store = SampleStore(place / "posterior")
     for stored in drawn:
         groups = {group: stored.load(group) for group in dict.fromkeys(g for file in stored.files for g in file.names)}
         entry = stored.entry
         store.add(groups, entry["step"], entry["temperature"], entry["kinetic_temperature"])
-    samples = posterior.sample(100 if len(posterior.shape) == 3 else 1000)
+    samples = posterior.sample(100 if len(posterior.shape) == 3 else 1000, units=False)
     data = story.attempt("data", folder.load_data)
     save_picture(place / "samples.png", samples, samples if data is None else to_float(data.train[:2000]))
-    lines = [f"{len(posterior.draws)} draws in posterior/", as_programs(place, posterior)]
+    lines = [f"{several(len(posterior.draws), 'draw')} in posterior/", as_programs(place, posterior)]
     (place / "README.md").write_text(card(name, story, posterior))
+    write_sums(place)
     return lines
 
 
-def without_places(settings: list[str]) -> list[str]:
+def without_places(settings: list[str]) -> str:
     """Flags as typed, but for those that name places of this machine."""
-    kept = [line.split(" ") for line in settings if line.split(" ")[0].removeprefix("--") not in PLACES]
-    return [word for words in kept for word in words]
+    return " ".join(flag for flag in settings if flag.split(" ")[0].removeprefix("--") not in PLACES)
 
 
 def as_programs(place: Path, posterior: Posterior) -> str:
@@ -137,8 +141,8 @@ def check(found: torch.Tensor, expected: torch.Tensor, name: str) -> None:
 def card(name: str, story: Story, posterior: Posterior) -> str:
     """The model card: README.md."""
     options, config = posterior.options, story.folder.config
-    images, units = len(posterior.shape) == 3, config.get("units")
-    scale = "images in [-1, 1]" if images else "standardised vectors" if units else "vectors"
+    units = config.get("units") is not None
+    scale = "images in [-1, 1]" if len(posterior.shape) == 3 else "vectors in the units of the data"
     shape = ", ".join(map(str, (64, *posterior.shape)))
     rows = [(f"errors of {config['data']['test']} test data", best_errors(story.results))] if options.semi else []
     rows += [(f"kinetic temperature of the {group}", f"{values['all']:.3g}")
@@ -149,17 +153,18 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
     scores = story.scores.get("rows")
     rows += [(f"{name}: {key}", f"{value:.4g}") for name, row in (scores if isinstance(scores, dict) else {}).items()
              if name.startswith("mixture") for key, value in row.items() if isinstance(value, (int, float))]
-    example = template("example.py.jinja").render(z_dim=options.z_dim, scale=scale)
+    example = template("example.py.jinja").render(z_dim=options.z_dim, scale=scale, units=units)
     return template("card.md").render(
-        name=name, draws=len(posterior.draws), generators=options.generators, discriminators=options.discriminators,
+        name=name, draws=several(len(posterior.draws), "draw"), generators=several(options.generators, "generator"),
+        discriminators=several(options.discriminators, "discriminator"), ml=options.ml,
         dataset=options.dataset, data=config["data"], labels=options.N, script=command_of(options.semi),
-        settings=" ".join(without_places(story.settings)), iterations=story.done,
+        settings=without_places(story.settings), iterations=story.done,
         minutes="" if story.seconds is None else f"{story.seconds / 60:.1f}", device=config.get("device", "unknown"),
         seed=options.random_seed, commit=(config.get("git_commit") or "unknown")[:12],
         versions=", ".join(f"{package} {version}" for package, version in config.get("versions", {}).items()),
         rows=[row for row in rows if row[1] is not None], temperature=f"{options.temperature:g}",
         images=f"({shape}): {scale}", example=example + "\n",
-        units=units and {"mean": units[0], "spread": units[1]},
+        units=units,
     )
 
 

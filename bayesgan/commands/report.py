@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from bayesgan.basics.devices import pick_device
+from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 from bayesgan.report.page import page
 
@@ -19,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the page, whole or not at all, and says where."""
+    if arguments.out is not None and arguments.out.is_dir():
+        raise InputError(f"--out must be a file, got the folder {arguments.out}; name {arguments.out / 'report.html'}")
     text = page(arguments.runs, pick_device(arguments.device), arguments.data_path)
     out = arguments.out or arguments.runs[0] / "report.html"
     out.parent.mkdir(parents=True, exist_ok=True)

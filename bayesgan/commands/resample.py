@@ -204,7 +204,7 @@ def resampled(folder: RunFolder, n: int, seed: int, judge_steps: int, options: d
     place = whole.with_name(f".{whole.name}.{os.getpid()}.partial")
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
-    arrays = to_bytes(samples) if data.is_images else samples
+    arrays = to_bytes(samples) if data.is_images else Posterior(folder, "cpu").in_units(samples)
 
     def write(path: Path) -> None:
         with open(path, "wb") as file:

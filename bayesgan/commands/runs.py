@@ -39,8 +39,9 @@ def row(path: Path, folder: Path) -> tuple[str, ...]:
         return name, "damaged", "", "", "", "", "", f"{size:.0f}"
     errors, done = best_errors(results), results[-1]["iteration"] if results else 0
     state = "" if run.ended else " so far"
+    progress = "exported" if run.exported else f"{done} of {options.train_iter}{state}"
     return (name, options.dataset, str(options.N or ""), f"{options.generators} x {options.discriminators}",
-            f"{done} of {options.train_iter}{state}", str(len(draws)),
+            progress, str(len(draws)),
             "" if errors is None else f"{errors} of {run.config['data']['test']}", f"{size:.0f}")
 
 

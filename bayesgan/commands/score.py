@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -131,7 +132,7 @@ def sets_of(
             raise InputError(f"{file} cannot be read ({reason(error)}); resample again, or delete it") from None
         if len(images) < n:
             notes.append(f"{file.parent} holds {len(images)} images of {n} and is left out; more: "
-                         f"python -m bayesgan resample {folder.path} --n {n}")
+                         f"python -m bayesgan resample {shlex.quote(str(folder.path))} --n {n}")
         else:
             sets[f"resampled, {file.parent.name}"] = lambda images=images[:n]: images
     return sets, notes

@@ -153,8 +153,10 @@ def parser(semi: bool) -> argparse.ArgumentParser:
 
 
 def opened(path: Path, semi: bool) -> RunFolder:
-    """The run to resume; raises InputError for one of the other script."""
+    """The run to resume; raises InputError for one of the other script, and for an exported folder."""
     folder = RunFolder.open(path)
+    if folder.exported:
+        raise InputError(f"{path} is an exported folder, which holds no checkpoint; resume the run it was made from")
     if folder.options().semi != semi:
         own, other = script_name(semi), script_name(not semi)
         raise InputError(f"{path} is a run of {other}, got {own}; resume it with the former")
@@ -285,7 +287,7 @@ def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: flo
     options, posterior = folder.options(), load_posterior(folder.path, device)
     picture = folder.path / "samples" / "posterior.png"
     count = 100 if data.is_images else 1000
-    save_picture(picture, posterior.sample(count), to_float(data.train[:SHOWN]).cpu())
+    save_picture(picture, posterior.sample(count, units=False), to_float(data.train[:SHOWN]).cpu())
     if options.resample is not None:
         resample_run(folder.path, 100, wait=True, method=options.resample, device=device)
     lines = []

@@ -1,6 +1,6 @@
 """Data sets by name. A data set joins by one registration in a module imported here."""
 
-from bayesgan.data import arrays, bundled, cifar, folders, four_shapes, idx, stacked, svhn
+from bayesgan.data import arrays, bundled, cifar, folders, four_shapes, idx, imagenet, stacked, svhn
 from bayesgan.data.bundled import GENERATED
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, to_bytes, to_float
 from bayesgan.data.distortions import distorted
@@ -26,6 +26,7 @@ __all__ = [
     "folders",
     "four_shapes",
     "idx",
+    "imagenet",
     "stacked",
     "svhn",
 ]

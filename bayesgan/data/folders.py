@@ -33,6 +33,7 @@ NO_CLASS = ("unlabelled", "unlabeled")  # folders of pictures whose class nobody
 TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
 UNREAD_PICTURES = {".heic", ".heif", ".dng", ".cr2", ".nef", ".arw", ".svg"}
 LABEL_FILE = "dataset.json"  # StyleGAN's
+PART_FILE = "list_eval_partition.txt"  # CelebA's: a name and 0 for training, 1 for validation, 2 for testing
 MOST_BYTES = 2**29  # of one packed file
 
 
@@ -168,7 +169,7 @@ def sorted_by_folder(paths: list[PurePath], root: Path) -> Sorted:
         places.append(NO_CLASS[0] if unlabelled else place)
     known = [place.lower() not in NO_CLASS for place in places]
     for path, known_one, part in zip(paths, known, apart):
-        below = path.parts[0].lower() in TEST and len(path.parts) == 2 and (parted or not all(known))
+        below = path.parts[0].lower() in held_out and len(path.parts) == 2 and (parted or not all(known))
         if below and any(known) and (known_one or part):
             raise InputError(f"pictures in {path.parent} need a folder of their class, got {path}; move them into "
                              f"{path.parent}/CLASS, or rename {path.parent} if it is a class")
@@ -212,16 +213,40 @@ def sorted_by_file(content: bytes, paths: list[PurePath], place: PurePath) -> So
     return Sorted(labels, classes, none, f"{words}, from {place}; the test part is cut off here")
 
 
+def sorted_by_part(content: bytes, paths: list[PurePath], place: PurePath) -> Sorted:
+    """Parts as CelebA's list says; as with folders, validation data are trained on where there are test data.
+
+    Raises:
+        ValueError: If it says something else, or nothing of a picture.
+    """
+    parts = {}
+    for line in filter(None, content.decode(errors="replace").splitlines()):
+        name, _, part = line.strip().rpartition(" ")
+        if part not in ("0", "1", "2"):
+            raise InputError(f"{place} has the line {line[:60]!r}, and it must be a picture's name and 0, 1 or 2; "
+                             "repair or remove it")
+        parts[name.strip()] = part
+    if absent := [path for path in paths if path.name not in parts]:
+        raise InputError(f"{place} says nothing of {absent[0]}; add its part there, or move the picture out")
+    held_out = "2" if "2" in parts.values() else "1"
+    apart = torch.tensor([parts[path.name] == held_out for path in paths])
+    if apart.all():
+        raise InputError(f"{place} puts all pictures into the test part; there is nothing to train on")
+    return Sorted(None, (), apart, f"the test part is what {place} calls {held_out}")
+
+
 def image_folder(options: DataOptions) -> Dataset:
-    """The user's pictures under data_path, in classes and parts as `sorted_by_folder` or StyleGAN's dataset.json says.
+    """The user's pictures under data_path; folders, StyleGAN's dataset.json or CelebA's list say class and part.
 
     Where there is no test part, a tenth of all is, or a fifth of the labelled where others have no label.
     """
     source = picture_source(options.data_path)
     paths = [PurePath(name) for name in source.names]
-    files = [name for name in source.others if PurePath(name).name == LABEL_FILE and PurePath(name).parts[0][0] != "."]
-    if len(files) == 1:
-        found = sorted_by_file(source.read(files[0]), paths, PurePath(files[0]))
+    for file, reader in ((LABEL_FILE, sorted_by_file), (PART_FILE, sorted_by_part)):
+        files = [name for name in source.others if PurePath(name).name == file and PurePath(name).parts[0][0] != "."]
+        if len(files) == 1:
+            found = reader(source.read(files[0]), paths, PurePath(files[0]))
+            break
     else:
         found = sorted_by_folder(paths, options.data_path)
     pictures, notes = read_pictures(source.names, source.read, options)

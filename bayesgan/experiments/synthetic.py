@@ -70,7 +70,7 @@ def measured(key: Cell, run: RunFolder, data: Dataset) -> dict:
 
     points: of the first seed, the samples on the first two principal axes of the data.
     """
-    samples = load_posterior(run.path).sample(SAMPLES, key.seed)
+    samples = load_posterior(run.path).sample(SAMPLES, key.seed, units=False)
     shares = cluster_shares(samples, data.train, data.train_labels, len(data.classes))
     figures = {
         "clusters": int((shares >= 0.25 / len(data.classes)).sum()),

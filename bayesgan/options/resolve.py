@@ -4,6 +4,7 @@ Precedence, the later wins: defaults < few labels < data set < its defaults with
 """
 
 import dataclasses
+import shlex
 from typing import NamedTuple
 
 from bayesgan.basics.errors import InputError
@@ -152,17 +153,17 @@ def explain(options: Options, given: dict, semi: bool, resumed: bool = False) ->
     else:
         sources = {name: layer.source for layer in layers(given, semi) for name in layer.values}
         rest = "from the other flags"
-    lines = []
-    for field in dataclasses.fields(Options):
-        value = getattr(options, field.name)
-        if value != field.default:
-            lines.append(f"  {as_flag(field.name, value)}   ({sources.get(field.name, rest)})")
-    return lines
+    return [f"  {as_flag(name, value)}   ({sources.get(name, rest)})" for name, value in changed(options).items()]
+
+
+def changed(options: Options) -> dict:
+    """The values that are not the flags' defaults."""
+    return {field.name: value for field in dataclasses.fields(Options)
+            if (value := getattr(options, field.name)) != field.default}
 
 
 def as_flag(name: str, value) -> str:
-    """A value as a user would type it."""
+    """A value as a user would type it into a shell."""
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no-{name}"
-    words = " ".join(map(str, value)) if isinstance(value, list) else value
-    return f"--{name} {words}"
+    return shlex.join([f"--{name}", *map(str, value if isinstance(value, list) else [value])])

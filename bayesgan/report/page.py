@@ -12,7 +12,7 @@ from bayesgan.basics.errors import InputError
 from bayesgan.data import Dataset, to_float
 from bayesgan.report.drawings import grid, lines, picture_file, row_pairs
 from bayesgan.report.mixing import mixing, traces
-from bayesgan.report.story import Curve, Story, best_errors, command_of, told
+from bayesgan.report.story import Curve, Story, best_errors, command_of, several, told
 from bayesgan.report.templates import template
 from bayesgan.sampler import exponential_then_constant, ramp
 from bayesgan.store import GROUPS, Posterior
@@ -53,7 +53,11 @@ def page(paths: list[Path], device: torch.device | str = "cpu", data_path: Path 
     Raises:
         ValueError: If one of them is no run, or of other data than the first.
     """
-    stories = [told(path) for path in paths]
+    stories = [told(path) for path in {path.resolve(): path for path in paths}.values()]
+    names = [story.name for story in stories]
+    for story in stories:
+        if names.count(story.name) > 1:
+            story.name = str(story.folder.path)
     shapes = [story.folder.config["data"]["shape"] for story in stories]
     for story, shape in zip(stories, shapes):
         if shape != shapes[0]:
@@ -69,19 +73,22 @@ def of_run(story: Story, device: torch.device | str, data_path: Path | None) -> 
     """Every section of one run that there is something to say in."""
     data = story.attempt("the data", lambda: story.folder.load_data(data_path))
     posterior = story.attempt("the posterior", lambda: Posterior(story.folder, device))
-    made = [what_was_run(story), progress(story), samples(story, posterior, data)]
+    whole = not story.folder.exported
+    made = [what_was_run(story), progress(story) if whole else None, samples(story, posterior, data)]
     if posterior is not None:
         made.append(at_work(story, posterior, data))
-    if story.folder.options().semi:
+    if story.folder.options().semi and whole:
         made.append(as_classifier(story, posterior, data))
-    made.append(scores(story))
+    if whole:
+        made.append(scores(story, posterior))
     return [section for section in made if section is not None]
 
 
 def what_was_run(story: Story) -> Section:
     options, config = story.folder.options(), story.folder.config
     data, versions = config["data"], config.get("versions", {})
-    kind = f"{options.generators} generators and {options.discriminators} discriminators"
+    kind = f"{several(options.generators, 'generator')} and {several(options.discriminators, 'discriminator')}"
+    software = [f"{name} {version}" for name, version in versions.items()]
     labels = f" with {options.N} labels" if options.semi else ""
     script = command_of(options.semi)
     return Section(
@@ -89,9 +96,8 @@ def what_was_run(story: Story) -> Section:
         [f"{options.dataset}{labels}: {data['train']} training data of shape {'x'.join(map(str, data['shape']))}; "
          f"{kind}; {story.done} of {options.train_iter} iterations"
          + ("" if story.seconds is None else f", {story.seconds / 60:.1f} minutes for the last command")
-         + f"; on {config.get('device', 'an unknown device')}, "
-         + ", ".join(f"{name} {version}" for name, version in versions.items())
-         + f", commit {(config.get('git_commit') or 'unknown')[:12]}."],
+         + "; on " + ", ".join([config.get("device", "an unknown device"), *software,
+                                f"commit {(config.get('git_commit') or 'unknown')[:12]}"]) + "."],
         lines=[f"{script} {shlex.join(one['command'])}    # {one['started']}" for one in config["commands"]]
         + ["", "# what is not a default", *story.settings],
     )
@@ -161,6 +167,7 @@ def samples(story: Story, posterior: Posterior | None, data: Dataset | None) -> 
     """What it makes: pictures of the run folder, the nearest training images, before and after resampling."""
     place = story.folder.path / "samples"
     kept = [("all that was collected", place / "posterior.png"),
+            ("all that was collected", story.folder.path / "samples.png"),  # of an exported folder
             *((f"the mixture at iteration {int(path.stem[8:])}", path) for path in sorted(place.glob("mixture_*.png"))
               if path.stem[8:].isdecimal())]
     for folder in story.resampled:
@@ -181,8 +188,8 @@ def samples(story: Story, posterior: Posterior | None, data: Dataset | None) -> 
                 "test images would be copies."
             )
     run = shlex.quote(str(story.folder.path))
-    section.lines = [] if story.resampled else [
-        f"python -m bayesgan resample {run}    # samples corrected by the discriminators"]
+    if posterior is not None and not story.resampled and not story.folder.exported:
+        section.lines = [f"python -m bayesgan resample {run}    # samples corrected by the discriminators"]
     return section
 
 
@@ -197,8 +204,10 @@ def distances(images: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
 def at_work(story: Story, posterior: Posterior, data: Dataset | None) -> Section:
     """What differs between members and between draws."""
     options = story.folder.options()
-    section = Section("The posterior at work", [
-        f"{len(posterior.draws)} draws of {options.generators} generators and {options.discriminators} discriminators."
+    section = Section("What was collected" if options.ml else "The posterior at work", [
+        f"{several(len(posterior.draws), 'draw')} of {several(options.generators, 'generator')} and "
+        f"{several(options.discriminators, 'discriminator')}"
+        + (": states late in training, no samples of a posterior." if options.ml else ".")
     ])
     newest = next(iter(posterior.newest(1).each("generators")))
     if len(posterior.shape) == 3:
@@ -251,7 +260,7 @@ def as_classifier(story: Story, posterior: Posterior | None, data: Dataset | Non
         } for name, one in named.items() if one]
         section.words.append("ECE: how far confidence is from accuracy; a perfectly calibrated classifier has the "
                              "floor on so few data. Entropy (nats) should be small on test data and large elsewhere.")
-    if not section.figures:
+    if posterior is not None and not section.figures:
         section.lines = [f"python -m bayesgan evaluate {run}    # calibration, foreign data"]
     if posterior is not None and data is not None and data.is_images:
         asked = posterior.predictive(data.test)
@@ -266,10 +275,12 @@ def as_classifier(story: Story, posterior: Posterior | None, data: Dataset | Non
     return section
 
 
-def scores(story: Story) -> Section | None:
-    """The rows that `score` wrote."""
+def scores(story: Story, posterior: Posterior | None) -> Section | None:
+    """The rows that `score` wrote; None where there are none and it has nothing to score."""
     rows = story.scores.get("rows")
     if not isinstance(rows, dict) or not rows:
+        if posterior is None or len(posterior.shape) != 3:
+            return None
         run = shlex.quote(str(story.folder.path))
         return Section("Scores", ["Not measured."], lines=[f"python -m bayesgan score {run}    # FID, coverage, ..."])
     shown = [{"images": name, **{key: f"{value:.4g}" for key, value in row.items() if isinstance(value, (int, float))}}

@@ -11,10 +11,12 @@ from pathlib import Path
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bayesgan.basics.errors import InputError
-from bayesgan.options import explain, script_name
+from bayesgan.basics.locks import writer_of
+from bayesgan.options import script_name
+from bayesgan.options.resolve import as_flag, changed
 from bayesgan.store import RunFolder
 
-__all__ = ["Curve", "Story", "best_errors", "command_of", "read_any", "told"]
+__all__ = ["Curve", "Story", "best_errors", "command_of", "read_any", "several", "told"]
 
 Curve = list[tuple[int, float]]  # iteration, value
 
@@ -25,16 +27,18 @@ class Story:
 
     Attributes:
         folder: The run.
+        name: Of the folder.
         done: Iterations.
         seconds: From the last command to the last results; None before the first.
         results: Every results_<iter>.json.
-        settings: Flags of what is not the default.
+        settings: Flags of what is not the default, as a shell takes them.
         resampled: Folder of each resampling.
         scores: As `score` left them, by row; empty before.
         missing: Sentences about what there is not, with the command that makes it.
     """
 
     folder: RunFolder
+    name: str
     done: int
     seconds: float | None
     results: list[dict]
@@ -42,10 +46,6 @@ class Story:
     resampled: list[Path]
     scores: dict
     missing: list[str] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return self.folder.path.name
 
     @cached_property
     def curves(self) -> dict[str, Curve]:
@@ -76,18 +76,31 @@ def told(path: Path) -> Story:
     results, options = folder.results(), folder.options()
     started = datetime.fromisoformat(folder.config["commands"][-1]["started"]).timestamp()
     after = [one["timestamp"] for one in results if one["timestamp"] >= started]
-    done = results[-1]["iteration"] if results else 0
+    if folder.exported:
+        done = max((draw["step"] for draw in folder.store.draws), default=0)
+    else:
+        done = results[-1]["iteration"] if results else 0
     story = Story(
-        folder, done, after[-1] - started if after else None, results,
-        [line.partition("   (")[0].strip() for line in explain(options, {}, options.semi, resumed=True)],
+        folder, path.resolve().name, done, after[-1] - started if after else None, results,
+        [as_flag(name, value) for name, value in changed(options).items()],
         [path.parent for path in sorted(folder.path.glob("resampled/*/diagnostics.json"))],
         read_any(folder.path / "scores" / "scores.json"),
     )
-    if not folder.ended:
+    if folder.exported:
+        story.missing.append("this is an exported folder: the draws, without the course of training")
+    elif not folder.ended and (writer := writer_of(folder.path)):
+        story.missing.append(f"the run is being trained by {writer}: {done} of {options.train_iter} iterations are "
+                             "saved")
+    elif not folder.ended:
         run = shlex.quote(str(folder.path))
         story.missing.append(f"the run is not complete: {done} of {options.train_iter} iterations are saved; "
                              f"{command_of(options.semi)} --resume {run} goes on")
     return story
+
+
+def several(count: int, noun: str) -> str:
+    """"1 draw", "2 draws"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def command_of(semi: bool) -> str:

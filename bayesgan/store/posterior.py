@@ -74,12 +74,13 @@ class Posterior:
             yield ensemble
 
     @torch.no_grad()
-    def sample(self, n: int, seed: int = 0) -> Tensor:
+    def sample(self, n: int, seed: int = 0, units: bool = True) -> Tensor:
         """Images (or vectors) of the mixture of all generators, each equally likely.
 
         Args:
             n: How many, >= 1.
             seed: The same seed and n give the same images.
+            units: Vectors that were standardised for training come back in the units they were given in.
 
         Returns:
             Images (n, C, H, W) float32 in [-1, 1], or vectors (n, D).
@@ -94,7 +95,7 @@ class Posterior:
             for member in range(each):
                 for rows in (members == number * each + member).nonzero()[:, 0].split(CHUNK):
                     samples[rows] = generators.forward_member(member, latent[rows].to(self._device))
-        return samples
+        return self.in_units(samples) if units else samples
 
     def predictive(self, x: Tensor) -> Predictive:
         """Class probabilities of every collected discriminator, averaged; with what they disagree on.
@@ -141,6 +142,13 @@ class Posterior:
             raise InputError(f"x must be (n, {len(units[0])}) like the training data, got {tuple(x.shape)}")
         mean, spread = (part.to(x.device) for part in units)
         return ((x.double() - mean) / spread).float()
+
+    def in_units(self, x: Tensor) -> Tensor:
+        """The other way round: standardised vectors (n, D) in the user's own units; all other data as they are."""
+        if self._folder.units is None:
+            return x
+        mean, spread = (part.to(x.device) for part in self._folder.units)
+        return (x.double() * spread + mean).float()
 
     def predict_proba(self, x: Tensor) -> Tensor:
         """p(y|x), the mean over all collected discriminators of D(x = y) / sum_c D(x = c): (n, classes) float64.

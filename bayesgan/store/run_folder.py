@@ -45,6 +45,7 @@ CONFIG = {
     "format": Optional(Number(int, 1)),
     "device_type": Optional(str),
     "ended": Optional(WHOLE),
+    "exported": Optional(bool),
     "units": Optional([[Number(float)]]),
 }
 LOSSES = [Number(float)]
@@ -291,6 +292,11 @@ class RunFolder:
             raise InputError(f"{self.path} is gone while the run was writing to it; start the run anew")
 
     @property
+    def exported(self) -> bool:
+        """Whether `python -m bayesgan export` made it: draws, and nothing of the training."""
+        return self.config.get("exported") is True
+
+    @property
     def ended(self) -> bool:
         """Whether everything that follows the last iteration has been done."""
         last = self.config["options"]["train_iter"]
@@ -318,6 +324,8 @@ class RunFolder:
     def labelled_rows(self) -> Tensor:
         """Rows of the training data whose labels the run reads; raises ValueError where the file is damaged."""
         file = self.path / "labelled.json"
+        if self.exported:
+            raise InputError(f"{self.path} is an exported folder, which holds no labels; name the run it was made from")
         content = checked(read_json(file, "restore it"), LABELLED, str(file), "restore it")
         return torch.tensor(content["rows"], dtype=torch.int64)
 

@@ -5,28 +5,33 @@ import stat
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from bayesgan import load_posterior
 from bayesgan.house import main
+from bayesgan.store import RunFolder
 from tests.commands.helpers import run
 
 CASES = {"labels": (["--N", "20"], True), "vectors": (["--dataset", "gaussians25"], False),
-         "mlp": (["--network", "mlp"], False)}
+         "clusters": (["--dataset", "synthetic"], False), "mlp": (["--network", "mlp"], False),
+         "fp64": (["--precision", "fp64"], False), "ml": (["--ml"], False),
+         "several": (["--num_gen", "3", "--num_mcmc", "2", "--keep", "4"], False)}
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_was_exported_gives_the_same_samples_with_and_without_the_package(case, tmp_path, capsys):
     flags, semi = CASES[case]
     folder = run(tmp_path / "out", *flags, "--thin", "2", semi=semi)
+    generators = RunFolder.open(folder).options().generators
     target = tmp_path / "shared" / "mine"
     assert main(["export", str(folder), str(target)]) == 0
     assert "generator.pt2" in capsys.readouterr().out
     before, after = load_posterior(folder), load_posterior(target)
     assert torch.equal(before.sample(30, seed=3), after.sample(30, seed=3))
     card = (target / "README.md").read_text()
-    for words in ("draws of 2 generators", "--num_gen 2", "## Limits", f'load_posterior("{target.name}")'):
+    for words in (f"{generators} generator", "## Settings", "## Limits", f'load_posterior("{target.name}")'):
         assert words in card
     assert str(tmp_path) not in card + (target / "config.json").read_text()  # no place of this machine
     assert not list(tmp_path.rglob("*.partial"))
@@ -38,11 +43,33 @@ def test_what_was_exported_gives_the_same_samples_with_and_without_the_package(c
     assert len(example.splitlines()) <= 20
     alone = "import sys\nsys.modules['bayesgan'] = None\nimport torch\ntorch.manual_seed(0)\n" + example
     subprocess.run([sys.executable, "-c", alone], cwd=target, check=True, capture_output=True)
-    found, members = torch.load(target / "samples.pt"), 2 * len(before.draws)
+    found, members = torch.load(target / "samples.pt"), generators * len(before.draws)
     assert found.shape == (8 * members, *before.shape) and found.isfinite().all()
     torch.manual_seed(0)
     latent = torch.randn(8, before.options.z_dim)
-    assert torch.allclose(before.generators.forward_member(0, latent), found[:8], atol=1e-5)
+    expected = before.in_units(before.generators.forward_member(0, latent))
+    assert torch.allclose(expected, found[:8], rtol=1e-4, atol=1e-5)
+
+
+def test_vectors_come_back_in_the_units_they_were_given_in(tmp_path):
+    """Two features of which one is a thousand times the other: from the package, from the card, and resampled."""
+    source = np.random.default_rng(0)
+    mean, spread = np.array([1000.0, -3.0]), np.array([50.0, 0.05])
+    np.savez(tmp_path / "mine.npz", x=source.standard_normal((3000, 2)) * spread + mean)
+    folder = run(tmp_path / "out", "--dataset", "npz", "--data_path", tmp_path / "mine.npz", "--network", "mlp",
+                 "--df_dim", "32", "--batch_size", "64", "--train_iter", "300", "--n_save", "300", "--temperature", "0")
+    target = tmp_path / "mine"
+    assert main(["export", str(folder), str(target)]) == 0
+    example = re.findall(r"```python\n(.*?)```", (target / "README.md").read_text(), re.S)[-1]
+    subprocess.run([sys.executable, "-c", example], cwd=target, check=True, capture_output=True)
+    assert main(["resample", str(folder), "--n", "64"]) == 0
+    (resampled,) = folder.glob("resampled/*/samples.npz")
+    ways = {"run": load_posterior(folder).sample(300), "exported": load_posterior(target).sample(300),
+            "card": torch.load(target / "samples.pt"), "resampled": torch.from_numpy(np.load(resampled)["x"])}
+    for name, found in ways.items():  # standardised ones would be 20 and 60 spreads away
+        assert ((found.mean(0) - torch.tensor(mean)).abs() < 3 * torch.tensor(spread)).all(), name
+    posterior = load_posterior(target)
+    assert torch.allclose(posterior.standardised(posterior.sample(9)), posterior.sample(9, units=False), atol=1e-4)
 
 
 def test_bad_input_is_one_line_and_leaves_everything(tmp_path, capsys):

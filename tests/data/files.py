@@ -43,8 +43,8 @@ def write_pictures(folder, classes=("a", "b"), count=10, **kind):
             (folder / name / f"{n}.png").write_bytes(picture(**kind))
 
 
-def write_svhn(folder):
-    for part, size in (("train", 12), ("test", 5)):
+def write_svhn(folder, sizes=(12, 5)):
+    for part, size in zip(("train", "test"), sizes):
         savemat(folder / f"{part}_32x32.mat", {"X": RANDOM.integers(0, 255, (32, 32, 3, size)).astype(np.uint8),
                                                "y": (np.arange(size) % 10 + 1).astype(np.uint8)[:, None]})
     return {part: svhn.calculate_md5(folder / f"{part}_32x32.mat") for part in svhn.MD5}
@@ -74,3 +74,51 @@ def write_pickles(folder, name):
 
 def load(name, folder, **options):
     return DATA_SETS[name].load(DataOptions(data_path=Path(folder), cache_path=Path(folder) / "cache", **options))
+
+
+def write_photo(path, size, colour):
+    """A JPEG as cameras leave it: smooth, with a disc of the colour in its middle."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    across, down = np.meshgrid(np.arange(size[0]) - size[0] / 2, np.arange(size[1]) - size[1] / 2)
+    disc = np.hypot(across, down) < min(size) / 4
+    pixels = np.where(disc[..., None], colour, np.array([40, 60, 90]) + RANDOM.integers(0, 60))
+    Image.fromarray(pixels.astype(np.uint8)).save(path, "jpeg", quality=90)
+
+
+def write_celeba(folder, count=40):
+    """CelebA as torchvision lays it out; the colours of the discs."""
+    root, colours = folder / "celeba", RANDOM.integers(0, 256, (count, 3))
+    for number, colour in enumerate(colours, 1):
+        write_photo(root / "img_align_celeba" / f"{number:06d}.jpg", (178, 218), colour)
+    parts = [0] * (count * 3 // 4) + [1] * (count // 8) + [2] * (count - count * 3 // 4 - count // 8)
+    (root / "list_eval_partition.txt").write_text(
+        "".join(f"{number:06d}.jpg {part}\n" for number, part in enumerate(parts, 1)))
+    for name in ("list_attr_celeba.txt", "identity_CelebA.txt", "list_bbox_celeba.txt"):
+        (root / name).write_text(f"{count}\n000001.jpg 1\n")
+    return colours
+
+
+def write_imagenet(folder, classes=("n01440764", "n01443537", "n01484850"), count=14):
+    """ImageNet as torchvision unpacks it: photographs of all sizes in train/<wnid> and val/<wnid>."""
+    for number, name in enumerate(classes):
+        for at in range(count):
+            part, file = ("val", "ILSVRC2012_val") if at >= count - 4 else ("train", name)
+            size = tuple(map(int, RANDOM.integers(90, 500, 2)))
+            write_photo(folder / part / name / f"{file}_{at:08d}.JPEG", size, np.eye(3)[number % 3] * 255)
+    first = folder / "train" / classes[0] / f"{classes[0]}_00000000.JPEG"
+    Image.open(first).convert("CMYK").save(first, "jpeg")  # of which there are 22 in it
+    Image.open(first).convert("RGB").save(first.with_name(f"{classes[0]}_00000001.JPEG"), "png")  # and one of these
+
+
+def write_small_imagenet(folder, side=32, batches=2, rows=30):
+    """Downsampled ImageNet as its zips unpack; the images of the first batch."""
+    first = None
+    for part, names in (("train", [f"train_data_batch_{n}" for n in range(1, batches + 1)]), ("val", ["val_data"])):
+        (folder / f"Imagenet{side}_{part}_npz").mkdir(parents=True)
+        for name in names:
+            data = RANDOM.integers(0, 256, (rows, 3 * side * side)).astype(np.uint8)
+            first = data if first is None else first
+            more = {} if part == "val" else {"mean": data.mean(0)}
+            np.savez(folder / f"Imagenet{side}_{part}_npz" / f"{name}.npz", data=data,
+                     labels=np.arange(rows) * 33 % 1000 + 1, **more)
+    return first

@@ -19,7 +19,17 @@ from bayesgan.data import DATA_SETS, DataOptions, stacked, svhn, to_bytes, to_fl
 from bayesgan.data.bundled import gaussian_grid
 from bayesgan.data.four_shapes import SHAPES
 from bayesgan.data.idx import PARTS, read_idx
-from tests.data.files import RANDOM, load, picture, write_cifar, write_idx, write_pickles, write_pictures, write_svhn
+from tests.data.files import (
+    RANDOM,
+    load,
+    picture,
+    write_cifar,
+    write_idx,
+    write_pickles,
+    write_pictures,
+    write_small_imagenet,
+    write_svhn,
+)
 from tests.paths import REAL_DATA, needs_real_data
 
 # what the user would have on disk; a new data set fails the contract until it says so here
@@ -29,7 +39,7 @@ MAKE = {
     "four_shapes": lambda folder: write_pictures(folder, SHAPES), "image_folder": write_pictures,
     "npz": lambda folder: np.savez(folder / "mine.npz", x=RANDOM.random((20, 9, 9)), y=np.arange(20) % 3),
     "svhn": write_svhn, "cifar": write_cifar, "cifar100": partial(write_pickles, name="cifar-100-python"),
-    "stacked_mnist": write_idx,
+    "stacked_mnist": write_idx, "imagenet": write_small_imagenet,
 }
 
 

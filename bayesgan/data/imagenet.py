@@ -1,0 +1,47 @@
+"""ImageNet downsampled to 8, 16, 32 or 64 pixels a side (Chrabaszcz et al. 2017), from its .npz files."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bayesgan.basics.errors import InputError
+from bayesgan.data.arrays import read_arrays
+from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
+
+__all__ = []
+
+CLASSES = tuple(str(number) for number in range(1, 1001))  # as they are numbered in it
+VALIDATION = "val_data.npz"
+
+
+def imagenet(options: DataOptions) -> Dataset:
+    """train_data_batch_<n>.npz and val_data.npz, the test part, in data_path or any folders of it."""
+    batches = sorted(options.data_path.rglob("train_data_batch_*.npz"))
+    held_out = sorted(options.data_path.rglob(VALIDATION))
+    if not batches or len(held_out) != 1:
+        raise InputError(f"{options.data_path} must hold the unpacked .npz files of one size of downsampled ImageNet, "
+                         f"got {len(batches)} train_data_batch_<n>.npz and {len(held_out)} {VALIDATION}; --data_path "
+                         "names a folder around them")
+    images, labels = zip(*(read_batch(path) for path in (*batches, *held_out)))
+    if len(sides := sorted({part.shape[1] for part in images})) > 1:
+        raise InputError(f"{options.data_path} holds images of {sides[0]} and {sides[1]} pixels a side; keep one size")
+    train = images_tensor(np.concatenate(images[:-1]), options.image_size)
+    return Dataset("imagenet", train, images_tensor(images[-1], options.image_size), torch.cat(labels[:-1]), labels[-1],
+                   CLASSES, notes=(f"read {len(batches)} batches and {held_out[0]}",))
+
+
+def read_batch(path: Path) -> tuple[np.ndarray, torch.Tensor]:
+    """Images (n, S, S, 3) uint8 and labels (n,) from 0; raises ValueError for another file."""
+    arrays = read_arrays(path)
+    data, labels = arrays.get("data", np.zeros(0)), arrays.get("labels", np.zeros(0))
+    side = math.isqrt(data.shape[-1] // 3)
+    if (data.dtype != np.uint8 or data.ndim != 2 or 3 * side**2 != data.shape[1] or labels.shape != data.shape[:1]
+            or not np.isin(labels, range(1, 1001)).all()):
+        raise InputError(f"{path} is not of downsampled ImageNet: it needs data (n, 3 S S) of bytes and labels (n,) "
+                         "from 1 to 1000; download it again")
+    return data.reshape(-1, 3, side, side).transpose(0, 2, 3, 1), torch.from_numpy(labels.astype(np.int64) - 1)
+
+
+DATA_SETS.register("imagenet")(DataSource(imagenet))

@@ -1,0 +1,121 @@
+"""CelebA and ImageNet in the layouts they are published in, made small: sizes, crops, parts, and a run of each."""
+
+import numpy as np
+import pytest
+import torch
+
+from bayesgan.commands.train import main as train
+from bayesgan.data import svhn
+from bayesgan.house import main
+from tests.commands.helpers import TINY
+from tests.data.files import load, write_celeba, write_imagenet, write_photo, write_small_imagenet, write_svhn
+
+SMALL = [*TINY, "--train_iter", "4", "--n_save", "2", "--log_every", "2"]
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_celeba_is_cropped_to_the_face_and_parted_as_published(side, tmp_path):
+    colours = write_celeba(tmp_path)
+    data = load("image_folder", tmp_path / "celeba", image_size=side)
+    assert data.shape == (3, side, side) and (len(data.train), len(data.test)) == (35, 5)
+    assert data.train_labels is None
+    assert "list_eval_partition.txt calls 2" in " ".join(data.notes)
+    assert "40 were not square and are cut to their middle square" in " ".join(data.notes)
+    middle = data.test[:, :, side // 2, side // 2].float()
+    assert (middle - torch.tensor(colours[35:])).abs().max() < 12  # a JPEG's rounding
+    row = (data.test[0, :, side // 2].float() - torch.tensor(colours[35]).float()[:, None]).abs().amax(0) < 12
+    assert abs(row.sum() - side / 2) <= 3  # a disc of half the shorter side: not squashed
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda text: text.replace("000007.jpg 0\n", ""), "says nothing of .*000007.jpg"),
+    (lambda text: text.replace("000007.jpg 0", "000007.jpg 3"), "000007.jpg 3.*must be a picture's name and 0, 1 or 2"),
+    (lambda text: text.replace(" 0", " 2").replace(" 1\n", " 2\n"), "puts all pictures into the test part"),
+])
+def test_a_partition_that_does_not_fit_is_one_line(change, words, tmp_path):
+    write_celeba(tmp_path)
+    file = tmp_path / "celeba" / "list_eval_partition.txt"
+    file.write_text(change(file.read_text()))
+    with pytest.raises(ValueError, match=words):
+        load("image_folder", tmp_path / "celeba", image_size=32)
+
+
+def test_without_a_test_part_the_validation_part_is_held_out(tmp_path):
+    write_celeba(tmp_path)
+    file = tmp_path / "celeba" / "list_eval_partition.txt"
+    file.write_text(file.read_text().replace(" 2\n", " 0\n"))
+    assert len(load("image_folder", tmp_path / "celeba", image_size=32).test) == 5
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_imagenet_in_class_folders(side, tmp_path):
+    write_imagenet(tmp_path)
+    data = load("image_folder", tmp_path, image_size=side)
+    assert data.classes == ("n01440764", "n01443537", "n01484850") and data.shape == (3, side, side)
+    assert data.train_labels.bincount().tolist() == [10, 10, 10] and data.test_labels.bincount().tolist() == [4, 4, 4]
+    middle = data.test[:, :, side // 2, side // 2].float()
+    assert (middle.argmax(1) == data.test_labels).all()
+
+
+def test_imagenets_validation_pictures_without_folders_are_refused(tmp_path):
+    """As the archive has them: their classes are in the devkit."""
+    write_imagenet(tmp_path)
+    for path in list((tmp_path / "val").glob("*/*")):
+        path.rename(tmp_path / "val" / path.name.replace("val_", f"val_{path.parent.name}"))
+    with pytest.raises(ValueError, match="pictures in val need a folder of their class.*move them into val/CLASS"):
+        load("image_folder", tmp_path, image_size=32)
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_downsampled_imagenet_as_published(side, tmp_path):
+    first = write_small_imagenet(tmp_path, side)
+    data = load("imagenet", tmp_path)
+    assert data.shape == (3, side, side) and len(data.train) == 60 and len(data.test) == 30
+    assert np.array_equal(data.train[:30].reshape(30, -1).numpy(), first)
+    assert data.train_labels[:3].tolist() == [0, 33, 66] and data.classes[33] == "34" and len(data.classes) == 1000
+    assert load("imagenet", tmp_path, image_size=16).shape == (3, 16, 16)
+
+
+def test_what_is_not_downsampled_imagenet_is_one_line(tmp_path):
+    with pytest.raises(ValueError, match="got 0 train_data_batch_<n>.npz and 0 val_data.npz"):
+        load("imagenet", tmp_path)
+    write_small_imagenet(tmp_path, 32)
+    write_small_imagenet(tmp_path, 64)
+    with pytest.raises(ValueError, match="got 4 train_data_batch_<n>.npz and 2 val_data.npz"):
+        load("imagenet", tmp_path)
+    place = tmp_path / "Imagenet32_val_npz" / "val_data.npz"
+    (tmp_path / "Imagenet64_val_npz" / "val_data.npz").unlink()
+    with pytest.raises(ValueError, match="images of 32 and 64 pixels a side"):
+        load("imagenet", tmp_path)
+    for bad in ({"data": np.zeros((3, 3072), np.uint8), "labels": np.zeros(3, int)},
+                {"data": np.zeros((3, 3072), np.float32), "labels": np.ones(3, int)},
+                {"data": np.zeros((3, 100), np.uint8), "labels": np.ones(3, int)}, {"x": np.zeros(3)}):
+        np.savez(place, **bad)
+        with pytest.raises(ValueError, match="is not of downsampled ImageNet"):
+            load("imagenet", tmp_path)
+
+
+@pytest.mark.parametrize("side", ["32", "64"])
+@pytest.mark.parametrize("name, write, labels", [
+    ("image_folder", write_celeba, 0), ("image_folder", write_imagenet, 0), ("image_folder", write_imagenet, 6),
+    ("imagenet", write_small_imagenet, 0), ("svhn", write_svhn, 0), ("svhn", write_svhn, 20),
+])
+def test_a_few_iterations_of_each(name, write, labels, side, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    published = write(tmp_path / "data", **({"sizes": (60, 20)} if name == "svhn" else {}))
+    if name == "svhn":
+        monkeypatch.setattr(svhn, "MD5", published)
+    semi = labels > 0
+    flags = ["--dataset", name, "--data_path", str(tmp_path / "data"), "--image_size", side, "--out_dir",
+             str(tmp_path / "out"), *(["--N", str(labels), "--no_supervised", "--spread_labels", "0"] if semi else [])]
+    assert train([*SMALL, *flags], semi) == 0
+    (folder,) = (tmp_path / "out").glob("bgan_*")
+    assert (folder / "samples" / "posterior.png").exists()
+
+
+def test_data_says_what_it_sees_of_celeba(tmp_path, capsys):
+    write_celeba(tmp_path)
+    write_photo(tmp_path / "celeba" / "img_align_celeba" / "000041.jpg", (178, 218), (0, 0, 0))
+    line = ["data", "image_folder", "--data_path", str(tmp_path / "celeba"), "--image_size", "32"]
+    assert main(line) == 2
+    assert "says nothing of img_align_celeba/000041.jpg" in capsys.readouterr().err
