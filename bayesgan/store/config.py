@@ -17,7 +17,7 @@ from bayesgan.options import Options
 
 __all__ = ["FORMAT", "as_json", "computed", "describe_data", "git_commit", "new_config", "started"]
 
-FORMAT = 3  # 1: random streams had seeds of 32 bits; 2: they did not belong to members
+FORMAT = 4  # 1: random streams had seeds of 32 bits; 2: not of members; 3: mixture coupling paired whole minibatches
 
 
 def new_config(
