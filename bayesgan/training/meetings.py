@@ -124,7 +124,7 @@ def even_mixture(generators: int, batch: int, count: int, source: torch.Generato
 
 
 def dealt(generators: int, discriminators: int, batch: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
-    """`judged` and `weights`: all fakes dealt like cards, so that each discriminator scores a share of each generator's.
+    """`judged` and `weights`: all fakes dealt like cards; each discriminator scores a share of each generator's.
 
     From a random fake on, round by round, to the discriminators in a random order. The last round is completed with
     fakes that have been dealt already, whose two scores count half each.
