@@ -29,7 +29,7 @@ from bayesgan.training.minibatches import (
 from bayesgan.training.players import GAUGE_EVERY, Player, shares
 from bayesgan.training.teacher import Teacher
 
-__all__ = ["Engines", "Losses", "Trainer", "default_engines"]
+__all__ = ["Engines", "Losses", "Trainer", "begin_step", "default_engines"]
 
 Engines = dict[str, tuple[str, bool]]  # role -> engine's name, whether it is compiled
 REMEDY = "start a run with a lower --lr or --temperature"
@@ -47,6 +47,13 @@ class Losses:
 
     discriminators: Tensor
     generators: Tensor
+
+
+def begin_step(engines: Engines) -> None:
+    """Tells CUDA graphs that nothing of what came before is needed any more; torch takes seconds to import what knows.
+    """
+    if any(compiled for _, compiled in engines.values()):
+        torch.compiler.cudagraph_mark_step_begin()
 
 
 def default_engines(options: Options) -> Engines:
@@ -181,7 +188,7 @@ class Trainer:
             self.check([], self.iteration)
             self.teacher.spread(self.data, untrained=self.iteration == 0)
         for self.turn in reversed(range(options.d_steps)):  # the last one draws as an iteration with one
-            torch.compiler.cudagraph_mark_step_begin()  # nothing of what came before is needed any more
+            begin_step(self.engines)
             with torch.set_grad_enabled(self.turn == 0):
                 fakes = self.fakes()  # (I_r, B_g, ...)
             shown = self.shown(fakes)
