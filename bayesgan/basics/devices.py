@@ -50,7 +50,8 @@ def set_arithmetic(precision: str, device: torch.device, deterministic: bool = F
     deterministic = deterministic and device.type == "cuda"  # a CPU is reproducible as it is
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for; read when it starts
-    torch.use_deterministic_algorithms(deterministic)
+    if torch.are_deterministic_algorithms_enabled() != deterministic:  # torch imports its compiler here, for seconds
+        torch.use_deterministic_algorithms(deterministic)
     torch.utils.deterministic.fill_uninitialized_memory = False  # which is for finding errors, and costs time
 
 

@@ -255,8 +255,9 @@ def resume(folder: RunFolder, trainer: Trainer, set_aside: bool = True) -> None:
         raise Agreed(f"{folder.path} has done {trainer.iteration} iterations already, got --train_iter "
                          f"{trainer.options.train_iter}; give more")
     if folder.config.get("format", 1) < FORMAT:
-        print("note: this run began with a version whose random streams had other keys; from here on it draws other "
-              "numbers of the same law, so the bits differ from those it would have had")
+        print("note: this run began with a version whose random streams had other keys, or that showed other fakes to "
+              "the discriminators; from here on it draws others of the same law, so the bits differ from those it "
+              "would have had")
     if folder.config.get("device_type", trainer.device.type) != trainer.device.type:
         print("note: this run comes from another kind of device, which draws other numbers of the same law; so from "
               "here on the bits differ from those it would have had")

@@ -2,12 +2,14 @@
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.later import later
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
 
 __all__ = ["GENERATED", "GRID_SCALE", "gaussian_grid"]
+
+load_digits = later("sklearn.datasets", "load_digits")
 
 GENERATED = ("digits", "synthetic", "gaussians25")  # no file is read for these
 # points in few dimensions: what few pictures with labels need does not suit them

@@ -10,13 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torchvision.datasets.utils import download_and_extract_archive
 
 from bayesgan.basics.errors import InputError, reason
+from bayesgan.basics.later import later
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
 from bayesgan.data.downloads import fetch
 
 __all__ = []
+
+download_and_extract_archive = later("torchvision.datasets.utils", "download_and_extract_archive")
 
 URL = "https://www.cs.toronto.edu/~kriz"
 PLANES = 3 * 32 * 32  # red, green, blue

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 
 from bayesgan.basics.errors import InputError
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
@@ -81,27 +80,33 @@ def find_parts(folders: list[Path]) -> list[Path] | None:
     return None
 
 
-def load_idx_set(name: str, torchvision_set: type, options: DataOptions) -> Dataset:
+def torchvision_set(name: str) -> type:
+    from torchvision import datasets  # takes seconds, and most runs have other data
+
+    return getattr(datasets, name)
+
+
+def load_idx_set(name: str, original: type, options: DataOptions) -> Dataset:
     """The set in data_path, data_path/<Set>/raw or data_path/<name>, else downloaded into data_path."""
     root = options.data_path
-    stored = root / torchvision_set.__name__ / "raw"
+    stored = root / original.__name__ / "raw"
     folders = [stored, root / name, root]
     paths = find_parts(folders)
     if paths is None:
         places = ", ".join(map(str, folders))
-        fetch(name, stored, partial(torchvision_set, root, download=True),
+        fetch(name, stored, partial(original, root, download=True),
               f"put the four files {PARTS[0]}[.gz] ... into {places}, or name their folder with --data_path")
         paths = find_parts([stored])
-    return read_set(name, torchvision_set, paths, options)
+    return read_set(name, original, paths, options)
 
 
-def stored_idx_set(name: str, torchvision_set: type, options: DataOptions) -> Dataset | None:
+def stored_idx_set(name: str, original: type, options: DataOptions) -> Dataset | None:
     """The set if data_path has it in a folder of its own; never downloaded."""
-    paths = find_parts([options.data_path / torchvision_set.__name__ / "raw", options.data_path / name])
-    return None if paths is None else read_set(name, torchvision_set, paths, options)
+    paths = find_parts([options.data_path / original.__name__ / "raw", options.data_path / name])
+    return None if paths is None else read_set(name, original, paths, options)
 
 
-def read_set(name: str, torchvision_set: type, paths: list[Path], options: DataOptions) -> Dataset:
+def read_set(name: str, original: type, paths: list[Path], options: DataOptions) -> Dataset:
     """The set in these four files.
 
     Raises:
@@ -117,15 +122,15 @@ def read_set(name: str, torchvision_set: type, paths: list[Path], options: DataO
     return Dataset(
         name, images_tensor(train, options.image_size), images_tensor(test, options.image_size),
         torch.from_numpy(train_labels.astype(np.int64)), torch.from_numpy(test_labels.astype(np.int64)),
-        tuple(torchvision_set.classes), notes=(f"read from {paths[0].parent}",),
+        tuple(original.classes), notes=(f"read from {paths[0].parent}",),
     )
 
 
 DATA_SETS.register("mnist")(
-    DataSource(lambda options: load_idx_set("mnist", torchvision.datasets.MNIST, options),
-               foreign=lambda options: stored_idx_set("fashion_mnist", torchvision.datasets.FashionMNIST, options))
+    DataSource(lambda options: load_idx_set("mnist", torchvision_set("MNIST"), options),
+               foreign=lambda options: stored_idx_set("fashion_mnist", torchvision_set("FashionMNIST"), options))
 )
 DATA_SETS.register("fashion_mnist")(
-    DataSource(lambda options: load_idx_set("fashion_mnist", torchvision.datasets.FashionMNIST, options),
-               foreign=lambda options: stored_idx_set("mnist", torchvision.datasets.MNIST, options))
+    DataSource(lambda options: load_idx_set("fashion_mnist", torchvision_set("FashionMNIST"), options),
+               foreign=lambda options: stored_idx_set("mnist", torchvision_set("MNIST"), options))
 )

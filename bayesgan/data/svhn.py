@@ -4,14 +4,17 @@ from functools import partial
 
 import numpy as np
 import torch
-from scipy.io import loadmat
-from torchvision.datasets.utils import calculate_md5, download_url
 
 from bayesgan.basics.errors import InputError, reason
+from bayesgan.basics.later import later
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor
 from bayesgan.data.downloads import fetch
 
 __all__ = []
+
+loadmat = later("scipy.io", "loadmat")
+calculate_md5 = later("torchvision.datasets.utils", "calculate_md5")
+download_url = later("torchvision.datasets.utils", "download_url")
 
 # a reader of matrix files can be made to crash by what it reads: only the published files are
 URL = "http://ufldl.stanford.edu/housenumbers"

@@ -4,11 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.linalg import sqrtm
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from bayesgan.basics.later import later
 from bayesgan.basics.progress import Progress
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import to_float
@@ -17,6 +16,9 @@ from bayesgan.evaluation.classification import predictive_entropy
 from bayesgan.networks import NETWORKS, NetworkSizes
 
 __all__ = ["Judge", "classifier_network", "fit", "frechet", "outputs", "two_sample_auc"]
+
+sqrtm = later("scipy.linalg", "sqrtm")
+roc_auc_score = later("sklearn.metrics", "roc_auc_score")
 
 CHUNK = 1000
 SHOWN = 50  # steps from one state of a progress bar to the next

@@ -2,25 +2,35 @@
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
+import torch
 from PIL import Image
-from sklearn.decomposition import PCA
 from torch import Tensor
-from torchvision.utils import make_grid
+from torch.nn.functional import pad
 
 from bayesgan.basics.files import write_atomically
+from bayesgan.basics.later import later
 from bayesgan.data import to_bytes
 
 __all__ = ["image_grid", "save_picture", "scatter"]
 
+Figure = later("matplotlib.figure", "Figure")
+PCA = later("sklearn.decomposition", "PCA")
+
 SMALLEST_CELL = 32  # pixels a side; smaller images are enlarged by a whole factor
+GAP, BETWEEN = 2, 96  # pixels around images, and their grey
 
 
 def image_grid(images: Tensor, columns: int = 10) -> Tensor:
     """Images (n, C, H, W) in [-1, 1] as one uint8 picture (3, height, width)."""
     factor = max(1, SMALLEST_CELL // images.shape[-1])
     enlarged = images.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
-    return make_grid(to_bytes(enlarged.cpu()), nrow=columns, padding=2, pad_value=96)
+    count, _, height, width = enlarged.shape
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    cells = torch.full((rows * columns, 3, height + GAP, width + GAP), BETWEEN, dtype=torch.uint8)
+    cells[:count, :, GAP:, GAP:] = to_bytes(enlarged.cpu())  # grey ones into all three channels
+    lines = cells.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).reshape(3, rows * (height + GAP), -1)
+    return pad(lines, (0, GAP, 0, GAP), value=BETWEEN)
 
 
 def scatter(data: Tensor, real: Tensor) -> Figure:

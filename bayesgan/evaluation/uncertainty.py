@@ -2,13 +2,15 @@
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
+from bayesgan.basics.later import later
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.evaluation.classification import predictive_entropy, reliability
 
 __all__ = ["error_curve", "shuffled", "uncertainty_figure"]
+
+Figure = later("matplotlib.figure", "Figure")
 
 
 def shuffled(data: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ SAMPLES = 4000  # behind a JSD
 
 @dataclass(frozen=True)
 class Settings:
+    tasks: tuple[str, ...] = option(("synthetic", "labels"), "what is learnt", choices=("synthetic", "labels"))
     seeds: int = option(5, "runs of each task and coupling", least=1)
     discriminators: int = option(2, "against ten generators; the paper's runs have two", least=1)
     points: int = option(20, "times that quality is measured in a run", least=2)
@@ -86,7 +87,7 @@ class Cell(NamedTuple):
 def run(settings: Settings, cells: Cells) -> Report:
     """Trains what is not there yet, and compares the couplings."""
     results = {}
-    for task in TASKS:
+    for task in settings.tasks:
         courses = [course(Cell(task, seed), settings, cells) for seed in range(settings.seeds)]
         results[task] = {
             name: {figure: np.array([one[name][figure] for one in courses]) for figure in ("seconds", "quality")}
@@ -179,7 +180,7 @@ def table(results: dict, summary: dict) -> list[dict[str, str]]:
 def plot(results: dict) -> Figure:
     """Quality over training time, every seed thin and the mean thick."""
     figure = Figure(figsize=(11, 4), dpi=100)
-    for panel, (task, couplings) in zip(figure.subplots(1, len(results)), results.items(), strict=True):
+    for panel, (task, couplings) in zip(figure.subplots(1, len(results), squeeze=False)[0], results.items()):
         for number, (name, own) in enumerate(couplings.items()):
             panel.plot(own["seconds"].T, own["quality"].T, c=f"C{number}", lw=0.5, alpha=0.5)
             panel.plot(own["seconds"].mean(0), own["quality"].mean(0), c=f"C{number}", lw=2, label=name)

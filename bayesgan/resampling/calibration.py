@@ -8,16 +8,18 @@ from functools import partial
 
 import numpy as np
 import torch
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.later import later
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.registry import Registry
 
 __all__ = ["CALIBRATIONS", "LEAST", "SCORES", "fit", "log_odds", "logistic", "slope_interval"]
+
+IsotonicRegression = later("sklearn.isotonic", "IsotonicRegression")
+LogisticRegression = later("sklearn.linear_model", "LogisticRegression")
 
 LEAST = 20  # real data, and as many generated ones, below which a fit means nothing
 WEAK = 1e4  # scikit-learn's C: a ridge that only keeps separable data finite

@@ -4,14 +4,18 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
-from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from torch import Tensor
 
+from bayesgan.basics.later import later
 from bayesgan.evaluation.classification import reliability
 from bayesgan.resampling.guard import LEAST_JUDGED, PLAIN, Expected
 from bayesgan.resampling.ratio import HeldOut
 
 __all__ = ["Calibration", "Diagnostics", "calibration_figures", "nearest_distance"]
+
+brier_score_loss = later("sklearn.metrics", "brier_score_loss")
+log_loss = later("sklearn.metrics", "log_loss")
+roc_auc_score = later("sklearn.metrics", "roc_auc_score")
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,18 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
-from scipy.spatial.distance import cdist
-from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.later import later
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.evaluation.image_scores import frechet
 
 __all__ = ["LEAST_JUDGED", "PLAIN", "Expected", "Guard", "Tried", "choose"]
+
+cdist = later("scipy.spatial.distance", "cdist")
+PCA = later("sklearn.decomposition", "PCA")
+NearestNeighbors = later("sklearn.neighbors", "NearestNeighbors")
 
 PLAIN = "plain"
 LEAST_JUDGED = 80  # held-out data: half of them fit, a quarter chooses, a quarter measures

@@ -2,10 +2,13 @@
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
+from bayesgan.basics.later import later
+
 __all__ = ["ratio_figure"]
+
+Figure = later("matplotlib.figure", "Figure")
 
 BINS = 15
 

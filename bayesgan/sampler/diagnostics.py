@@ -3,14 +3,15 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from arviz_stats.base import array_stats
-from matplotlib.figure import Figure
-from scipy.stats import chi2
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.later import later
 
 __all__ = ["Convergence", "Diagnostics", "KineticTemperature", "diagnose", "trace_plot"]
+
+Figure = later("matplotlib.figure", "Figure")
+quantile = later("scipy.special", "chdtri")  # of chi-squared, from above
 
 LARGEST_RHAT = 1.05  # Vehtari et al. 2021 ask for 1.01 on parameters; predictions of networks rarely get there
 SMALLEST_ESS = 100.0  # in all chains together: a standard error of a tenth of a standard deviation
@@ -100,7 +101,7 @@ def diagnose(
     temperatures = {}
     for name, values in kinetic.items():
         freedom = max(1.0, sizes[name] * chains * draws * independence)
-        low, high = (temperature * chi2.ppf(p, freedom) / freedom for p in (0.0005, 0.9995))
+        low, high = (temperature * quantile(freedom, 1 - p) / freedom for p in (0.0005, 0.9995))
         temperatures[name] = KineticTemperature(values.double().mean().item(), low, high)
         if temperature > 0 and not temperatures[name].as_expected:
             warnings.append(
@@ -121,6 +122,8 @@ def converge(values: np.ndarray) -> Convergence:
     constant = np.ptp(flat, axis=(1, 2)) == 0
     ess, rhat = np.full((2, len(flat)), np.nan)
     if not constant.all():
+        from arviz_stats.base import array_stats  # takes half a second
+
         ess[~constant] = array_stats.ess(flat[~constant], method="bulk")
         rhat[~constant] = array_stats.rhat(flat[~constant], method="rank")
     return Convergence(ess.reshape(values.shape[2:]), rhat.reshape(values.shape[2:]))

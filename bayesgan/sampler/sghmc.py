@@ -9,6 +9,7 @@ from bayesgan.basics.errors import InputError
 from bayesgan.sampler.checks import check_finite, check_given, check_moved, check_state
 from bayesgan.sampler.groups import LAW, Group, Scheduled, check_keys, group_values
 from bayesgan.sampler.noise import NoiseBuffer
+from bayesgan.sampler.optimizer import Optimizer
 from bayesgan.sampler.preconditioners import RMSprop, Roots
 from bayesgan.sampler.schedules import Divided
 from bayesgan.sampler.step import SCHEMES, noise_variance, sghmc_step
@@ -18,7 +19,7 @@ __all__ = ["SGHMC"]
 COARSE = (torch.bfloat16, torch.float16)  # a chain's steps vanish in their rounding
 
 
-class SGHMC(torch.optim.Optimizer):
+class SGHMC(Optimizer):
     """SGHMC as a torch optimiser: call `loss.backward()` and `step()`, and the weights become a Markov chain.
 
     The gradients must be those of U = -log prior - sum over all data of log-likelihood (the SUM scale: a minibatch

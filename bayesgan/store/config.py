@@ -4,12 +4,11 @@ import dataclasses
 import hashlib
 import subprocess
 from datetime import datetime, timezone
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import sklearn
 import torch
-import torchvision
 
 from bayesgan.basics.devices import device_name
 from bayesgan.data import Dataset, labelled_rows
@@ -17,7 +16,7 @@ from bayesgan.options import Options
 
 __all__ = ["FORMAT", "as_json", "computed", "describe_data", "git_commit", "new_config", "started"]
 
-FORMAT = 3  # 1: random streams had seeds of 32 bits; 2: they did not belong to members
+FORMAT = 4  # 1: random streams had seeds of 32 bits; 2: not of members; 3: mixture coupling paired whole minibatches
 
 
 def new_config(
@@ -29,8 +28,8 @@ def new_config(
         "options": as_json(options),
         "data": describe_data(options, data),
         "units": None if data.units is None else [part.tolist() for part in data.units],
-        "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__,
-                     "numpy": np.__version__, "scikit-learn": sklearn.__version__},
+        "versions": {"torch": torch.__version__, "numpy": np.__version__,
+                     **{name: metadata.version(name) for name in ("torchvision", "scikit-learn")}},
         "git_commit": git_commit(),
         "commands": [started(command)],
         "ended": 0,

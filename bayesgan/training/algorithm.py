@@ -29,7 +29,7 @@ from bayesgan.training.minibatches import (
 from bayesgan.training.players import GAUGE_EVERY, Player, shares
 from bayesgan.training.teacher import Teacher
 
-__all__ = ["Engines", "Losses", "Trainer", "default_engines"]
+__all__ = ["Engines", "Losses", "Trainer", "begin_step", "default_engines"]
 
 Engines = dict[str, tuple[str, bool]]  # role -> engine's name, whether it is compiled
 REMEDY = "start a run with a lower --lr or --temperature"
@@ -47,6 +47,13 @@ class Losses:
 
     discriminators: Tensor
     generators: Tensor
+
+
+def begin_step(engines: Engines) -> None:
+    """Tells CUDA graphs that nothing of what came before is needed any more; torch takes seconds to import what knows.
+    """
+    if any(compiled for _, compiled in engines.values()):
+        torch.compiler.cudagraph_mark_step_begin()
 
 
 def default_engines(options: Options) -> Engines:
@@ -68,7 +75,7 @@ class Trainer:
     classes being those of the `teacher`.
 
     Full coupling uses every pair (as Algorithm 1 does); mixture coupling estimates the sums over opponents without
-    bias: a discriminator sees random images of the mixture, a generator is scored by one random discriminator.
+    bias: a discriminator sees as many random images of each generator, and scores a random share of each one's.
 
     Nothing in `step` waits for the device: a weight or loss that is not finite is found by `check`.
 
@@ -181,7 +188,7 @@ class Trainer:
             self.check([], self.iteration)
             self.teacher.spread(self.data, untrained=self.iteration == 0)
         for self.turn in reversed(range(options.d_steps)):  # the last one draws as an iteration with one
-            torch.compiler.cudagraph_mark_step_begin()  # nothing of what came before is needed any more
+            begin_step(self.engines)
             with torch.set_grad_enabled(self.turn == 0):
                 fakes = self.fakes()  # (I_r, B_g, ...)
             shown = self.shown(fakes)
@@ -260,25 +267,29 @@ class Trainer:
     def _move_generators(self, real: Tensor, fakes: Tensor, shown: Shown) -> Tensor:
         wanted, losses = torch.zeros_like(shown.images), fakes.new_zeros(self.options.generators)
         if len(real):
-            judged, weights = (part.to(self.device) for part in (shown.generators, shown.weights.to(fakes.dtype)))
-            images = shown.images[shown.judged].requires_grad_()  # (K_r, g · B_g, ...)
-            scores = self._scores(real, images, judged.shape[1])  # (K_r, g)
-            (gradient,) = torch.autograd.grad((scores * weights).sum(), images)
+            makers, weights = (part.to(self.device) for part in (shown.generators, shown.weights.to(fakes.dtype)))
+            images = shown.images[shown.judged].requires_grad_()  # (K_r, n, ...)
+            scores = self._scores(real, images) * weights  # (K_r, n)
+            (gradient,) = torch.autograd.grad(scores.sum(), images)
             wanted.index_add_(0, shown.judged.flatten().to(self.device), gradient.flatten(0, 1))
-            losses.index_add_(0, judged.flatten(), (scores.detach() * weights).flatten())
+            losses.index_add_(0, makers.flatten(), scores.detach().flatten())
         pulled = shown.returned(wanted).view_as(fakes)  # what all its judges want of every image
         self.generators.move(fakes, pulled, **self._readings())
         return losses
 
-    def _scores(self, real: Tensor, images: Tensor, judged: int) -> Tensor:
-        """The generators' losses, (K_r, judged), by each discriminator's view of their images (K_r, judged · B_g, ...).
+    def _scores(self, real: Tensor, images: Tensor) -> Tensor:
+        """The generators' losses at each of these images (K_r, n, ...), by each discriminator's view: (K_r, n).
+
+        With feature matching they are whole minibatches, and a minibatch's loss stands at each of its images.
         """
         logits, features = self.discriminators.ensemble.forward(images, train=False, freeze=True)
         if not self.options.feature_matching:
-            return self.objective.generator(real_score(logits).unflatten(1, (judged, -1)))
+            return self.objective.generator(real_score(logits)[..., None])
         with torch.no_grad():
             _, target = self.discriminators.ensemble.forward(real, train=False, freeze=True)
-        return feature_matching(target.unsqueeze(1), features.unflatten(1, (judged, -1)))
+        batch = self.options.gen_batch
+        losses = feature_matching(target.unsqueeze(1), features.unflatten(1, (-1, batch)))
+        return losses.repeat_interleave(batch, 1)
 
     def real_batches(self) -> Tensor:
         """A minibatch of real data for each discriminator here: (K_r, B, ...)."""

@@ -17,7 +17,7 @@ from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.data import Dataset
 from bayesgan.ensemble import ENGINES, graphs_skipped
 from bayesgan.options import Options
-from bayesgan.training.algorithm import Engines, Trainer, default_engines
+from bayesgan.training.algorithm import Engines, Trainer, begin_step, default_engines
 from bayesgan.training.minibatches import batch_sizes
 from bayesgan.training.players import Player
 
@@ -132,7 +132,7 @@ class GeneratorWork:
         self.latent = trial_inputs(trial, trial.generators, trial.options.gen_batch, (trial.options.z_dim,))
 
     def __call__(self) -> None:
-        torch.compiler.cudagraph_mark_step_begin()
+        begin_step(self.trial.engines)
         self.trial.generators.ensemble.forward(self.latent, train=True).sum().backward()
 
 
@@ -148,7 +148,7 @@ class DiscriminatorWork:
     def __call__(self) -> None:
         trial, ensemble = self.trial, self.trial.discriminators.ensemble
         real = self.trained[:, : trial.options.batch_size]
-        torch.compiler.cudagraph_mark_step_begin()
+        begin_step(trial.engines)
         noise = trial.sources("trial", trial.discriminators)
         ensemble.forward(self.trained, train=True, noise=noise)[0].sum().backward()
         torch.autograd.grad(ensemble.forward(self.judged, train=False, freeze=True)[0].sum(), self.judged)

@@ -7,13 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import sparse
-from scipy.sparse.linalg import cg
-from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from bayesgan.basics.later import later
+
 __all__ = ["MOST_POINTS", "Spread", "spread_labels"]
+
+csr_matrix = later("scipy.sparse", "csr_matrix")
+diags = later("scipy.sparse", "diags")
+identity = later("scipy.sparse", "identity")
+cg = later("scipy.sparse.linalg", "cg")
+PCA = later("sklearn.decomposition", "PCA")
+NearestNeighbors = later("sklearn.neighbors", "NearestNeighbors")
 
 NEIGHBOURS = 12
 COMPONENTS = 40  # principal components of the features
@@ -66,8 +71,8 @@ def spread_labels(
     weights = edges(*search.kneighbors(), len(points))
     weights = weights + weights.T
     root = 1 / np.sqrt(np.asarray(weights.sum(1)).ravel().clip(1e-12))
-    scaled = sparse.diags(root) @ weights @ sparse.diags(root)
-    system = sparse.identity(len(points)) - DAMPING * scaled
+    scaled = diags(root) @ weights @ diags(root)
+    system = identity(len(points)) - DAMPING * scaled
     rows, labels = rows.numpy(force=True), labels.numpy(force=True)
     shares = shares_from(system, rows, labels, classes)
     found = float("nan")
@@ -84,7 +89,7 @@ def spread_labels(
     return Spread(best, sureness, torch.from_numpy(said), found)
 
 
-def shares_from(system: sparse.spmatrix, rows: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+def shares_from(system: csr_matrix, rows: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """(n, Y) what labels at these rows say of all points."""
     given = np.zeros((system.shape[0], classes))
     given[rows, labels] = 1
@@ -96,11 +101,11 @@ def on_the_sphere(points: np.ndarray) -> np.ndarray:
     return points / np.linalg.norm(points, axis=1, keepdims=True).clip(1e-12)
 
 
-def edges(distances: np.ndarray, columns: np.ndarray, count: int) -> sparse.csr_matrix:
+def edges(distances: np.ndarray, columns: np.ndarray, count: int) -> csr_matrix:
     """Weights (m, count) between m points on the unit sphere and their nearest (m, k) of `count`."""
     cosine = 1 - distances**2 / 2
     rows = np.repeat(np.arange(len(columns)), columns.shape[1])
-    return sparse.csr_matrix((cosine.clip(0).ravel() ** POWER, (rows, columns.ravel())), (len(columns), count))
+    return csr_matrix((cosine.clip(0).ravel() ** POWER, (rows, columns.ravel())), (len(columns), count))
 
 
 def balanced(scores: np.ndarray) -> np.ndarray:

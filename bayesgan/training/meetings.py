@@ -22,8 +22,8 @@ class Meetings:
 
     Attributes:
         fakes: (K, F) numbers of the fakes that each discriminator learns from.
-        judged: (K, g) generators that each discriminator scores.
-        weights: (K, g) of these scores; those of a generator add up to 1.
+        judged: (K, n) numbers of the fakes that each discriminator scores.
+        weights: (K, n) of these scores; those of a generator's fakes add up to 1.
     """
 
     fakes: Tensor
@@ -37,19 +37,15 @@ class Meetings:
         Args:
             table: Key -> a stream on the CPU, alike in every process.
         """
-        pool = options.generators * options.gen_batch
+        generators, discriminators, batch = options.generators, options.discriminators, options.gen_batch
         if options.coupling == "full":
-            fakes, source = torch.arange(pool).expand(options.discriminators, -1), None
-        else:
-            fakes, source = torch.stack([
-                torch.randperm(pool, generator=table("fakes", member))[: options.batch_size]
-                for member in range(options.discriminators)
-            ]), table("judges")
-        return cls(fakes, *pairs(options.generators, options.discriminators, source))
-
-    def judged_fakes(self, batch: int) -> Tensor:
-        """(K, g * batch) numbers of the fakes that are scored."""
-        return (self.judged[:, :, None] * batch + torch.arange(batch)).flatten(1)
+            everything = torch.arange(generators * batch).expand(discriminators, -1)
+            even = torch.full((1, 1), 1 / (discriminators * batch), dtype=torch.float64)
+            return cls(everything, everything, even.expand(everything.shape))
+        fakes = torch.stack([even_mixture(generators, batch, options.batch_size, table("fakes", member))
+                             for member in range(discriminators)])
+        deal = whole if options.feature_matching else dealt  # that loss is of a whole minibatch
+        return cls(fakes, *deal(generators, discriminators, batch, table("judges")))
 
 
 class Route:
@@ -90,8 +86,8 @@ class Shown:
     Attributes:
         images: (m, ...).
         fakes: (K_r, F), `Meetings.fakes` of the discriminators here as rows of `images`.
-        judged: (K_r, g * B_g) the same of `Meetings.judged_fakes`.
-        generators, weights: (K_r, g) whose these are, and what they count.
+        judged: (K_r, n) the same of `Meetings.judged`.
+        generators, weights: (K_r, n) who made these, and what their scores count.
     """
 
     def __init__(
@@ -99,8 +95,8 @@ class Shown:
         batch: int,
     ):
         self.made, own = made, slice(discriminators[ranks.rank].start, discriminators[ranks.rank].stop)
-        fakes, judged = meetings.fakes, meetings.judged_fakes(batch)
-        self.generators, self.weights = meetings.judged[own], meetings.weights[own]
+        fakes, judged = meetings.fakes, meetings.judged
+        self.generators, self.weights = judged[own] // batch, meetings.weights[own]
         self.route = None
         if ranks.size == 1:
             self.images, self.fakes, self.judged = made, fakes, judged
@@ -120,20 +116,44 @@ class Shown:
         return wanted if self.route is None else self.route.back(wanted[self.scored], self.made)
 
 
-def pairs(generators: int, discriminators: int, source: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """Generator numbers (K, g) and weights (K, g); each generator's weights add up to 1.
+def even_mixture(generators: int, batch: int, count: int, source: torch.Generator) -> Tensor:
+    """Numbers of `count` fakes (all where there are fewer), as many of each generator, or one more: (F,)."""
+    places = torch.rand(generators, batch, generator=source).argsort(1)  # each row a random order
+    numbers = places + batch * torch.arange(generators)[:, None]
+    return numbers[torch.randperm(generators, generator=source)].T.flatten()[:count]
 
-    Args:
-        source: Of random judges, as many generators for each discriminator; None pairs all with all.
+
+def dealt(generators: int, discriminators: int, batch: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
+    """`judged` and `weights`: all fakes dealt like cards; each discriminator scores a share of each generator's.
+
+    From a random fake on, round by round, to the discriminators in a random order. The last round is completed with
+    fakes that have been dealt already, whose two scores count half each.
     """
-    if source is None:
-        judged = torch.arange(generators).expand(discriminators, -1)
-    else:
-        share = -(-generators // discriminators)  # where it does not divide, some generators get two judges
-        order = torch.randperm(generators, generator=source)
-        judged = order.repeat(-(-discriminators * share // generators))[: discriminators * share]
-        judges = torch.randperm(discriminators, generator=source)
-        judged = judged.view(share, discriminators).T[judges]
-    ones = torch.ones(judged.numel(), dtype=torch.float64)
-    judges = ones.new_zeros(generators).index_add_(0, judged.flatten(), ones)
-    return judged, 1 / judges[judged]
+    pool = generators * batch
+    rounds = -(-pool // discriminators)
+    first = torch.randint(pool, (1,), generator=source)
+    numbers = (first + torch.arange(rounds * discriminators)) % pool
+    weights = 1 / (batch * times(numbers, pool))
+    order = torch.randperm(discriminators, generator=source)
+    return numbers.view(rounds, discriminators).T[order], weights.view(rounds, discriminators).T[order]
+
+
+def whole(generators: int, discriminators: int, batch: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
+    """`judged` and `weights`: the whole minibatch of each generator to one random discriminator.
+
+    Where the numbers do not divide, some generators get two, and with more discriminators than generators all several.
+    """
+    share = -(-generators // discriminators)
+    order = torch.randperm(generators, generator=source)
+    judged = order.repeat(-(-discriminators * share // generators))[: discriminators * share]
+    judges = torch.randperm(discriminators, generator=source)
+    judged = judged.view(share, discriminators).T[judges]
+    weights = 1 / (batch * times(judged, generators))
+    numbers = judged[:, :, None] * batch + torch.arange(batch)
+    return numbers.flatten(1), weights.repeat_interleave(batch, 1)
+
+
+def times(numbers: Tensor, size: int) -> Tensor:
+    """How often each of the numbers, all below `size`, is among them: of the same shape, float64."""
+    ones = torch.ones(numbers.numel(), dtype=torch.float64)
+    return ones.new_zeros(size).index_add_(0, numbers.flatten(), ones)[numbers]

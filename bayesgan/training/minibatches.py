@@ -59,8 +59,10 @@ def images_of(options: Options, data: Dataset, each: list[Tensor], sources: Sour
 
 def batch_sizes(options: Options) -> tuple[int, int]:
     """Images that each discriminator trains on in an iteration, and that it judges for the generators."""
-    pool, full = options.generators * options.gen_batch, options.coupling == "full"
+    generators, discriminators, batch = options.generators, options.discriminators, options.gen_batch
+    pool, full = generators * batch, options.coupling == "full"
     labelled = options.label_batch if options.semi else 0
-    fakes = pool if full else min(options.batch_size, pool)
-    trained = options.batch_size + fakes + labelled + options.unlabelled_batch
-    return trained, pool if full else options.gen_batch * -(-options.generators // options.discriminators)
+    trained = options.batch_size + (pool if full else min(options.batch_size, pool))
+    whole = batch * -(-generators // discriminators)  # as feature matching needs them
+    judged = pool if full else whole if options.feature_matching else -(-pool // discriminators)
+    return trained + labelled + options.unlabelled_batch, judged

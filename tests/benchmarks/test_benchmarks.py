@@ -91,7 +91,7 @@ def test_the_teacher_benchmark_compares_with_all_parts():
 
 WRONG = {"gpu": ["--minutes", "0"], "teacher": ["--points", "1"], "sampler": ["--repeats", "0"],
          "resample": ["--budget", "1"], "train": ["--variants", "magic"], "smoke": ["--repeats", "0"],
-         "scaling": ["--processes", "0"]}
+         "scaling": ["--processes", "0"], "results": ["--tasks", "fame"]}
 MORE = [("train", ["--precision", "fp8"]), ("train", ["--batch_size", "9999"]), ("resample", ["--no_such_flag"])]
 
 

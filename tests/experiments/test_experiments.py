@@ -57,7 +57,8 @@ WRONG = {
     "stacked_mnist": ["--generators", "0"],
 }
 # settings that say which cells there are, not what is in them
-CHOOSING = {"seeds", "draws", "N", "methods", "jobs", "datasets", "networks", "generators", "factors", "players"}
+CHOOSING = {"seeds", "draws", "N", "methods", "jobs", "datasets", "networks", "generators", "factors", "players",
+            "tasks"}
 OTHER = {  # a value that is not in SMALL, of every other setting of an experiment with cells
     "z_dim": "9", "cluster_dim": "3", "train_iter": "8", "budget": "11", "samples": "1200", "trees": "4",
     "discriminators": "3", "points": "4", "judge_steps": "3", "moves": "hmc", "scale": "0.004", "recipe": "mnist-best",

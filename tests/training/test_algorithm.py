@@ -65,38 +65,46 @@ def test_full_coupling_gradients_are_those_of_the_pair_loop():
         assert (ours[name] - p.grad).abs().max() < 1e-5 * max(1, p.grad.abs().max()), name
 
 
-@pytest.mark.parametrize("num_gen, num_disc", [(1, 1), (3, 2), (2, 3), (4, 2)])
-def test_mixture_coupling_is_unbiased(num_gen, num_disc):
-    """Every generator's weights add up to 1 each time, and over many draws each discriminator gets its share."""
-    mixed = trainer(num_gen=num_gen, num_disc=num_disc)
-    share = torch.zeros(num_gen, num_disc)
-    draws = 2000
+COUNTS = [(1, 1), (3, 2), (2, 3), (4, 2), (3, 5), (1, 20)]  # 16 fakes of each generator
+
+
+@pytest.mark.parametrize("feature_matching", [False, True])
+@pytest.mark.parametrize("num_gen, num_disc", COUNTS)
+def test_mixture_coupling_is_unbiased(num_gen, num_disc, feature_matching):
+    """Every fake's weights add up to 1/B_g each time, and over many draws each discriminator gets its share of each."""
+    mixed = trainer(num_gen=num_gen, num_disc=num_disc, feature_matching=feature_matching)
+    share, draws = torch.zeros(num_disc, 16 * num_gen, dtype=torch.float64), 2000
     for iteration in range(draws):
         mixed.iteration = iteration
         meetings = Meetings.drawn(mixed.options, mixed.table)
-        judged, weights = meetings.judged, meetings.weights.float()
-        total = torch.zeros(num_gen).index_add_(0, judged.flatten(), weights.flatten())
-        assert torch.allclose(total, torch.ones(num_gen))
-        for k in range(num_disc):
-            share[:, k].index_add_(0, judged[k], weights[k])
+        now = torch.zeros_like(share).scatter_add_(1, meetings.judged, meetings.weights)
+        assert (now.sum(0) - 1 / 16).abs().max() < 1e-12
+        share += now / draws
     spread = (1 / num_disc * (1 - 1 / num_disc) / draws) ** 0.5
-    assert ((share / draws - 1 / num_disc).abs() <= 5 * spread + 1e-6).all()
+    assert ((16 * share - 1 / num_disc).abs() <= 5 * spread + 1e-6).all()
 
 
-def test_mixture_minibatches_come_from_every_generator_in_equal_parts():
-    mixed = trainer(num_gen=4, batch_size=32, gen_batch_size=32)
-    fakes = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(4, 32, 1, 8, 8).contiguous()
-    seen = []
-    mixed.discriminators.ensemble.forward = lambda x, train, noise=None: (
-        seen.append(x[:, 32:, 0, 0, 0]) or (torch.zeros(2, 64, 1), None)
-    )
-    mixed.discriminators.move = lambda *arguments, **readings: None
-    for iteration in range(200):
-        mixed.iteration = iteration
-        mixed._move_discriminators(torch.zeros(2, 32, 1, 8, 8), mixed.shown(fakes))
-    counts = torch.stack(seen).flatten().long().bincount(minlength=4).double()
-    n = counts.sum()
-    assert ((counts / n - 0.25).abs() < 5 * (0.25 * 0.75 / n) ** 0.5).all()
+@pytest.mark.parametrize("num_gen, num_disc", COUNTS)
+def test_each_discriminator_scores_a_share_of_each_generators_fakes(num_gen, num_disc):
+    mixed = trainer(num_gen=num_gen, num_disc=num_disc)
+    for mixed.iteration in range(20):
+        judged = Meetings.drawn(mixed.options, mixed.table).judged
+        assert judged.shape == (num_disc, -(-16 * num_gen // num_disc))  # no more than one of each fake, rounded up
+        counts = torch.stack([(own // 16).bincount(minlength=num_gen) for own in judged])
+        assert (counts - 16 / num_disc).abs().max() < 2
+
+
+@pytest.mark.parametrize("batch_size", [5, 16, 30, 64])
+def test_each_discriminator_sees_an_even_mixture(batch_size):
+    mixed, seen, draws = trainer(batch_size=batch_size), torch.zeros(2, 48), 1000
+    for mixed.iteration in range(draws):
+        fakes = Meetings.drawn(mixed.options, mixed.table).fakes
+        assert all(len(own.unique()) == min(batch_size, 48) for own in fakes)
+        counts = torch.stack([(own // 16).bincount(minlength=3) for own in fakes])
+        assert (counts.amax(1) - counts.amin(1)).max() <= 1
+        seen.scatter_add_(1, fakes, torch.ones(fakes.shape))
+    share = min(1.0, batch_size / 48)
+    assert ((seen / draws - share).abs() <= 5 * (share * (1 - share) / draws) ** 0.5 + 1e-6).all()
 
 
 def test_the_potentials_are_on_the_sum_scale_with_the_prior_added_once():

@@ -10,15 +10,17 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.later import later
 from bayesgan.resampling.ratios.task import Task
 from bayesgan.resampling.registry import RATIOS
 
 __all__ = ["Boosting"]
+
+HistGradientBoostingClassifier = later("sklearn.ensemble", "HistGradientBoostingClassifier")
+NearestNeighbors = later("sklearn.neighbors", "NearestNeighbors")
 
 MOST = 60_000  # real data, a tenth of it where neighbours must be looked for one by one
 FEW_DIMENSIONS = 15  # for which a tree finds neighbours

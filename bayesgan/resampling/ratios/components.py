@@ -7,14 +7,16 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor
 
+from bayesgan.basics.later import later
 from bayesgan.resampling.calibration import log_odds, logistic
 from bayesgan.resampling.ratios.task import Task
 from bayesgan.resampling.registry import RATIOS
 
 __all__ = ["Components"]
+
+PCA = later("sklearn.decomposition", "PCA")
 
 MOST = 5000  # real data, and as many generated
 RIDGE = 0.1  # scikit-learn's C on standardised columns
