@@ -93,6 +93,15 @@ class Ranks:
             dist.all_gather_object(found, own, group=self.group)
         return found
 
+    def objects_at_first(self, own: Result) -> list[Result] | None:
+        """What each process has given, of any size and kind, brought to the first process; None elsewhere."""
+        if self.size == 1:
+            return [own]
+        found: list | None = [None] * self.size if self.first else None
+        with answering():
+            dist.gather_object(own, found, dist.get_global_rank(self.group, 0), group=self.group)
+        return found
+
     def most(self, own: int) -> int:
         """The largest number of all processes."""
         if self.size == 1:

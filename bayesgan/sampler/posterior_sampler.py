@@ -273,9 +273,11 @@ class PosteriorSampler:
     def save(self, path: Path | str) -> None:
         """Everything to go on from, draws included, in one file; the old file survives a failure."""
         own = self.ensemble.state(), self.chain.state_dict(), [vars(draw) for draw in self.draws]
-        state, chain, draws = along_chains(torch.cat, *self.ranks.gathered(own))
-        content = {"settings": self._fingerprint(), "step": self.step, "state": state, "chain": chain, "draws": draws}
-        if self.ranks.first:
+        parts = self.ranks.objects_at_first(own)
+        if parts is not None:
+            state, chain, draws = along_chains(torch.cat, *parts)
+            content = {"settings": self._fingerprint(), "step": self.step, "state": state, "chain": chain,
+                       "draws": draws}
             write_atomically(Path(path), lambda temporary: torch.save(content, temporary))
         self.ranks.gathered(None)
 
