@@ -19,7 +19,7 @@ from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Posterior", "load_posterior"]
 
-FAR = 10  # root mean square of data whose own is 1
+FAR = 3  # root mean square of data whose own is 1
 
 
 class Posterior:
@@ -97,12 +97,13 @@ class Posterior:
                     samples[rows] = generators.forward_member(member, latent[rows].to(self._device))
         return self.in_units(samples) if units else samples
 
-    def predictive(self, x: Tensor) -> Predictive:
+    def predictive(self, x: Tensor, units: bool = True) -> Predictive:
         """Class probabilities of every collected discriminator, averaged; with what they disagree on.
 
         Args:
-            x: Data (n, C, H, W) or (n, D), a tensor or numpy array: images as uint8 or floats in [-1, 1], vectors
-                scaled like the training set, as `standardised` does.
+            x: Data (n, C, H, W) or (n, D), a tensor or numpy array: images as uint8 or floats in [-1, 1], vectors.
+            units: Vectors that were standardised for training are given in the units they had before, as `sample`
+                makes them; otherwise as `standardised` gives them.
 
         Raises:
             ValueError: If the run is unsupervised, or x has another shape or range than its data.
@@ -123,9 +124,11 @@ class Posterior:
         if len(self.shape) == 3 and x.dtype != torch.uint8 and x.min() >= 0 and x.max() > 0.5:
             warnings.warn("no value of these images is negative, and black is -1 here: if they lie in [0, 1], give "
                           "2 * x - 1; bytes are taken as uint8", stacklevel=3)
-        if self._folder.units is not None and x.float().square().mean() > FAR**2:
-            warnings.warn("these vectors are far from the standardised ones that the run was trained on; give "
-                          "posterior.standardised(x)", stacklevel=3)
+        if self._folder.units is not None:
+            x = self.standardised(x) if units else x.float()
+            if x.square().mean() > FAR**2:
+                warnings.warn("these vectors are far from those that the run was trained on; vectors in the data's own "
+                              f"units want units=True, standardised ones units=False, got {units}", stacklevel=3)
         return Predictive.mean([Predictive.of(draw, to_float(x)) for draw in self.each("discriminators")])
 
     def standardised(self, x: Tensor) -> Tensor:
@@ -150,12 +153,12 @@ class Posterior:
         mean, spread = (part.to(x.device) for part in self._folder.units)
         return (x.double() * spread + mean).float()
 
-    def predict_proba(self, x: Tensor) -> Tensor:
+    def predict_proba(self, x: Tensor, units: bool = True) -> Tensor:
         """p(y|x), the mean over all collected discriminators of D(x = y) / sum_c D(x = c): (n, classes) float64.
 
         Args and errors are those of `predictive`.
         """
-        return self.predictive(x).probabilities
+        return self.predictive(x, units).probabilities
 
     def _stacked(self, group: str) -> Ensemble:
         stacked = None

@@ -108,8 +108,8 @@ def test_results_that_cannot_be_read_are_left_out_and_said(tmp_path, capsys):
     assert "results_5.json, iteration is damaged: it must be a whole number" in capsys.readouterr().out
 
 
-def test_vectors_are_classified_in_the_units_of_training(tmp_path):
-    """Whoever gives raw vectors is told, and given what makes them right."""
+def test_vectors_are_classified_in_the_units_they_were_given_in(tmp_path):
+    """Whoever mistakes standardised vectors for raw ones is told."""
     source = np.random.default_rng(0)
     y = np.arange(200) % 2
     x = source.standard_normal((200, 3)) * 50 + 1000 + 300 * y[:, None]
@@ -117,10 +117,12 @@ def test_vectors_are_classified_in_the_units_of_training(tmp_path):
     folder = run(tmp_path / "out", "--dataset", "npz", "--data_path", tmp_path / "mine.npz", "--N", "20",
                  "--no_supervised", "--network", "mlp", semi=True)
     posterior = load_posterior(folder)
-    with pytest.warns(UserWarning, match="far from the standardised ones .* give posterior.standardised"):
-        posterior.predict_proba(x)
-    standard = posterior.standardised(x)
-    assert abs(standard.mean()) < 0.2 and posterior.predict_proba(standard).shape == (200, 2)
+    standard, said = posterior.standardised(x), posterior.predict_proba(x)
+    assert abs(standard.mean()) < 0.2 and torch.equal(said, posterior.predict_proba(standard, units=False))
+    assert torch.equal(said, posterior.predictive(torch.from_numpy(x).float()).probabilities)
+    for given, units in ((standard, True), (x, False)):
+        with pytest.warns(UserWarning, match=f"far from those that the run was trained on.*got {units}"):
+            posterior.predict_proba(given, units)
     with pytest.raises(ValueError, match=r"x must be \(n, 3\)"):
         posterior.standardised(x[:, :2])
     with pytest.raises(ValueError, match="x must be bytes or floats, got torch.int64"):
