@@ -18,6 +18,7 @@ from bayesgan.training.memory import nearest_fit, peak_bytes
 __all__ = ["describe", "memory_explained"]
 
 GIB = 2**30
+START, LARGE = 64, 128  # sides of images: a quick start on a CPU, and from where on that is worth a line
 
 
 def describe(trainer: Trainer) -> str:
@@ -38,6 +39,10 @@ def describe(trainer: Trainer) -> str:
         f"{discriminators:,}, on {trainer.device}, at most {needed / GIB:.1f} GiB of memory",
         f"{options.train_iter} iterations: {sampling}",
     ]
+    side = data.shape[-1]
+    if options.image_size is None and data.is_images and side >= LARGE and trainer.device.type == "cpu":
+        lines.append(f"note: images of {side}x{side} cost about {(side / START) ** 2:.0f} times those of "
+                     f"{START}x{START} on a CPU; --image_size {START} is a quicker start")
     if trainer.ranks.size > 1:
         here = [" + ".join(str(len(numbers)) for numbers in player.shares) + f" {player.group}"
                 for player in trainer.players]

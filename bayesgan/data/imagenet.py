@@ -24,16 +24,15 @@ def imagenet(options: DataOptions) -> Dataset:
         raise InputError(f"{options.data_path} must hold the unpacked .npz files of one size of downsampled ImageNet, "
                          f"got {len(batches)} train_data_batch_<n>.npz and {len(held_out)} {VALIDATION}; --data_path "
                          "names a folder around them")
-    images, labels = zip(*(read_batch(path) for path in (*batches, *held_out)))
-    if len(sides := sorted({part.shape[1] for part in images})) > 1:
-        raise InputError(f"{options.data_path} holds images of {sides[0]} and {sides[1]} pixels a side; keep one size")
-    train = images_tensor(np.concatenate(images[:-1]), options.image_size)
-    return Dataset("imagenet", train, images_tensor(images[-1], options.image_size), torch.cat(labels[:-1]), labels[-1],
-                   CLASSES, notes=(f"read {len(batches)} batches and {held_out[0]}",))
+    sides, images, labels = zip(*(read_batch(path, options.image_size) for path in (*batches, *held_out)))
+    if len(found := sorted(set(sides))) > 1:
+        raise InputError(f"{options.data_path} holds images of {found[0]} and {found[1]} pixels a side; keep one size")
+    return Dataset("imagenet", torch.cat(images[:-1]), images[-1], torch.cat(labels[:-1]), labels[-1], CLASSES,
+                   notes=(f"read {len(batches)} batches and {held_out[0]}",))
 
 
-def read_batch(path: Path) -> tuple[np.ndarray, torch.Tensor]:
-    """Images (n, S, S, 3) uint8 and labels (n,) from 0; raises ValueError for another file."""
+def read_batch(path: Path, image_size: int | None) -> tuple[int, torch.Tensor, torch.Tensor]:
+    """Side S in the file, images (n, 3, S', S') uint8, labels (n,) from 0; raises ValueError for another file."""
     arrays = read_arrays(path)
     data, labels = arrays.get("data", np.zeros(0)), arrays.get("labels", np.zeros(0))
     side = math.isqrt(data.shape[-1] // 3)
@@ -41,7 +40,8 @@ def read_batch(path: Path) -> tuple[np.ndarray, torch.Tensor]:
             or not np.isin(labels, range(1, 1001)).all()):
         raise InputError(f"{path} is not of downsampled ImageNet: it needs data (n, 3 S S) of bytes and labels (n,) "
                          "from 1 to 1000; download it again")
-    return data.reshape(-1, 3, side, side).transpose(0, 2, 3, 1), torch.from_numpy(labels.astype(np.int64) - 1)
+    images = images_tensor(data.reshape(-1, 3, side, side).transpose(0, 2, 3, 1), image_size)
+    return side, images, torch.from_numpy(labels.astype(np.int64) - 1)
 
 
 DATA_SETS.register("imagenet")(DataSource(imagenet))

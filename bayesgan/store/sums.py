@@ -10,7 +10,7 @@ __all__ = ["SUMS", "read_sums", "require_sum", "write_sums"]
 
 SUMS = "SHA256SUMS"
 EDITABLE = "README.md"
-LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+LINE = re.compile(r"([0-9a-f]{64})  (?!/|.*\.\.)(.+)")  # nothing outside the folder
 
 
 def write_sums(folder: Path) -> None:

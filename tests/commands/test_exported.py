@@ -55,6 +55,16 @@ def test_check_finds_every_byte_that_was_changed_and_every_file_that_is_gone(exp
     assert subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=whole).returncode == 0
 
 
+@pytest.mark.parametrize("name", ["/etc/hostname", "../mine/config.json"])
+def test_sums_of_files_elsewhere_are_damage(exported, name, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(exported[0], copy)
+    with open(copy / "SHA256SUMS", "a") as file:
+        file.write(f"{'0' * 64}  {name}\n")
+    assert main(["check", str(copy)]) == 2
+    assert "SHA256SUMS is missing or damaged" in capsys.readouterr().out
+
+
 def test_no_command_goes_on_with_what_is_not_there(exported, capsys):
     folder, semi = exported
     resume = one_line(lambda: train([*TINY, "--resume", str(folder), "--train_iter", "20"], semi), capsys)

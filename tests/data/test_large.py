@@ -8,7 +8,15 @@ from bayesgan.commands.train import main as train
 from bayesgan.data import svhn
 from bayesgan.house import main
 from tests.commands.helpers import TINY
-from tests.data.files import load, write_celeba, write_imagenet, write_photo, write_small_imagenet, write_svhn
+from tests.data.files import (
+    load,
+    write_celeba,
+    write_imagenet,
+    write_photo,
+    write_pictures,
+    write_small_imagenet,
+    write_svhn,
+)
 
 SMALL = [*TINY, "--train_iter", "4", "--n_save", "2", "--log_every", "2"]
 
@@ -119,3 +127,14 @@ def test_data_says_what_it_sees_of_celeba(tmp_path, capsys):
     line = ["data", "image_folder", "--data_path", str(tmp_path / "celeba"), "--image_size", "32"]
     assert main(line) == 2
     assert "says nothing of img_align_celeba/000041.jpg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("side, told", [(128, "images of 128x128 cost about 4 times those of 64x64"), (64, None)])
+def test_a_cpu_is_offered_smaller_images_where_they_are_large(side, told, tmp_path, capsys):
+    write_pictures(tmp_path / "data", size=(side, side))
+    flags = ["--dataset", "image_folder", "--data_path", str(tmp_path / "data"), "--dry_run"]
+    assert train([*SMALL, *flags]) == 0
+    out = capsys.readouterr().out
+    assert told in out if told else "quicker start" not in out
+    assert train([*SMALL, *flags, "--image_size", str(side)]) == 0
+    assert "quicker start" not in capsys.readouterr().out  # who asked for the size knows it
