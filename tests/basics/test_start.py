@@ -4,6 +4,9 @@ import subprocess
 import sys
 import time
 
+import torch
+
+from bayesgan.basics import optimizers
 from bayesgan.basics.later import later
 from bayesgan.basics.stopping import BEGUN, started
 from tests.commands.helpers import ROOT
@@ -36,6 +39,22 @@ def test_training_imports_nothing_slow_but_torch():
         "    describe(trainer)\n"
         "    train(trainer, RunFolder.create(options, data, [], trainer.engines))\n"
     ) == []
+
+
+def test_adam_without_the_compiler_is_torchs():
+    ends = []
+    for kind in (optimizers.Adam, torch.optim.Adam):
+        weights = torch.linspace(-1, 1, 7).requires_grad_()
+        adam = kind([weights], lr=0.1)
+        for _ in range(5):
+            adam.zero_grad()
+            (weights**4).sum().backward()
+            adam.step()
+        ends.append(weights.detach())
+        assert not adam.state[weights]["exp_avg"].requires_grad
+    assert torch.equal(*ends)
+    assert imported("import torch; from bayesgan.basics.optimizers import Adam; w = torch.ones(1, requires_grad=True)\n"
+                    "adam = Adam([w]); w.sum().backward(); adam.step(); adam.zero_grad()") == []
 
 
 def test_later_imports_at_the_first_call():
