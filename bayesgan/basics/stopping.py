@@ -5,13 +5,17 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["STOPPING", "Signalled", "handlers_for", "stop_code", "start"]
+__all__ = ["STOPPING", "Signalled", "handlers_for", "start", "started", "stop_code"]
 
 # an interrupt, a termination, a closed terminal (which Windows does not have)
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+BEGUN: list[float] = []  # when `start` was called
 
 
 class Signalled(KeyboardInterrupt):
@@ -48,6 +52,7 @@ def handlers_for(handle) -> Iterator[dict]:
 
 def start(module: str, **options) -> int:
     """Imports a command line's module and runs its `main(**options)`; returns the exit code."""
+    BEGUN.append(time.perf_counter())
     asked = []
 
     def handle(number: int, frame) -> None:
@@ -72,3 +77,8 @@ def start(module: str, **options) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def started() -> float:
+    """time.perf_counter() when the process's command line began, imports included; now where it began otherwise."""
+    return BEGUN.pop() if BEGUN else time.perf_counter()

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ import torch
 from bayesgan.basics.devices import pick_device, set_arithmetic
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.ranks import Agreed, Ranks, connected, rank_here
-from bayesgan.basics.stopping import stop_code
+from bayesgan.basics.stopping import started, stop_code
 from bayesgan.commands.evaluate import Evaluator, evaluate, supervised_network
 from bayesgan.commands.outlook import describe, memory_explained
 from bayesgan.commands.parser import Parser, call
@@ -53,10 +54,11 @@ def main(arguments: list[str] | None = None, semi: bool = False) -> int:
         semi: As run_bgan_semi.py.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    return call(lambda: run(arguments, semi))
+    begun = started()
+    return call(lambda: run(arguments, semi, begun))
 
 
-def run(arguments: list[str], semi: bool) -> int:
+def run(arguments: list[str], semi: bool, begun: float) -> int:
     with connected() as ranks, only_first_tells():
         found = ranks.together(lambda: prepared(arguments, semi))
         if found is None:
@@ -74,7 +76,7 @@ def run(arguments: list[str], semi: bool) -> int:
             if parsed.dry_run:
                 lines = explain(options, given, semi, folder is not None)
                 return dry_run(options, data, device, engines, ranks, folder, lines)
-            return whole_run(options, data, device, engines, ranks, folder, arguments)
+            return whole_run(options, data, device, engines, ranks, folder, arguments, begun)
 
 
 def prepared(
@@ -203,9 +205,13 @@ def dry_run(
 
 def whole_run(
     options: Options, data: Dataset, device: torch.device, engines: Engines, ranks: Ranks, folder: RunFolder | None,
-    arguments: list[str],
+    arguments: list[str], begun: float,
 ) -> int:
-    """Everything after the input has been read and checked and the engines are chosen; returns the exit code."""
+    """Everything after the input has been read and checked and the engines are chosen; returns the exit code.
+
+    Args:
+        begun: time.perf_counter() when the command began.
+    """
     trainer = Trainer(options, data, device, engines, ranks)
     print(describe(trainer), flush=True)
     begins = folder is None
@@ -220,10 +226,13 @@ def whole_run(
             resume(folder, trainer)
             ranks.from_first(lambda: folder.resumed(options, arguments, engines, device))
         print(f"writing to {folder.path}", flush=True)
-        begun = time.perf_counter()
+        moments = [begun, time.perf_counter()]
         try:
             going_on = trainer.iteration < options.train_iter  # or only what follows is left to do
-            train(trainer, folder, evaluator(trainer, folder) if options.semi and going_on else None)
+            measure = evaluator(trainer, folder) if options.semi and going_on else None
+            moments.append(time.perf_counter())
+            outside = train(trainer, folder, measure)
+            moments.append(time.perf_counter())
         except Diverged as error:
             last = folder.path / "checkpoints" / "last.pt"
             kept = f"the last good checkpoint is {last}" if last.exists() else (
@@ -235,8 +244,12 @@ def whole_run(
         del trainer  # what follows needs its memory
         if not ranks.first:
             return 0
-        print(summary(folder, data, device, time.perf_counter() - begun))
-        folder.end()
+        print(summary(folder, data, device))
+        start, supervised, training, end = (b - a for a, b in pairwise([*moments, time.perf_counter()]))
+        seconds = {"start": start, "supervised": supervised, "iterations": training - outside, "saving": outside,
+                   "end": end}
+        print(time_in_words(seconds))
+        folder.end(seconds)
     return 0
 
 
@@ -283,7 +296,7 @@ def timed_steps(trainer: Trainer) -> tuple[float, float]:
     return seconds[0], seconds[1]
 
 
-def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: float) -> str:
+def summary(folder: RunFolder, data: Dataset, device: torch.device) -> str:
     """What a user wants to know at the end; also makes the picture of the whole posterior."""
     options, posterior = folder.options(), load_posterior(folder.path, device)
     picture = folder.path / "samples" / "posterior.png"
@@ -299,7 +312,7 @@ def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: flo
     sampling = f"from bayesgan import load_posterior; print(load_posterior({quoted}).sample(64).shape)"
     lines += [
         "",
-        f"done in {seconds / 60:.1f} minutes: {len(posterior.draws)} draws of {options.generators} generators",
+        f"done: {len(posterior.draws)} draws of {options.generators} generators",
         f"  look at    {picture}   (mixture of everything collected; one grid per generator beside it)",
         f"  follow     tensorboard --logdir {shlex.quote(str(folder.path / 'tensorboard'))}",
         f"  sample     python -c {shlex.quote(sampling)}",
@@ -312,3 +325,12 @@ def summary(folder: RunFolder, data: Dataset, device: torch.device, seconds: flo
     further = 2 * options.train_iter
     lines.append(f"  go on      python {script_name(options.semi)} --resume {run} --train_iter {further}")
     return "\n".join(lines)
+
+
+def time_in_words(seconds: dict[str, float]) -> str:
+    """One line: how long a command took, and what of it was no iteration."""
+    total = sum(seconds.values())
+    named = {"start": "to start", "supervised": "for the supervised network", "saving": "measuring and saving",
+             "end": "at the end"}
+    others = ", ".join(f"{seconds[key]:.1f} {words}" for key, words in named.items() if seconds[key] >= 0.05)
+    return f"  time       {total:.0f} s, {seconds['iterations'] / total:.0%} in iterations; {others}"

@@ -49,6 +49,8 @@ def drawn_for(
         inputs: (members, B, ...); only their shape matters.
     """
     layers, shapes = random_layers(network), {}
+    if not layers:
+        return {}
 
     def note(name: str, layer: Stochastic, values: Tensor) -> None:
         shapes[name], layer.drawn = values.shape, torch.empty_like(values)

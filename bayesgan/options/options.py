@@ -24,7 +24,7 @@ from bayesgan.resampling import RULES
 __all__ = ["Networks", "Options", "script_name"]
 
 COUPLINGS = {
-    "mixture": "each generator against one random discriminator a step",
+    "mixture": "each fake scored by half of the discriminators, at most five; these see as many of each generator",
     "full": "all pairs, as in Algorithm 1",
 }
 PRECISIONS = {

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.optimizers import Optimizer
 from bayesgan.sampler.checks import check_finite, check_given, check_moved, check_state
 from bayesgan.sampler.groups import LAW, Group, Scheduled, check_keys, group_values
 from bayesgan.sampler.noise import NoiseBuffer
-from bayesgan.sampler.optimizer import Optimizer
 from bayesgan.sampler.preconditioners import RMSprop, Roots
 from bayesgan.sampler.schedules import Divided
 from bayesgan.sampler.step import SCHEMES, noise_variance, sghmc_step

@@ -306,9 +306,10 @@ class RunFolder:
         picture, results = self.path / "samples" / "posterior.png", self.path / f"results_{last}.json"
         return picture.exists() and results.exists()
 
-    def end(self) -> None:
-        """Notes that it has."""
+    def end(self, seconds: dict[str, float]) -> None:
+        """Notes that it has, and what the last command spent its seconds on."""
         self.config["ended"] = self.config["options"]["train_iter"]
+        self.config["commands"][-1]["seconds"] = {name: round(value, 2) for name, value in seconds.items()}
         self._write_config()
 
     def results(self) -> list[dict]:

@@ -1,6 +1,7 @@
 """The loop around the trainer: progress, collecting, saving, stopping."""
 
 import signal
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,13 +81,16 @@ class Due:
         return cls(collect=last or (sampling and on_the_beat), show=show, save=save, end=end)
 
 
-def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | None = None) -> None:
+def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | None = None) -> float:
     """Trains to options.train_iter from wherever `trainer` stands, writing into `folder`.
 
     Of several processes each calls it at the same time; the first writes and tells.
 
     Args:
         measure: Asked at every n_save, when the newest draw is in the store.
+
+    Returns:
+        Seconds of collecting, measuring, telling and saving, all that is no iteration.
 
     Raises:
         Diverged: If a loss becomes non-finite. What was saved before stays.
@@ -95,7 +99,7 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
     options = trainer.options
     history: list[Losses] = []
     progress = Progress(options.train_iter, trainer.iteration)
-    ranks = trainer.ranks
+    ranks, outside = trainer.ranks, 0.0
     events = Events(folder.path / "tensorboard" if ranks.first else None, trainer.iteration, progress.say)
     with asked_to_stop() as asked, events as writer, progress:
         while trainer.iteration < options.train_iter:
@@ -109,7 +113,7 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
             if not (due.show or due.collect):
                 continue
             trainer.check(history, done - len(history))
-            temperature = trainer.temperature(done - 1)
+            temperature, since = trainer.temperature(done - 1), time.perf_counter()
             if due.collect or due.save:
                 folder.require()
             if due.collect:
@@ -133,10 +137,12 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                 if due.end and taught is not None and taught < SELDOM:
                     progress.say(f"warning: the teacher is sure of {taught:.1%} of the unlabelled images, too few to "
                                  "teach; lower --confidence, train longer or label more")
+            outside += time.perf_counter() - since
             if stopping:
                 raise Stopped(stopping)
         if not history and trainer.iteration == options.train_iter:
             complete(trainer, folder, writer)
+    return outside
 
 
 def complete(trainer: Trainer, folder: RunFolder, writer: Events) -> None:

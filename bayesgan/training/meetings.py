@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bayesgan.basics.ranks import Ranks
 from bayesgan.options import Options
+from bayesgan.training.minibatches import judges
 
 __all__ = ["Meetings", "Shown"]
 
@@ -126,13 +127,14 @@ def even_mixture(generators: int, batch: int, count: int, source: torch.Generato
 def dealt(generators: int, discriminators: int, batch: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
     """`judged` and `weights`: all fakes dealt like cards; each discriminator scores a share of each generator's.
 
-    From a random fake on, round by round, to the discriminators in a random order. The last round is completed with
-    fakes that have been dealt already, whose two scores count half each.
+    From a random fake on, round by round, to the discriminators in a random order: each fake to as many of them in
+    succession as `judges` says. The last round is completed with fakes that have been dealt already. All scores of a
+    fake count the same.
     """
-    pool = generators * batch
-    rounds = -(-pool // discriminators)
+    pool, each = generators * batch, judges(discriminators)
+    rounds = -(-pool * each // discriminators)
     first = torch.randint(pool, (1,), generator=source)
-    numbers = (first + torch.arange(rounds * discriminators)) % pool
+    numbers = (first + torch.arange(rounds * discriminators) // each) % pool
     weights = 1 / (batch * times(numbers, pool))
     order = torch.randperm(discriminators, generator=source)
     return numbers.view(rounds, discriminators).T[order], weights.view(rounds, discriminators).T[order]

@@ -1,6 +1,9 @@
 """How much memory a run needs at its peak, computed before it starts, and what would fit."""
 
 import dataclasses
+import math
+from collections.abc import Callable
+from inspect import unwrap
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bayesgan.basics.ranks import Ranks
 from bayesgan.data import Dataset
 from bayesgan.ensemble import ENGINES, Engine, drawn_for
+from bayesgan.ensemble.stochastic import random_layers
 from bayesgan.evaluation.classification import CHUNK
 from bayesgan.objectives import OBJECTIVES
 from bayesgan.options import Options
@@ -21,6 +25,7 @@ from bayesgan.training.teacher import SIDE
 __all__ = ["nearest_fit", "peak_bytes"]
 
 FIXED = 128 * 2**20  # what the libraries keep for themselves
+SMALL = 2**29  # weights times numbers in a datum: some hundred data are computed in a tenth of a second
 SMALLEST = 8  # minibatches are not halved below this
 RESAMPLED = 2 * 100 * 100  # proposals behind the 100 outputs of --resample, and a copy while they are put together
 
@@ -49,8 +54,7 @@ def peak_bytes(
     own = {role: ENGINES[name] for role, (name, _) in (engines or default_engines(options)).items()}
     scale = 2 if options.precision == "fp64" else 1
     networks = options.networks(data.shape, len(data.classes))
-    with torch.device("meta"):
-        generator, discriminator = networks.generator(), networks.discriminator()
+    generator, discriminator = counted(networks.generator, data.shape), counted(networks.discriminator, data.shape)
     own_generators, own_discriminators = (
         max(map(len, (ranks or Ranks()).shares(count))) for count in (options.generators, options.discriminators)
     )
@@ -78,9 +82,20 @@ def peak_bytes(
     return FIXED + data.train.nbytes + peak
 
 
+def counted(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> nn.Module:
+    """A network to count what it keeps: on the meta device, which computes nothing, but a small one for real.
+
+    The meta device takes torch's compiler along, a second to import.
+    """
+    with torch.device("meta"):
+        network = build()
+    small = weight_count(network) * math.prod(shape) < SMALL and not random_layers(network)
+    return build() if small else network
+
+
 def graph_bytes(options: Options, discriminator: nn.Module, data: Dataset) -> int:
     """What label spreading holds of each point: its features four times over, its neighbours, their weights, scores."""
-    _, features = discriminator.eval()(torch.zeros(1, *data.shape, device="meta"))
+    _, features = discriminator.eval()(torch.zeros(1, *data.shape, device=next(discriminator.parameters()).device))
     side = min(data.shape[-1], SIDE)
     own = ORIENTATIONS * histogram_count(side, side) if data.is_images else data.shape[0]
     widest = max(options.discriminators * features.shape[-1], own)
@@ -112,7 +127,7 @@ def kept_by_batch(engine: Engine, network: nn.Module, shape: tuple[int, ...], we
     network.train(weights)
     parameters = {name: p.detach()[None].requires_grad_(weights) for name, p in network.named_parameters()}
     buffers = {name: b[None] for name, b in network.named_buffers()}
-    inputs = torch.zeros(1, batch, *shape, device="meta", requires_grad=not weights)
+    inputs = torch.zeros(1, batch, *shape, device=next(network.parameters()).device, requires_grad=not weights)
     if weights:
         buffers |= drawn_for(network, inputs, [torch.Generator()], torch.float32)
     own = {p.untyped_storage()._cdata for p in parameters.values()}
@@ -145,6 +160,10 @@ class LargestResult(TorchDispatchMode):
             if isinstance(result, Tensor) and result.untyped_storage()._cdata not in self.without:
                 self.bytes = max(self.bytes, result.nbytes)
         return results
+
+
+# torch wraps it to hide it from its compiler, which it imports for that
+LargestResult.__torch_dispatch__ = unwrap(LargestResult.__torch_dispatch__)
 
 
 def nearest_fit(

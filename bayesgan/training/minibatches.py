@@ -8,7 +8,10 @@ from torch import Tensor
 from bayesgan.data import Dataset, distorted, shifted, to_float
 from bayesgan.options import Options
 
-__all__ = ["batch_sizes", "distorted_batches", "labelled_batches", "latent_draw", "real_batches", "unlabelled_batch"]
+__all__ = ["batch_sizes", "distorted_batches", "judges", "labelled_batches", "latent_draw", "real_batches",
+           "unlabelled_batch"]
+
+MOST_JUDGES = 5  # of ten discriminators as many lost no cluster of the synthetic data; one to three did
 
 Sources = Sequence[torch.Generator]  # one a member: what it sees depends on no other member
 
@@ -57,6 +60,11 @@ def images_of(options: Options, data: Dataset, each: list[Tensor], sources: Sour
     return torch.stack([shifted(own, options.shift, source) for own, source in zip(images, sources, strict=True)])
 
 
+def judges(discriminators: int) -> int:
+    """How many of them score each fake under mixture coupling: half, and no more than `MOST_JUDGES`."""
+    return min(-(-discriminators // 2), MOST_JUDGES)
+
+
 def batch_sizes(options: Options) -> tuple[int, int]:
     """Images that each discriminator trains on in an iteration, and that it judges for the generators."""
     generators, discriminators, batch = options.generators, options.discriminators, options.gen_batch
@@ -64,5 +72,6 @@ def batch_sizes(options: Options) -> tuple[int, int]:
     labelled = options.label_batch if options.semi else 0
     trained = options.batch_size + (pool if full else min(options.batch_size, pool))
     whole = batch * -(-generators // discriminators)  # as feature matching needs them
-    judged = pool if full else whole if options.feature_matching else -(-pool // discriminators)
+    dealt = -(-pool * judges(discriminators) // discriminators)
+    judged = pool if full else whole if options.feature_matching else dealt
     return trained + labelled + options.unlabelled_batch, judged

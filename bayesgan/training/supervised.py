@@ -4,6 +4,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from bayesgan.basics.errors import Diverged
+from bayesgan.basics.optimizers import Adam
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import Dataset, labelled_rows
 from bayesgan.ensemble import Ensemble
@@ -28,7 +29,7 @@ def train_supervised(options: Options, data: Dataset, device: torch.device | str
     data = data.to(classifier.device)
     rows = labelled_rows(data)
     # lr / friction is the step that compares with Adam's
-    adam = torch.optim.Adam(classifier.parameters.values(), lr=options.lr / options.friction)
+    adam = Adam(classifier.parameters.values(), lr=options.lr / options.friction)
     for iteration in range(min(options.train_iter, ITERATIONS)):
         source = keyed_generator(options.random_seed, "supervised", iteration, device=classifier.device)
         images, labels = labelled_batches(options, data, rows, [source])

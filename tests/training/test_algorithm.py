@@ -84,14 +84,19 @@ def test_mixture_coupling_is_unbiased(num_gen, num_disc, feature_matching):
     assert ((16 * share - 1 / num_disc).abs() <= 5 * spread + 1e-6).all()
 
 
-@pytest.mark.parametrize("num_gen, num_disc", COUNTS)
-def test_each_discriminator_scores_a_share_of_each_generators_fakes(num_gen, num_disc):
+@pytest.mark.parametrize("num_gen, num_disc, judges", [
+    (1, 1, 1), (3, 2, 1), (2, 3, 2), (4, 4, 2), (3, 5, 3), (1, 20, 5),
+])
+def test_each_discriminator_scores_a_share_of_each_generators_fakes(num_gen, num_disc, judges):
     mixed = trainer(num_gen=num_gen, num_disc=num_disc)
     for mixed.iteration in range(20):
         judged = Meetings.drawn(mixed.options, mixed.table).judged
-        assert judged.shape == (num_disc, -(-16 * num_gen // num_disc))  # no more than one of each fake, rounded up
+        assert judged.shape == (num_disc, -(-16 * num_gen * judges // num_disc))  # each fake so often, rounded up
         counts = torch.stack([(own // 16).bincount(minlength=num_gen) for own in judged])
-        assert (counts - 16 / num_disc).abs().max() < 2
+        assert (counts - 16 * judges / num_disc).abs().max() < 2
+        scores = torch.stack([(judged == fake).sum(1) for fake in range(16 * num_gen)])
+        assert (scores.count_nonzero(1) >= judges).all()  # different ones
+        assert (scores.sum(1) > judges).sum() < num_disc  # what completes the last round
 
 
 @pytest.mark.parametrize("batch_size", [5, 16, 30, 64])

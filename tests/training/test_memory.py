@@ -37,6 +37,18 @@ def test_the_peak_stays_under_the_bound_and_near_it(given, engine):
     assert peak <= bound <= 2.5 * peak + FIXED
 
 
+@pytest.mark.parametrize("given", [{}, {"network": "mlp", "normalise": "weight"}, {"wasserstein": True, "num_disc": 3}])
+def test_small_networks_keep_for_real_what_they_keep_on_paper(given, monkeypatch):
+    """The meta device computes nothing, and is a few views of patches short of what is counted on the CPU."""
+    for name in ENGINES:
+        options, _ = resolve({**given, "engine": name})
+        data = load_data(options)
+        monkeypatch.setattr("bayesgan.training.memory.SMALL", 2**29)
+        real = peak_bytes(options, data)
+        monkeypatch.setattr("bayesgan.training.memory.SMALL", 0)
+        assert peak_bytes(options, data) == pytest.approx(real, rel=0.02)
+
+
 def test_what_is_suggested_fits():
     options, _ = resolve({"image_size": 28, "num_gen": 20})
     data = load_data(options)
