@@ -4,9 +4,12 @@ import math
 
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
+
+from bayesgan.basics.later import later
 
 __all__ = ["ORIENTATIONS", "gradient_histograms", "histogram_count"]
+
+gaussian_blur = later("torchvision.transforms.functional", "gaussian_blur")
 
 ORIENTATIONS = 8
 BEFORE, WITHIN = 1 / 40, 1 / 14  # sd of a blur, of the image's height: of the image, and of what a histogram counts
