@@ -26,7 +26,7 @@ class PlainGAN:
     """
 
     def __init__(self, options: Options, data: Dataset, lr: float):
-        self.options, self.data, self.iteration = options, data, 0
+        self.options, self.data = options, data
         self.labelled = labelled_rows(data) if options.semi else None
         networks = options.networks(data.shape, len(data.classes))
         with torch.random.fork_rng(devices=[]):  # initial weights come from the global generator
@@ -60,7 +60,6 @@ class PlainGAN:
         else:
             loss = softplus(-real_score(logits)).mean()
         self._move(1, loss)
-        self.iteration += 1
 
     def _rows(self, size: int, count: int) -> Tensor:
         return torch.randint(size, (count,), generator=self.source)

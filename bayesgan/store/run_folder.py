@@ -69,11 +69,7 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls,
-        options: Options,
-        data: Dataset,
-        command: list[str],
-        engines: Engines | None = None,
+        cls, options: Options, data: Dataset, command: list[str], engines: Engines | None = None,
         device: torch.device | str = "cpu",
     ) -> "RunFolder":
         """Makes out_dir/bgan_<dataset>_<time>; never an existing one.
