@@ -280,13 +280,17 @@ class Trainer:
     def _scores(self, real: Tensor, images: Tensor) -> Tensor:
         """The generators' losses at each of these images (K_r, n, ...), by each discriminator's view: (K_r, n).
 
-        With feature matching they are whole minibatches, and a minibatch's loss stands at each of its images.
+        Seen through such noise as they learn with: otherwise what has no noise looks real to them, and generators
+        learn nothing. With feature matching, which compares with real images, nothing has noise; images are whole
+        minibatches then, and a minibatch's loss stands at each of its images.
         """
-        logits, features = self.discriminators.ensemble.forward(images, train=False, freeze=True)
-        if not self.options.feature_matching:
+        ensemble, matching = self.discriminators.ensemble, self.options.feature_matching
+        noise = self.sources("judging", self.discriminators) if ensemble.random and not matching else None
+        logits, features = ensemble.forward(images, train=noise is not None, freeze=True, noise=noise)
+        if not matching:
             return self.objective.generator(real_score(logits)[..., None])
         with torch.no_grad():
-            _, target = self.discriminators.ensemble.forward(real, train=False, freeze=True)
+            _, target = ensemble.forward(real, train=False, freeze=True)
         batch = self.options.gen_batch
         losses = feature_matching(target.unsqueeze(1), features.unflatten(1, (-1, batch)))
         return losses.repeat_interleave(batch, 1)

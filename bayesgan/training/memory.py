@@ -124,12 +124,11 @@ def kept_bytes(engine: Engine, network: nn.Module, shape: tuple[int, ...], weigh
 
 
 def kept_by_batch(engine: Engine, network: nn.Module, shape: tuple[int, ...], weights: bool, batch: int) -> int:
-    network.train(weights)
+    network.train()
     parameters = {name: p.detach()[None].requires_grad_(weights) for name, p in network.named_parameters()}
     buffers = {name: b[None] for name, b in network.named_buffers()}
     inputs = torch.zeros(1, batch, *shape, device=next(network.parameters()).device, requires_grad=not weights)
-    if weights:
-        buffers |= drawn_for(network, inputs, [torch.Generator()], torch.float32)
+    buffers |= drawn_for(network, inputs, [torch.Generator()], torch.float32)
     own = {p.untyped_storage()._cdata for p in parameters.values()}
     kept: dict[int, int] = {}
 
