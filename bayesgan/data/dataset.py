@@ -31,6 +31,7 @@ class DataOptions:
         crop: With image_size, of the user's images that are not square: "center" is the middle square, "none" all.
         background: The colour, by name or #rrggbb, under transparent pixels of the user's images.
         channels: 1 or 3: the user's images as grey or in colour; None leaves them as most of them are.
+        attribute: Of CelebA's pictures, the one whose presence is the class.
     """
 
     data_path: Path = Path("datasets")
@@ -42,6 +43,7 @@ class DataOptions:
     crop: str = "center"
     background: str = "white"
     channels: int | None = None
+    attribute: str | None = None
 
 
 @dataclass(frozen=True)

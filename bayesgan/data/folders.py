@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError, reason
+from bayesgan.data.celeba import ATTRIBUTE_FILE, PART_FILE, attribute_labels, held_out_part
 from bayesgan.data.class_labels import counted, in_order, read_labels
 from bayesgan.data.dataset import (
     DATA_SETS,
@@ -33,7 +34,6 @@ NO_CLASS = ("unlabelled", "unlabeled")  # folders of pictures whose class nobody
 TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
 UNREAD_PICTURES = {".heic", ".heif", ".dng", ".cr2", ".nef", ".arw", ".svg"}
 LABEL_FILE = "dataset.json"  # StyleGAN's
-PART_FILE = "list_eval_partition.txt"  # CelebA's: a name and 0 for training, 1 for validation, 2 for testing
 MOST_BYTES = 2**29  # of one packed file
 
 
@@ -213,42 +213,41 @@ def sorted_by_file(content: bytes, paths: list[PurePath], place: PurePath) -> So
     return Sorted(labels, classes, none, f"{words}, from {place}; the test part is cut off here")
 
 
-def sorted_by_part(content: bytes, paths: list[PurePath], place: PurePath) -> Sorted:
-    """Parts as CelebA's list says; as with folders, validation data are trained on where there are test data.
+def content_of(source: Source, file: str) -> tuple[str, bytes] | None:
+    """Where the only file of this name is, and what it holds; None where there is none, or several."""
+    places = [name for name in source.others if PurePath(name).name == file and PurePath(name).parts[0][0] != "."]
+    return (places[0], source.read(places[0])) if len(places) == 1 else None
 
-    Raises:
-        ValueError: If it says something else, or nothing of a picture.
-    """
-    parts = {}
-    for line in filter(None, content.decode(errors="replace").splitlines()):
-        name, _, part = line.strip().rpartition(" ")
-        if part not in ("0", "1", "2"):
-            raise InputError(f"{place} has the line {line[:60]!r}, and it must be a picture's name and 0, 1 or 2; "
-                             "repair or remove it")
-        parts[name.strip()] = part
-    if absent := [path for path in paths if path.name not in parts]:
-        raise InputError(f"{place} says nothing of {absent[0]}; add its part there, or move the picture out")
-    held_out = "2" if "2" in parts.values() else "1"
-    apart = torch.tensor([parts[path.name] == held_out for path in paths])
-    if apart.all():
-        raise InputError(f"{place} puts all pictures into the test part; there is nothing to train on")
-    return Sorted(None, (), apart, f"the test part is what {place} calls {held_out}")
+
+def in_classes(source: Source, paths: list[PurePath], options: DataOptions) -> Sorted:
+    """As StyleGAN's dataset.json, CelebA's lists or the folders say."""
+    names = [path.name for path in paths]
+    if file := content_of(source, LABEL_FILE):
+        found = sorted_by_file(file[1], paths, PurePath(file[0]))
+    elif file := content_of(source, PART_FILE):
+        found = Sorted(None, (), *held_out_part(file[1], names, file[0]))
+    else:
+        found = sorted_by_folder(paths, options.data_path)
+    if options.attribute is None:
+        return found
+    file = content_of(source, ATTRIBUTE_FILE)
+    if file is None:
+        raise InputError(f"--attribute {options.attribute} needs CelebA's {ATTRIBUTE_FILE}, which is not in "
+                         f"{options.data_path}; put it there, or leave the flag out")
+    labels = attribute_labels(file[1], names, options.attribute, file[0])
+    classes = (f"not {options.attribute}", options.attribute)
+    words = "; ".join(filter(None, [counted(classes, labels), found.words]))
+    return found._replace(labels=labels, classes=classes, words=words)
 
 
 def image_folder(options: DataOptions) -> Dataset:
-    """The user's pictures under data_path; folders, StyleGAN's dataset.json or CelebA's list say class and part.
+    """The user's pictures under data_path; folders, StyleGAN's dataset.json or CelebA's lists say class and part.
 
     Where there is no test part, a tenth of all is, or a fifth of the labelled where others have no label.
     """
     source = picture_source(options.data_path)
     paths = [PurePath(name) for name in source.names]
-    for file, reader in ((LABEL_FILE, sorted_by_file), (PART_FILE, sorted_by_part)):
-        files = [name for name in source.others if PurePath(name).name == file and PurePath(name).parts[0][0] != "."]
-        if len(files) == 1:
-            found = reader(source.read(files[0]), paths, PurePath(files[0]))
-            break
-    else:
-        found = sorted_by_folder(paths, options.data_path)
+    found = in_classes(source, paths, options)
     pictures, notes = read_pictures(source.names, source.read, options)
     notes = (f"read {len(paths)} pictures{left_out(source.others)}", *notes, *([found.words] if found.words else []))
     data = images_tensor(pictures)

@@ -48,6 +48,7 @@ SYNTHETIC = ("--dataset synthetic", lambda options: options.dataset == "syntheti
 SHAPES = ("--dataset four_shapes", lambda options: options.dataset == "four_shapes")
 FILES = ("data sets that are read from files", lambda options: options.dataset not in GENERATED)
 OWN_IMAGES = ("--dataset npz or image_folder", lambda options: options.dataset in ("npz", "image_folder"))
+FOLDER = ("--dataset image_folder", lambda options: options.dataset == "image_folder")
 WARM = ("a positive --temperature", lambda options: options.temperature > 0)
 FLOORED = (
     "--optimizer adam with a positive --temperature",
@@ -110,6 +111,10 @@ class Options:
     channels: int | None = data(
         None, "1 makes all images grey, 3 gives all colour channels (default: as most of them are)", choices=(1, 3),
         needs=OWN_IMAGES, timing=False,
+    )
+    attribute: str | None = data(
+        None, "of CelebA's pictures: its presence, as list_attr_celeba.txt has it, is the class; Smiling, for example",
+        needs=FOLDER, timing=False,
     )
     classes: list[int] | None = data(None, "only these classes, by number", timing=False)
     x_dim: int = data(100, "synthetic: dimension of the data", **WIDTH, needs=SYNTHETIC)

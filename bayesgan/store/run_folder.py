@@ -30,8 +30,9 @@ from bayesgan.ensemble import ENGINES, Ensemble, SampleStore, TensorFile, write_
 from bayesgan.options import Options, check_stored, load_data
 from bayesgan.store.checkpoints import GROUPS, load_checkpoint, read_checkpoint, rotate, save_checkpoint
 from bayesgan.store.config import FORMAT, as_json, computed, describe_data, new_config, started
+from bayesgan.store.results import read_results
 
-__all__ = ["GROUPS", "RunFolder", "State", "read_results"]
+__all__ = ["GROUPS", "RunFolder", "State"]
 
 ROLES = ("generator", "discriminator")
 NETWORKS = {"generators": "generator", "discriminators": "discriminator", "averages": "discriminator"}  # in draws
@@ -48,9 +49,6 @@ CONFIG = {
     "exported": Optional(bool),
     "units": Optional([[Number(float)]]),
 }
-LOSSES = [Number(float)]
-RESULTS = {"iteration": WHOLE, "timestamp": Number(float), "disc_losses": LOSSES, "gen_losses": LOSSES,
-           "temperature": Number(float, 0)}
 LABELLED = {"rows": [WHOLE], "labels": [WHOLE]}
 State = dict[str, Tensor]  # of an ensemble: name -> (members, ...)
 Engines = dict[str, tuple[str, bool]]  # "generator" or "discriminator" -> engine's name, whether it is compiled
@@ -87,8 +85,7 @@ class RunFolder:
             rows = labelled_rows(data)
             content = {"rows": rows.tolist(), "labels": data.train_labels[rows].tolist()}
             folder._write_text("labelled.json", json.dumps(content))
-        hypers = pprint.pformat(folder.config["options"])
-        (folder.path / "hypers.txt").write_text(f"Hyper settings:\n{hypers}\n")
+        folder._write_text("hypers.txt", f"Hyper settings:\n{pprint.pformat(folder.config['options'])}\n")
         folder._write_config()  # last: with it the folder is a run
         return folder
 
@@ -331,11 +328,6 @@ class RunFolder:
 
     def _write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, lambda path: path.write_text(text))
-
-
-def read_results(path: Path) -> dict:
-    """What a results_<iter>.json holds; raises ValueError where it is damaged."""
-    return checked(read_json(path, "it is left out"), RESULTS, str(path), "it is left out")
 
 
 def new_folder(options: Options) -> Path:

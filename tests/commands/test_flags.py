@@ -98,6 +98,7 @@ CHANGES = {
         "out_dir",
         "data_path",
         "cache_path",
+        "attribute",  # tests/data/test_large.py
         "x_dim",
         "cluster_dim",
     },

@@ -86,14 +86,16 @@ def write_photo(path, size, colour):
 
 
 def write_celeba(folder, count=40):
-    """CelebA as torchvision lays it out; the colours of the discs."""
+    """CelebA as torchvision lays it out, those with red discs smiling; the colours of the discs."""
     root, colours = folder / "celeba", RANDOM.integers(0, 256, (count, 3))
     for number, colour in enumerate(colours, 1):
         write_photo(root / "img_align_celeba" / f"{number:06d}.jpg", (178, 218), colour)
     parts = [0] * (count * 3 // 4) + [1] * (count // 8) + [2] * (count - count * 3 // 4 - count // 8)
     (root / "list_eval_partition.txt").write_text(
         "".join(f"{number:06d}.jpg {part}\n" for number, part in enumerate(parts, 1)))
-    for name in ("list_attr_celeba.txt", "identity_CelebA.txt", "list_bbox_celeba.txt"):
+    (root / "list_attr_celeba.txt").write_text("".join([f"{count}\nArched_Eyebrows Smiling Young\n", *(
+        f"{number:06d}.jpg -1  {1 if colour[0] > 127 else -1}  1\n" for number, colour in enumerate(colours, 1))]))
+    for name in ("identity_CelebA.txt", "list_bbox_celeba.txt"):
         (root / name).write_text(f"{count}\n000001.jpg 1\n")
     return colours
 

@@ -67,7 +67,7 @@ def test_help_shows_one_spelling_and_both_are_taken(semi):
 
 def test_every_number_has_a_range_and_every_word_its_choices():
     """A new flag cannot forget its rules."""
-    free = {"out_dir", "data_path", "cache_path", "classes", "value_range", "background"}
+    free = {"out_dir", "data_path", "cache_path", "classes", "value_range", "background", "attribute"}
     for field in dataclasses.fields(Options):
         rules, kind = field.metadata, str(field.type)
         if field.name in free or "bool" in kind:
