@@ -80,7 +80,7 @@ CHANGES = {
         "no_supervised": [],
         "consistency": [1.0],
         "spread_labels": [2],
-        "confidence": [0.2],
+        "confidence": [0.12],
         "distort": [0.3],
         "unlabelled_batch_size": [7],
     },
