@@ -124,11 +124,11 @@ def test_what_is_not_downsampled_imagenet_is_one_line(tmp_path):
             load("imagenet", tmp_path)
 
 
-@pytest.mark.parametrize("side", ["32", "64"])
-@pytest.mark.parametrize("name, write, extra", [
-    ("image_folder", write_celeba, []), ("image_folder", write_celeba, ["--N", "4", "--attribute", "Smiling"]),
-    ("image_folder", write_imagenet, []), ("image_folder", write_imagenet, ["--N", "6"]),
-    ("imagenet", write_small_imagenet, []), ("svhn", write_svhn, []), ("svhn", write_svhn, ["--N", "20"]),
+@pytest.mark.parametrize("name, write, extra, side", [
+    ("image_folder", write_celeba, [], "64"), ("image_folder", write_imagenet, [], "32"),
+    ("image_folder", write_celeba, ["--N", "4", "--attribute", "Smiling"], "32"),
+    ("image_folder", write_imagenet, ["--N", "6"], "64"), ("imagenet", write_small_imagenet, [], "64"),
+    ("svhn", write_svhn, [], "64"), ("svhn", write_svhn, ["--N", "20"], "32"),
 ])
 def test_a_few_iterations_of_each(name, write, extra, side, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
