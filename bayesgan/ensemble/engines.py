@@ -52,9 +52,10 @@ def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Outputs:
     """Member by member. On a CPU the fastest for convolutions that fill the cores by themselves."""
     # unbind once, not weight[i] for each member: its backward is one stack instead of a full-size zero tensor each
     members = [dict(zip(weights, slices)) for slices in zip(*(weight.unbind(0) for weight in weights.values()))]
-    # oneDNN convolves channels-last images faster; generators, whose inputs are vectors, gained nothing when measured.
+    # oneDNN convolves channels-last images faster; generators, whose inputs are vectors, gained nothing when measured,
+    # nor did bfloat16, in which normalising channels-last maps takes longer than all convolutions.
     # a clone, as contiguous() leaves images of one channel alone, which fit both layouts and count as channels-first
-    if inputs.dim() == 5 and not inputs.is_cuda:
+    if inputs.dim() == 5 and not inputs.is_cuda and not torch.is_autocast_enabled("cpu"):
         batches = [batch.clone(memory_format=torch.channels_last) for batch in inputs.unbind(0)]
     else:
         batches = inputs.unbind(0)

@@ -17,11 +17,13 @@ class Stochastic(nn.Module):
 
     Attributes:
         drawn: The random numbers of the next pass; `Ensemble.forward` gives them to each member, as it gives weights.
+        shapes: Of a network's input -> of what this layer sees of it; known after the first pass.
     """
 
     def __init__(self, strength: float):
         super().__init__()
         self.strength = strength
+        self.shapes: dict[torch.Size, torch.Size] = {}
         self.register_buffer("drawn", None, persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
@@ -48,25 +50,29 @@ def drawn_for(
         network: On the meta device.
         inputs: (members, B, ...); only their shape matters.
     """
-    layers, shapes = random_layers(network), {}
-    if not layers:
-        return {}
+    layers, shape, found = random_layers(network), inputs.shape[1:], {}
+    if not any(shape in layer.shapes for layer in layers.values()):
+        note_shapes(network, layers, torch.empty(shape, dtype=inputs.dtype, device="meta"))
+    for name, layer in layers.items():
+        if shape in layer.shapes:
+            size = len(sources), *layer.shapes[shape]
+            values = found[f"{name}.drawn"] = torch.empty(size, device=inputs.device, dtype=dtype)
+            for own, source in zip(values, sources, strict=True):
+                layer.draw(own, source)
+    return found
 
-    def note(name: str, layer: Stochastic, values: Tensor) -> None:
-        shapes[name], layer.drawn = values.shape, torch.empty_like(values)
 
-    hooks = [layer.register_forward_pre_hook(lambda layer, given, name=name: note(name, layer, given[0]))
-             for name, layer in layers.items()]
+def note_shapes(network: nn.Module, layers: dict[str, Stochastic], inputs: Tensor) -> None:
+    """Each layer of a pass notes the shape it sees: once, as a pass on the meta device takes as long as a small one."""
+
+    def note(layer: Stochastic, given: tuple) -> None:
+        layer.shapes[inputs.shape], layer.drawn = given[0].shape, torch.empty_like(given[0])
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers.values()]
     try:
-        network(torch.empty(inputs.shape[1:], dtype=inputs.dtype, device="meta"))
+        network(inputs)
     finally:
         for hook in hooks:
             hook.remove()
         for layer in layers.values():
             layer.drawn = None
-    found = {}
-    for name, shape in shapes.items():
-        values = found[f"{name}.drawn"] = torch.empty(len(sources), *shape, device=inputs.device, dtype=dtype)
-        for own, source in zip(values, sources, strict=True):
-            layers[name].draw(own, source)
-    return found
