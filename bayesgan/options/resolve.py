@@ -5,11 +5,12 @@ Precedence, the later wins: defaults < few labels < data set < its defaults with
 
 import dataclasses
 import shlex
+from pathlib import Path
 from typing import NamedTuple
 
 from bayesgan.basics.errors import InputError
 from bayesgan.data import ALL, DATA_SETS
-from bayesgan.options.flags import check_value, check_values
+from bayesgan.options.flags import check_value, check_values, kind_of
 from bayesgan.options.options import Options, script_name
 from bayesgan.options.recipes import FEW_LABELS, RECIPES, WITHOUT_LABELS
 
@@ -17,6 +18,7 @@ __all__ = ["check_given", "explain", "resolve"]
 
 ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0}
 OF_A_LENGTH = ("burn_in", "ramp")  # a layer's schedule belongs to its own train_iter
+PATHS = {field.name for field in dataclasses.fields(Options) if kind_of(field)[0] is Path}
 SEMI = {"N": 100, **FEW_LABELS}  # 128 labels, the reference's default, are no multiple of 10 classes
 
 
@@ -32,6 +34,7 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
 
     Args:
         given: Field name -> value, only what was really given; None is a value too: it keeps a data set's default away.
+            Paths may be strings.
         semi: For run_bgan_semi.py.
 
     Returns:
@@ -40,6 +43,7 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
     Raises:
         ValueError: Naming the flag, its rule, its value and the remedy.
     """
+    given = {name: Path(value) if name in PATHS and isinstance(value, str) else value for name, value in given.items()}
     values = {name: value for layer in layers(given, semi) for name, value in layer.values.items()}
     options = Options(**values)
     check_values(options)

@@ -1,6 +1,7 @@
 """Whose value wins, what is refused, and that a flag's rules all stand on its field."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,11 @@ def test_precedence_is_as_stated():
     given = {"recipe": "mnist-fast", "dataset": "digits", "lr": 0.007, "num_gen": 3}
     assert resolve(given, semi=True)[0].lr == 0.007
     assert resolve({**given, "ml": True}, semi=True)[0].num_gen == 1
+
+
+def test_paths_may_be_strings():
+    options, _ = resolve({"data_path": "here/data", "out_dir": "there"})
+    assert (options.data_path, options.out_dir) == (Path("here/data"), Path("there"))
 
 
 def test_every_value_that_is_no_default_is_explained_with_its_source():
