@@ -9,7 +9,9 @@ from collections.abc import Callable, Collection, Mapping
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["add_flags", "check_stored", "check_value", "check_values", "finite", "given_flags", "kind_of", "option", "shown"]
+__all__ = [
+    "add_flags", "check_stored", "check_value", "check_values", "finite", "given_flags", "kind_of", "option", "shown",
+]
 
 
 def option(
