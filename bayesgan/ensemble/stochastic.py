@@ -51,7 +51,7 @@ def drawn_for(
         inputs: (members, B, ...); only their shape matters.
     """
     layers, shape, found = random_layers(network), inputs.shape[1:], {}
-    if not any(shape in layer.shapes for layer in layers.values()):
+    if layers and not any(shape in layer.shapes for layer in layers.values()):
         note_shapes(network, layers, torch.empty(shape, dtype=inputs.dtype, device="meta"))
     for name, layer in layers.items():
         if shape in layer.shapes:

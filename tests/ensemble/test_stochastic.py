@@ -37,3 +37,7 @@ def test_a_network_is_looked_over_once_a_shape(monkeypatch) -> None:
         drawn = stochastic.drawn_for(own, torch.zeros(1, rows, 6), sources(1), torch.float32)
         assert drawn["noise.drawn"].shape == (1, rows, 6)
     assert looked == [(4, 6), (7, 6)]
+
+
+def test_a_network_without_noise_is_not_looked_over() -> None:
+    assert stochastic.drawn_for(torch.nn.Linear(6, 2), torch.zeros(1, 4, 6), sources(1), torch.float32) == {}
