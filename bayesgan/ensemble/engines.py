@@ -39,7 +39,7 @@ def mark_static(tensors: Iterable[Tensor]) -> None:
     And a graph that changes one, as normalisation does its running statistics, would not be replayed at all without.
     """
     for tensor in tensors:
-        torch._dynamo.mark_static_address(tensor)
+        torch._dynamo.mark_static_address(tensor, guard=False)  # on each detached view anew: no reason to compile again
 
 
 def graphs_skipped() -> int:

@@ -151,10 +151,7 @@ class DiscriminatorWork:
         begin_step(trial.engines)
         noise = trial.sources("trial", trial.discriminators)
         ensemble.forward(self.trained, train=True, noise=noise)[0].sum().backward()
-        torch.autograd.grad(ensemble.forward(self.judged, train=False, freeze=True)[0].sum(), self.judged)
-        if trial.options.feature_matching:
-            with torch.no_grad():
-                ensemble.forward(real, train=False, freeze=True)
+        torch.autograd.grad(trial._scores(real, self.judged).sum(), self.judged)
         if trial.objective.gradient_penalty:
             trial._slope_penalty(real, self.judged.detach()).backward()
 

@@ -36,7 +36,8 @@ def replayed():
             made = function(network, state, inputs)
             for name, tensor in state.items():
                 if not name.endswith(".drawn"):
-                    assert hasattr(tensor, "_dynamo_static_input_type"), f"{name} would be copied at each replay"
+                    kind = getattr(tensor, "_dynamo_static_input_type", None)
+                    assert kind == "unguarded", f"{name} is {kind}: copied at each replay, or compiled for anew"
                     places.add(tensor.data_ptr())
             results.extend(tensor.detach() for tensor in tensors_in(made))
             return made

@@ -87,6 +87,22 @@ def test_an_engine_that_fails_or_lies_is_left_out(failure, words, empty_cache, m
     assert len(warnings) == 2 * (len(ENGINES) - 1) and all(words in line and "\n" not in line for line in warnings)
 
 
+def test_engines_are_tried_on_judging_through_noise_too(empty_cache, monkeypatch):
+    """As an iteration does: what fails there alone would fail in the first one, after the trial."""
+    def broken(network, weights, inputs):
+        if "noise.drawn" in weights and not weights["logits.weight"].requires_grad:
+            raise RuntimeError("no noise for the judged")
+        return loop(network, weights, inputs)
+
+    loop = ENGINES["loop"]
+    for name in set(ENGINES) - {"loop"}:
+        monkeypatch.setitem(ENGINES._entries, name, broken)
+    _, lines = choose_engines(*pieces(noise=0.3), CPU)
+    assert sum("no noise for the judged" in line for line in lines) == len(ENGINES) - 1
+    _, lines = choose_engines(*pieces(noise=0.3, feature_matching=True), CPU)  # which has no noise in judging
+    assert not any("no noise for the judged" in line for line in lines)
+
+
 def test_a_compiler_that_fails_is_one_warning_and_the_run_goes_on(empty_cache, tmp_path, monkeypatch, capsys):
     def compile(function, **options):
         def call(*arguments):
