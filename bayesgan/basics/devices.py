@@ -10,7 +10,7 @@ import torch
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.ranks import environment_number, ranks_started
 
-__all__ = ["DEVICES", "device_name", "keep_freed_memory", "pick_device", "set_arithmetic"]
+__all__ = ["DEVICES", "device_name", "keep_freed_memory", "lacks", "pick_device", "set_arithmetic"]
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -45,7 +45,8 @@ def set_arithmetic(precision: str, device: torch.device, deterministic: bool = F
     Raises:
         ValueError: For a precision that the device has no arithmetic for.
     """
-    check_precision(precision, device)
+    if lacking := lacks(precision, device):
+        raise InputError(f"{lacking}; use --precision fp32")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     deterministic = deterministic and device.type == "cuda"  # a CPU is reproducible as it is
     if deterministic:
@@ -55,24 +56,18 @@ def set_arithmetic(precision: str, device: torch.device, deterministic: bool = F
     torch.utils.deterministic.fill_uninitialized_memory = False  # which is for finding errors, and costs time
 
 
-def check_precision(name: str, device: torch.device) -> None:
-    """Raises ValueError for a precision that the device has no arithmetic for."""
-    if name == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
-        raise InputError(
-            f"--precision tf32 is for NVIDIA GPUs since Ampere, which this {device.type} device is not; "
-            "use --precision fp32"
-        )
-    if name != "bf16":
-        return
+def lacks(precision: str, device: torch.device) -> str:
+    """What the device lacks for it, in words; "" where it can."""
+    if precision == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
+        return f"--precision tf32 is for NVIDIA GPUs since Ampere, which this {device.type} device is not"
+    if precision != "bf16":
+        return ""
     if device.type == "cuda":
         with torch.cuda.device(device):
             able = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         able = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    if not able:
-        raise InputError(
-            f"--precision bf16 needs bfloat16 arithmetic, which this {device.type} device lacks; use --precision fp32"
-        )
+    return "" if able else f"--precision bf16 needs bfloat16 arithmetic, which this {device.type} device lacks"
 
 
 def device_name(device: torch.device | str) -> str:

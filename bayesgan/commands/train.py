@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from bayesgan.basics.devices import pick_device, set_arithmetic
+from bayesgan.basics.devices import lacks, pick_device, set_arithmetic
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.ranks import Agreed, Ranks, connected, rank_here
 from bayesgan.basics.stopping import started, stop_code
@@ -101,6 +101,9 @@ def prepared(
               f"with --train_iter {2 * options.train_iter}, resample it with python -m bayesgan resample")
         return None
     device = pick_device(options.device, options.gpu_id)
+    if folder is None and "precision" not in given and (lacking := lacks(options.precision, device)):
+        options = dataclasses.replace(options, precision="fp32")
+        notes.append(f"--precision fp32, slower: {lacking}")
     set_arithmetic(options.precision, device, options.deterministic)
     for note in notes:
         print(note)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bayesgan.commands.train import main
+from bayesgan.data import DATA_SETS
 from bayesgan.ensemble import ENGINES
 from bayesgan.options import load_data, resolve
 from bayesgan.store.run_folder import RunFolder
@@ -179,3 +180,17 @@ def test_bf16_is_refused_where_there_is_no_arithmetic_for_it(monkeypatch, tmp_pa
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     folder = run(tmp_path, "--precision", "bf16", "--engine", "loop")
     assert RunFolder.open(folder).options().precision == "bf16"
+
+
+def test_bf16_that_nobody_asked_for_is_fp32_where_there_is_no_arithmetic_for_it(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(DATA_SETS["digits"].semi, "precision", "bf16")
+    for able, precision in ((False, "fp32"), (True, "bf16")):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda able=able: able)
+        arguments = [*TINY, "--N", "20", "--out_dir", str(tmp_path / precision)]
+        assert main([*arguments, "--engine", "loop", "--no_supervised"], semi=True) == 0
+        assert ("--precision fp32, slower: --precision bf16 needs" in capsys.readouterr().out) is not able
+        (folder,) = (tmp_path / precision).iterdir()
+        assert RunFolder.open(folder).options().precision == precision
+    assert main([*arguments, "--precision", "bf16", "--dry_run"], semi=True) == 0
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert main([*arguments, "--precision", "bf16", "--dry_run"], semi=True) == 2  # asked for
