@@ -10,7 +10,7 @@ import torch
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.ranks import environment_number, ranks_started
 
-__all__ = ["DEVICES", "device_name", "keep_freed_memory", "lacks", "pick_device", "set_arithmetic"]
+__all__ = ["DEVICES", "device_name", "keep_freed_memory", "natively_bf16", "pick_device", "set_arithmetic"]
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -60,14 +60,20 @@ def lacks(precision: str, device: torch.device) -> str:
     """What the device lacks for it, in words; "" where it can."""
     if precision == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
         return f"--precision tf32 is for NVIDIA GPUs since Ampere, which this {device.type} device is not"
-    if precision != "bf16":
+    if precision != "bf16" or natively_bf16(device):
         return ""
+    if device.type == "cpu" and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return ""
+    return f"--precision bf16 needs bfloat16 arithmetic, which this {device.type} device lacks"
+
+
+def natively_bf16(device: torch.device) -> bool:
+    """Whether it has instructions for bfloat16; a CPU without can imitate them, slower than single precision."""
     if device.type == "cuda":
         with torch.cuda.device(device):
-            able = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        able = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "" if able else f"--precision bf16 needs bfloat16 arithmetic, which this {device.type} device lacks"
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private: a torch without them counts as without
+    return any(getattr(torch.cpu, name, bool)() for name in asked)
 
 
 def device_name(device: torch.device | str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from bayesgan.basics.devices import lacks, pick_device, set_arithmetic
+from bayesgan.basics.devices import natively_bf16, pick_device, set_arithmetic
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.ranks import Agreed, Ranks, connected, rank_here
 from bayesgan.basics.stopping import started, stop_code
@@ -101,9 +101,9 @@ def prepared(
               f"with --train_iter {2 * options.train_iter}, resample it with python -m bayesgan resample")
         return None
     device = pick_device(options.device, options.gpu_id)
-    if folder is None and "precision" not in given and (lacking := lacks(options.precision, device)):
+    if folder is None and "precision" not in given and options.precision == "bf16" and not natively_bf16(device):
         options = dataclasses.replace(options, precision="fp32")
-        notes.append(f"--precision fp32, slower: {lacking}")
+        notes.append(f"--precision fp32, not bf16, for which this {device.type} device has no instructions: slower")
     set_arithmetic(options.precision, device, options.deterministic)
     for note in notes:
         print(note)

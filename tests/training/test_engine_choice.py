@@ -174,6 +174,7 @@ def test_a_damaged_or_forbidden_memory_costs_a_measurement_only(empty_cache, mon
 
 
 def test_bf16_is_refused_where_there_is_no_arithmetic_for_it(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("bayesgan.basics.devices.natively_bf16", lambda device: False)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     assert main([*TINY, "--precision", "bf16", "--out_dir", str(tmp_path)]) == 2
     assert "--precision bf16 needs bfloat16 arithmetic, which this cpu device lacks" in capsys.readouterr().err
@@ -182,15 +183,15 @@ def test_bf16_is_refused_where_there_is_no_arithmetic_for_it(monkeypatch, tmp_pa
     assert RunFolder.open(folder).options().precision == "bf16"
 
 
-def test_bf16_that_nobody_asked_for_is_fp32_where_there_is_no_arithmetic_for_it(monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize("native, asked, precision", [(True, [], "bf16"), (False, [], "fp32"),
+                                                      (False, ["--precision", "bf16"], "bf16")])
+def test_bf16_that_nobody_asked_for_is_fp32_where_it_would_be_slower(
+    native, asked, precision, monkeypatch, tmp_path, capsys
+):
     monkeypatch.setitem(DATA_SETS["digits"].semi, "precision", "bf16")
-    for able, precision in ((False, "fp32"), (True, "bf16")):
-        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda able=able: able)
-        arguments = [*TINY, "--N", "20", "--out_dir", str(tmp_path / precision)]
-        assert main([*arguments, "--engine", "loop", "--no_supervised"], semi=True) == 0
-        assert ("--precision fp32, slower: --precision bf16 needs" in capsys.readouterr().out) is not able
-        (folder,) = (tmp_path / precision).iterdir()
-        assert RunFolder.open(folder).options().precision == precision
-    assert main([*arguments, "--precision", "bf16", "--dry_run"], semi=True) == 0
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
-    assert main([*arguments, "--precision", "bf16", "--dry_run"], semi=True) == 2  # asked for
+    monkeypatch.setattr("bayesgan.commands.train.natively_bf16", lambda device: native)
+    arguments = [*TINY, "--N", "20", "--out_dir", str(tmp_path), "--engine", "loop", "--no_supervised", *asked]
+    assert main(arguments, semi=True) == 0
+    assert ("--precision fp32, not bf16" in capsys.readouterr().out) == (precision == "fp32")
+    (folder,) = tmp_path.iterdir()
+    assert RunFolder.open(folder).options().precision == precision
