@@ -1,11 +1,11 @@
-"""What each part of a run with few labels costs: iterations without it, timed in turn, and one label spreading."""
+"""What each part of a run with few labels costs: iterations without it, or in bfloat16, in turn; one label spreading."""
 
 import time
 from dataclasses import dataclass
 
 import torch
 
-from bayesgan.basics.devices import DEVICES, pick_device
+from bayesgan.basics.devices import DEVICES, natively_bf16, pick_device
 from bayesgan.basics.tables import markdown
 from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.benchmarks.registry import BENCHMARKS, Benchmark
@@ -17,6 +17,7 @@ __all__ = ["Settings", "iteration_seconds", "run"]
 
 PARTS = {
     "all": {},
+    "all, --precision bf16": {"precision": "bf16"},
     "no teacher": {"consistency": 0.0},
     "no teacher, scores instead of features": {"consistency": 0.0, "feature_matching": False},
 }
@@ -47,8 +48,10 @@ def iteration_seconds(settings: Settings, device: torch.device) -> dict[str, flo
     """Median seconds of an iteration without each part, label spreading itself left out."""
     steps = {}
     for name, changes in PARTS.items():
+        if "precision" in changes and not natively_bf16(device):
+            continue
         given = {"dataset": "digits", "image_size": settings.image_size, "df_dim": settings.df_dim, "num_gen": 1,
-                 "num_disc": 1, "noise": 0.3, "dropout": 0.5, "shift": 2, "label_batch_size": 50, "train_iter": 10**6}
+                 "num_disc": 1, "noise": 0.1, "dropout": 0.5, "shift": 2, "label_batch_size": 50, "train_iter": 10**6}
         options, _ = resolve(given | changes, semi=True)
         trainer = Trainer(options, load_data(options), device)
         trainer.step()  # the first graph
