@@ -1,4 +1,4 @@
-"""What each part of a run with few labels costs: iterations without it, or in bfloat16, in turn; one label spreading."""
+"""What each part of a run with few labels costs: iterations without it, or in bfloat16, in turn; and one spreading."""
 
 import time
 from dataclasses import dataclass
