@@ -11,7 +11,7 @@ from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.benchmarks.registry import BENCHMARKS, Benchmark
 from bayesgan.options import load_data, option, resolve
 from bayesgan.training.algorithm import Trainer
-from bayesgan.training.label_spreading import spread_labels
+from bayesgan.training.label_spreading import View, spread_labels
 
 __all__ = ["Settings", "iteration_seconds", "run"]
 
@@ -40,7 +40,7 @@ def run(settings: Settings, command: str) -> None:
     source = torch.Generator().manual_seed(0)
     features, rows = torch.randn(settings.points, 512, generator=source), torch.arange(100)
     begun = time.perf_counter()
-    spread_labels(features, rows, rows % 10, 10)
+    spread_labels([View(features)], rows, rows % 10, 10)
     print(f"one label spreading among {settings.points} data, 512 features: {time.perf_counter() - begun:.1f} s")
 
 

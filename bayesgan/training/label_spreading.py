@@ -3,6 +3,7 @@
 Zhou, Bousquet, Lal, Weston, Schölkopf 2004, "Learning with local and global consistency".
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from bayesgan.basics.later import later
 
-__all__ = ["MOST_POINTS", "Spread", "spread_labels"]
+__all__ = ["MOST_POINTS", "Spread", "View", "spread_labels"]
 
 csr_matrix = later("scipy.sparse", "csr_matrix")
 diags = later("scipy.sparse", "diags")
@@ -50,23 +51,38 @@ class Spread(NamedTuple):
         return chosen & (self.sureness > 0)
 
 
+class View:
+    """Features (n, F) of n points, as a graph sees them: their principal components, on the unit sphere.
+
+    Attributes:
+        points: (n, at most 40).
+    """
+
+    def __init__(self, features: Tensor):
+        self.axes = PCA(min(COMPONENTS, *features.shape), svd_solver="randomized", random_state=0)
+        self.points = on_the_sphere(self.axes.fit_transform(features.numpy(force=True)))
+
+    def of(self, others: Tensor) -> np.ndarray:
+        """Other points (m, F) on the same axes."""
+        return on_the_sphere(self.axes.transform(others.numpy(force=True)))
+
+
 def spread_labels(
-    features: Tensor, rows: Tensor, labels: Tensor, classes: int, others: Tensor | None = None
+    views: Sequence[View], rows: Tensor, labels: Tensor, classes: int, others: Sequence[Tensor] | None = None
 ) -> Spread:
     """Solves (I - .99 S) F = Y on the graph of 12 neighbours by cosine, and balances the classes' masses.
 
     Classes are taken to be of about equal size. S is the edge weights divided by the roots of both ends' degrees, Y
-    one-hot on the labelled points.
+    one-hot on the labelled points. Cosines of several views are averaged.
 
     Args:
-        features: (n, F).
+        views: Of the same n points.
         rows: (N,) the labelled points.
         labels: (N,) their classes.
         classes: Y.
-        others: (m, F) points that get classes from the graph and are no part of it.
+        others: Of each view the features (m, F) of points that get classes from the graph and are no part of it.
     """
-    axes = PCA(min(COMPONENTS, *features.shape), svd_solver="randomized", random_state=0)
-    points = on_the_sphere(axes.fit_transform(features.numpy(force=True)))
+    points = side_by_side([view.points for view in views])
     search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(points) - 1), algorithm="brute").fit(points)
     weights = edges(*search.kneighbors(), len(points))
     weights = weights + weights.T
@@ -83,7 +99,8 @@ def spread_labels(
         found = float((again == labels[hidden]).mean())
     said = np.zeros((0, classes))
     if others is not None:
-        said = edges(*search.kneighbors(on_the_sphere(axes.transform(others.numpy(force=True)))), len(points)) @ shares
+        theirs = side_by_side([view.of(features) for view, features in zip(views, others, strict=True)])
+        said = edges(*search.kneighbors(theirs), len(points)) @ shares
         said = said / said.sum(1, keepdims=True).clip(1e-300)
     sureness, best = torch.from_numpy(shares).max(1)
     return Spread(best, sureness, torch.from_numpy(said), found)
@@ -99,6 +116,11 @@ def shares_from(system: csr_matrix, rows: np.ndarray, labels: np.ndarray, classe
 def on_the_sphere(points: np.ndarray) -> np.ndarray:
     """Rows (n, d) scaled to norm 1."""
     return points / np.linalg.norm(points, axis=1, keepdims=True).clip(1e-12)
+
+
+def side_by_side(views: list[np.ndarray]) -> np.ndarray:
+    """Points (n, d) of several spheres as those of one, whose cosines are the mean of theirs."""
+    return np.concatenate(views, 1) / len(views) ** 0.5
 
 
 def edges(distances: np.ndarray, columns: np.ndarray, count: int) -> csr_matrix:

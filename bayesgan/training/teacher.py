@@ -11,7 +11,7 @@ from bayesgan.data import Dataset, labelled_rows, to_float
 from bayesgan.data.dataset import UNKNOWN
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
-from bayesgan.training.label_spreading import MOST_POINTS, Spread, spread_labels
+from bayesgan.training.label_spreading import MOST_POINTS, Spread, View, spread_labels
 from bayesgan.training.oriented_gradients import gradient_histograms
 
 __all__ = ["SIDE", "Teacher", "spread_on_features"]
@@ -19,6 +19,7 @@ __all__ = ["SIDE", "Teacher", "spread_on_features"]
 SLOWEST_RATE = 0.002  # of the weights' running mean: it remembers 500 iterations
 SURE_SHARE = 0.9  # of all images, whose class is the graph's
 LEAST_FOUND = 0.5  # of every second label by the others; a graph that finds fewer is not listened to
+WORTH = 0.75  # of every second label; what the data are by themselves finds as many, or has no say later on
 SIDE = 32  # of images whose gradients are features, at most
 
 
@@ -30,6 +31,9 @@ class Teacher:
     sure of it if its probability is high enough. Once there is a graph, the classes of its surest nine tenths are the
     graph's, and of the others the teacher is sure only where both agree. A graph that does not find labels again that
     are hidden from it is not listened to.
+
+    Neighbours on the graph are near by the networks' features and by what needs no network, images' gradients and
+    vectors as they are; by the former alone where the latter tell too little of the classes.
 
     Attributes:
         average: Name -> (members, ...): the exponential average of weights and statistics.
@@ -49,6 +53,7 @@ class Teacher:
         self.classes = torch.full((count,), UNKNOWN, device=discriminators.device)
         self.surest = torch.zeros(count, dtype=torch.bool, device=discriminators.device)
         self.found = float("nan")
+        self.plain: tuple[View, Spread] | None = None
         self.asked, self.sure = 0, torch.zeros((), device=discriminators.device)
 
     @torch.no_grad()
@@ -81,14 +86,17 @@ class Teacher:
         """Spreads the labels that `data` has along a graph of its training part, and keeps what it says.
 
         Args:
-            untrained: The networks have learnt nothing: the graph is one of vectors as they are, and of images'
-                gradients.
+            untrained: The networks have learnt nothing: the graph is one of the data alone.
         """
-        among, found = points_of_graph(data), None
-        features = last_features(None if untrained else self.discriminators, data.train[among], self.average)
-        parts = [features] if untrained or self.ranks.size == 1 else self.ranks.at_first(features)
+        among, parts, found = points_of_graph(data), [], None
+        if not untrained:
+            features = last_features(self.discriminators, data.train[among], self.average)
+            parts = [features] if self.ranks.size == 1 else self.ranks.at_first(features)
         if self.ranks.first:
-            graph = spread_among(data, among, torch.cat(parts, 1))
+            self.plain = self.plain or spread_plainly(data, among)
+            view, graph = self.plain
+            if not untrained:
+                graph = spread_among(data, among, [View(torch.cat(parts, 1)), *([view] if worth(graph) else [])])
             found = graph.classes, graph.surest(SURE_SHARE), graph.found
         classes, surest, self.found = self.ranks.gathered(found)[0]  # of one graph: roundings differ between machines
         self.classes.fill_(UNKNOWN)
@@ -125,10 +133,24 @@ class Teacher:
 
 
 def spread_on_features(discriminators: Ensemble, data: Dataset, others: Tensor) -> Tensor:
-    """What label spreading on the last features of all members side by side says of `others` (m, ...): (m, classes)."""
+    """What label spreading says of `others` (m, ...), on the graph that a `Teacher` would have: (m, classes)."""
     among = points_of_graph(data)
-    features = last_features(discriminators, data.train[among])
-    return spread_among(data, among, features, last_features(discriminators, others)).others
+    views, of_others = [View(last_features(discriminators, data.train[among]))], [last_features(discriminators, others)]
+    view, graph = spread_plainly(data, among)
+    if worth(graph):
+        views, of_others = [*views, view], [*of_others, last_features(None, others)]
+    return spread_among(data, among, views, of_others).others
+
+
+def spread_plainly(data: Dataset, among: Tensor) -> tuple[View, Spread]:
+    """What the data are without a network, and label spreading along that alone."""
+    view = View(last_features(None, data.train[among]))
+    return view, spread_among(data, among, [view])
+
+
+def worth(graph: Spread) -> bool:
+    """Whether a graph of the data alone tells enough of the classes to stand beside networks' features."""
+    return graph.found >= WORTH
 
 
 def points_of_graph(data: Dataset) -> Tensor:
@@ -141,10 +163,10 @@ def points_of_graph(data: Dataset) -> Tensor:
     return among
 
 
-def spread_among(data: Dataset, among: Tensor, features: Tensor, of_others: Tensor | None = None) -> Spread:
-    """Label spreading on the rows `among` of the training data, which have the features (n, F)."""
+def spread_among(data: Dataset, among: Tensor, views: list[View], of_others: list[Tensor] | None = None) -> Spread:
+    """Label spreading on the rows `among` of the training data, seen in these ways."""
     rows = labelled_rows(data)
-    return spread_labels(features, torch.searchsorted(among, rows), data.train_labels[rows], len(data.classes),
+    return spread_labels(views, torch.searchsorted(among, rows), data.train_labels[rows], len(data.classes),
                          of_others)
 
 

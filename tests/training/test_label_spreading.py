@@ -6,7 +6,7 @@ import torch
 
 from bayesgan.data import Dataset
 from bayesgan.training import teacher
-from bayesgan.training.label_spreading import balanced, spread_labels
+from bayesgan.training.label_spreading import View, balanced, spread_labels
 
 SOURCE = torch.Generator().manual_seed(0)
 
@@ -20,17 +20,19 @@ def clusters(centres, each, spread=0.1):
 def test_one_label_a_cluster_labels_the_cluster():
     points, classes = clusters(4, 50)
     rows = torch.arange(4) * 50
-    spread = spread_labels(points, rows, classes[rows], 4)
+    spread = spread_labels([View(points)], rows, classes[rows], 4)
     assert torch.equal(spread.classes, classes) and spread.sureness.min() > 0.99
 
 
-def test_scores_are_those_of_the_dense_system():
-    """(I - .99 S) F = Y, S = D^-1/2 W D^-1/2, written out with loops."""
+@pytest.mark.parametrize("count", [1, 2])
+def test_scores_are_those_of_the_dense_system(count):
+    """(I - .99 S) F = Y, S = D^-1/2 W D^-1/2, W of the views' mean cosines, written out with loops."""
     points, _ = clusters(2, 15, spread=0.5)
+    seen = [points, points[:, :3] ** 2][:count]
     rows, labels = torch.tensor([0, 20]), torch.tensor([0, 1])
-    unit = points - points.mean(0)
-    unit = (unit / unit.norm(dim=1, keepdim=True)).double()
-    cosine, weights = unit @ unit.T, torch.zeros(30, 30, dtype=torch.float64)
+    units = [(one - one.mean(0)) / (one - one.mean(0)).norm(dim=1, keepdim=True) for one in seen]
+    cosine = sum(unit.double() @ unit.double().T for unit in units) / count
+    weights = torch.zeros(30, 30, dtype=torch.float64)
     for row in range(30):
         for column in [c for c in cosine[row].argsort(descending=True).tolist() if c != row][:12]:
             weights[row, column] += max(cosine[row, column], 0) ** 4
@@ -40,7 +42,7 @@ def test_scores_are_those_of_the_dense_system():
     given = torch.zeros(30, 2, dtype=torch.float64)
     given[rows, labels] = 1
     expected = torch.from_numpy(balanced(torch.linalg.solve(system, given).numpy()))
-    spread = spread_labels(points, rows, labels, 2)
+    spread = spread_labels([View(one) for one in seen], rows, labels, 2)
     assert torch.equal(spread.classes, expected.argmax(1))
     assert (spread.sureness - expected.max(1).values).abs().max() < 1e-3
 
@@ -53,7 +55,7 @@ def test_balanced_classes_have_equal_mass():
 def test_points_that_no_label_reaches_are_never_sure_and_a_class_without_labels_is_never_said():
     points, _ = clusters(3, 50, spread=0.01)
     rows = torch.tensor([0, 50])  # the third cluster has no edge to the others
-    spread = spread_labels(points, rows, torch.tensor([0, 2]), 4)
+    spread = spread_labels([View(points)], rows, torch.tensor([0, 2]), 4)
     assert (spread.sureness[100:] == 0).all() and not spread.surest(1.0)[100:].any() and spread.surest(1.0)[:100].all()
     assert set(spread.classes[:100].tolist()) == {0, 2}
 
@@ -61,7 +63,7 @@ def test_points_that_no_label_reaches_are_never_sure_and_a_class_without_labels_
 def test_the_surest_share_is_what_it_says():
     points, classes = clusters(2, 100, spread=0.6)
     rows = torch.tensor([0, 100])
-    spread = spread_labels(points, rows, classes[rows], 2)
+    spread = spread_labels([View(points)], rows, classes[rows], 2)
     chosen = spread.surest(0.7)
     assert chosen.sum() == 140 and spread.sureness[chosen].min() >= spread.sureness[~chosen].max()
 
@@ -70,7 +72,7 @@ def test_others_get_the_class_of_their_nearest_points_and_change_nothing():
     points, classes = clusters(3, 50)
     others, truth = clusters(3, 20)
     rows = torch.arange(3) * 50
-    alone, with_others = (spread_labels(points, rows, classes[rows], 3, more) for more in (None, others))
+    alone, with_others = (spread_labels([View(points)], rows, classes[rows], 3, more) for more in (None, [others]))
     assert len(alone.others) == 0 and torch.equal(alone.sureness, with_others.sureness)
     assert torch.equal(with_others.others.argmax(1), truth)
     assert with_others.others.sum(1).numpy() == pytest.approx(1)
@@ -84,6 +86,6 @@ def test_too_many_points_are_thinned_out_and_the_labelled_stay(monkeypatch):
     data = Dataset("clusters", points, points[:0], labels, labels[:0], tuple("abcd"))
     monkeypatch.setattr(teacher, "MOST_POINTS", 100)
     among = teacher.points_of_graph(data)
-    spread = teacher.spread_among(data, among, teacher.last_features(None, data.train[among]))
+    spread = teacher.spread_among(data, among, [View(teacher.last_features(None, data.train[among]))])
     assert len(among) <= 100 and set(rows.tolist()) <= set(among.tolist())
     assert torch.equal(spread.classes, classes[among])

@@ -10,8 +10,9 @@ from bayesgan.data.dataset import UNKNOWN
 from bayesgan.objectives import consistency_loss
 from bayesgan.options import load_data, resolve
 from bayesgan.training.algorithm import Trainer
+from bayesgan.training.label_spreading import spread_labels
 from bayesgan.training.oriented_gradients import gradient_histograms
-from bayesgan.training.teacher import last_features
+from bayesgan.training.teacher import last_features, spread_on_features
 
 GIVEN = {"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "num_layers": 2, "N": 20,
          "batch_size": 16, "train_iter": 12, "consistency": 1.0, "spread_labels": 0}
@@ -132,6 +133,31 @@ def test_a_graph_that_does_not_find_hidden_labels_again_is_not_listened_to_and_s
     bad.step()
     assert bad.teacher.found < 0.5 and "not listened to" in bad.teacher.doubts()
     assert not bad.teacher.surest.any() and (bad.teacher.classes == UNKNOWN).all()
+
+
+def test_the_data_themselves_stand_beside_the_features_where_they_tell_enough(monkeypatch):
+    views = []
+
+    def noted(given, *other):
+        views.append([view.points.shape[1] for view in given])
+        return spread_labels(given, *other)
+
+    monkeypatch.setattr("bayesgan.training.teacher.spread_labels", noted)
+    one = trainer(spread_labels=1)
+    one.teacher.spread(one.data, untrained=True)
+    one.teacher.spread(one.data)
+    assert views == [[40], [40, 40]]  # the first graph is kept, and what the second looked at
+    again = trainer(spread_labels=1)  # as a resumed run has none
+    again.teacher.spread(again.data)
+    assert views[2:] == [[40], [40, 40]] and torch.equal(again.teacher.classes, one.teacher.classes)
+    monkeypatch.setattr("bayesgan.training.teacher.WORTH", 1.01)
+    again.teacher.spread(again.data)
+    assert views[4:] == [[40]]
+    others = to_float(again.data.test[:5])
+    asked = spread_on_features(again.discriminators.ensemble, again.data, others)
+    assert asked.shape == (5, 10) and views[5:] == [[40], [40]]
+    monkeypatch.undo()
+    assert not torch.equal(asked, spread_on_features(again.discriminators.ensemble, again.data, others))
 
 
 def test_weights_that_are_not_finite_are_named_before_labels_are_spread():
