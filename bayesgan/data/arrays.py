@@ -33,6 +33,7 @@ NAMES = {
     "x_test": ("x_test", "X_test", "test_images"),
     "y_test": ("y_test", "test_labels"),
 }
+LEAST, MOST = 1e-100, 1e100  # whose squares are no rounding to 0 and no infinity
 SHOWN = 12  # columns that a note names
 CHANNELS = (1, 3, 4)  # grey; red, green, blue; with transparency
 UNNAMED = {"x": "arr_0", "y": "arr_1"}
@@ -78,6 +79,10 @@ def npz(options: DataOptions) -> Dataset:
         data = torch.from_numpy(np.concatenate(both).astype(np.float64))
         if constant := (data == data[:1]).all(0).nonzero()[:, 0].tolist():
             notes.append(f"columns that never change: {', '.join(map(str, constant[:SHOWN]))}")
+        largest = torch.maximum(data.amax(0), -data.amin(0))
+        if wrong := ((largest != 0) & ~((LEAST <= largest) & (largest <= MOST))).nonzero()[:, 0].tolist():
+            raise InputError(f"{path}: the largest number in a column of x must be 0 or in {LEAST:g}..{MOST:g}, got "
+                             f"{largest[wrong[0]]:g} in column {wrong[0]}; scale it")
     else:
         images, told = as_images(dict(zip(("x", "x_test"), both)), options, path)
         notes += told
