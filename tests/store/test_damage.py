@@ -226,6 +226,33 @@ def test_draws_of_another_number_of_members_are_refused(tmp_path, capsys):
     assert house(["check", str(folder)]) == 2
 
 
+def test_a_run_from_before_kinetic_temperatures_and_units_is_read_and_gone_on_with(tmp_path, capsys):
+    folder = run(tmp_path / "out")
+    index = read(folder, "posterior/index.json")
+    for draw in index["draws"]:
+        del draw["kinetic_temperature"]
+    (folder / "posterior" / "index.json").write_text(json.dumps(index))
+    config = {name: value for name, value in read(folder, "config.json").items() if name not in ("units", "format")}
+    (folder / "config.json").write_text(json.dumps(config))
+    for command in (["check", folder], ["report", folder], ["export", folder, tmp_path / "new"],
+                    ["check", tmp_path / "new"]):
+        assert house(list(map(str, command))) == 0
+    assert main(["--resume", str(folder), "--train_iter", "12"]) == 0
+
+
+def test_vectors_of_a_version_that_standardised_otherwise_are_said_to_be(tmp_path, capsys):
+    folder = run(tmp_path, "--dataset", "gaussians25")
+    config = read(folder, "config.json")
+    config["data"]["checksum"] = "0" * 16
+    for old in (False, True):
+        if old:
+            del config["units"]
+        (folder / "config.json").write_text(json.dumps(config))
+        capsys.readouterr()
+        assert main(["--resume", str(folder), "--train_iter", "12"]) == 2
+        assert ("so old a version standardised vectors by other rows" in capsys.readouterr().err) == old
+
+
 def test_runs_that_ended_before_it_was_noted_are_complete(tmp_path, capsys):
     folder = run(tmp_path)
     config = read(folder, "config.json")
