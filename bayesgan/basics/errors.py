@@ -23,7 +23,7 @@ def refuse_count(value, name: str = "n", of: str = "", least: int = 1, remedy: s
     of, remedy = of and f" {of}", remedy and f"; {remedy}"
     try:
         few = operator.index(value) < least
-    except (TypeError, RuntimeError):  # torch raises either for a tensor of several
+    except TypeError:
         raise InputError(f"{name} must be a whole number, got {value!r}{remedy}") from None
     if few:
         raise InputError(f"{name} must be at least {least}{of}, got {value}{remedy}")

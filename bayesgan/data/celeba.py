@@ -32,9 +32,9 @@ def held_out_part(content: bytes, names: list[str], place: str) -> tuple[Tensor,
         parts[name.strip()] = part
     refuse_absent(names, parts, place)
     held_out = max(parts[name] for name in names)
-    if held_out == "0":
-        return torch.zeros(len(names), dtype=torch.bool), f"{place} calls all pictures 0; the test part is cut off here"
-    apart = torch.tensor([parts[name] == held_out for name in names])
+    apart = torch.tensor([parts[name] == held_out != "0" for name in names])
+    if not apart.any():
+        return apart, f"{place} calls all {len(names)} pictures 0; the test part is cut off here"
     if apart.all():
         raise InputError(f"{place} calls all {len(names)} pictures {held_out}, the test part, and there is nothing to "
                          "train on; add pictures that it calls 0")

@@ -233,5 +233,6 @@ def standardise(data: Tensor, train: Tensor) -> tuple[Tensor, tuple[Tensor, Tens
 
     Also the mean and the spread (D,) that did it, 0 of a constant.
     """
-    mean, spread = train.mean(0), train.std(0, correction=0)
+    constant = (train == train[:1]).all(0)  # whose computed mean may be another number
+    mean, spread = train[0].where(constant, train.mean(0)), train.std(0, correction=0).where(~constant, 0)
     return ((data - mean) / spread.where(spread > 0, 1)).float(), (mean, spread)

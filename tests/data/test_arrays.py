@@ -274,14 +274,14 @@ def test_a_header_that_lies_about_its_size_is_refused_before_memory_is_asked_for
 
 
 def test_the_units_of_vectors_are_kept(tmp_path):
-    x = RANDOM.standard_normal((50, 3)) * [1, 7, 0] + [0, 5, 2]
+    x = RANDOM.standard_normal((1000, 4)) * [1, 7, 0, 0] + [0, 5, 2, 0.1]
     np.savez(tmp_path / "mine.npz", x=x)
     data = load("npz", tmp_path)
     mean, spread = data.units
     assert torch.allclose(data.train.double() * spread + mean, torch.from_numpy(x)[:, :].double()[rows_of(data, x)],
                           atol=1e-5)
-    assert "columns that never change: 2" in " ".join(data.notes)
-    assert spread[2] == 0 and (data.train[:, 2] == 0).all()
+    assert "columns that never change: 2, 3" in " ".join(data.notes)
+    assert spread[2:].tolist() == [0, 0] and mean[2:].tolist() == [2, 0.1] and (data.train[:, 2:] == 0).all()
 
 
 def rows_of(data, x):

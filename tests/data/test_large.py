@@ -71,7 +71,7 @@ def test_attributes_that_do_not_fit_are_one_line(change, words, tmp_path):
 
 
 @pytest.mark.parametrize("kept, tested, words", [
-    (range(1, 21), 2, "list_eval_partition.txt calls all pictures 0; the test part is cut off here"),
+    (range(1, 21), 2, "list_eval_partition.txt calls all 20 pictures 0; the test part is cut off here"),
     (range(21, 36), 5, "the test part is what list_eval_partition.txt calls 1"),
     (range(26, 41), 5, "the test part is what list_eval_partition.txt calls 2"),
 ])
