@@ -10,8 +10,11 @@ from bayesgan.basics.errors import InputError
 __all__ = ["as_tensor", "data_of", "first_of"]
 
 
-def as_tensor(array, name: str) -> Tensor:
+def as_tensor(array, name: str, doubles: bool = False) -> Tensor:
     """Tensors as they are; numpy's arrays with doubles as floats, which is what networks are made of.
+
+    Args:
+        doubles: They stay doubles: data in units of their own, where a float would round differences away.
 
     Raises:
         ValueError: If it is neither, or holds no numbers.
@@ -24,7 +27,7 @@ def as_tensor(array, name: str) -> Tensor:
                          "make them")
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind == "f" and size > 4:
-        array = array.astype(np.float32 if torch.get_default_dtype() == torch.float32 else np.float64)
+        array = array.astype(np.float32 if torch.get_default_dtype() == torch.float32 and not doubles else np.float64)
     elif kind == "u" and size > 1:
         array = array.astype(np.int64)  # torch counts in signed numbers
     return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))

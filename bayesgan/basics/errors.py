@@ -1,6 +1,8 @@
 """How a run ends early: input that breaks a rule, or a chain that left the finite numbers."""
 
-__all__ = ["Diverged", "InputError", "reason"]
+import operator
+
+__all__ = ["Diverged", "InputError", "reason", "refuse_count"]
 
 
 class InputError(ValueError):
@@ -14,3 +16,14 @@ class Diverged(RuntimeError):
 def reason(error: BaseException) -> str:
     """What somebody else's error says, as the part of one line that it is to become."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def refuse_count(value, name: str = "n", of: str = "", least: int = 1, remedy: str = "") -> None:
+    """Raises InputError for a count that is no whole number, or less than `least`; `of` says what is counted."""
+    of, remedy = of and f" {of}", remedy and f"; {remedy}"
+    try:
+        few = operator.index(value) < least
+    except TypeError:
+        raise InputError(f"{name} must be a whole number, got {value!r}{remedy}") from None
+    if few:
+        raise InputError(f"{name} must be at least {least}{of}, got {value}{remedy}")

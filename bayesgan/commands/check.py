@@ -1,6 +1,7 @@
 """Whether a run's folder, or an exported one, is whole, and what to do: `python -m bayesgan check RUN`."""
 
 import argparse
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,11 @@ from bayesgan.basics.errors import InputError, reason
 from bayesgan.ensemble import TensorFile
 from bayesgan.store import Posterior, RunFolder, read_checkpoint, read_results
 from bayesgan.store.checkpoints import refuse_nan
-from bayesgan.store.sums import SUMS, read_sums, require_sum
+from bayesgan.store.sums import EDITABLE, SUMS, read_sums, require_sum
 
 __all__ = ["add_arguments", "findings", "run"]
 
+DRAW = re.compile(r"posterior/draw_[^/]*\.safetensors")
 ANEW = "copy the folder again, or export the run again"  # what is damaged of an exported one
 
 
@@ -43,16 +45,21 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
                  ANEW if folder.exported
                  else "delete the file and its entry in posterior/index.json to use the other draws")
             draws += 1
+        if draws == 0 and folder.ended:
+            broken.append("posterior: the run is complete and has no draws; restore the folder")
     except InputError as error:
         broken.append(f"posterior: {error}")
-    if draws == 0 and folder.ended:
-        broken.append("posterior: the run is complete and has no draws; restore the folder")
-    elif draws:
+    if draws:
         look("weights of the newest draw", lambda: next(Posterior(folder, "cpu").newest(1).each("generators")))
     if folder.exported:
         look(SUMS, lambda: read_sums(path), ANEW)
-        for name, expected in (read_sums(path) if SUMS in whole else {}).items():
+        sums = read_sums(path) if SUMS in whole else {}
+        for name, expected in sums.items():
             look(f"SHA-256 of {name}", lambda name=name, expected=expected: require_sum(path / name, expected), ANEW)
+        if sums and (added := files_beside(sums, path)):
+            broken += [f"{name}: it is no draw of this folder, and its card takes it for one; remove it"
+                       for name in added if DRAW.fullmatch(name)]
+            whole.append(f"added to what was exported, remove it before you pass the folder on: {', '.join(added)}")
         whole.append("an exported folder: its draws can be used, there is no training to go on with")
         return whole, broken
     for file in path.glob("results_*.json"):
@@ -75,6 +82,12 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
     whole.append(f"the run is complete: all {folder.options().train_iter} iterations and what follows them"
                  if folder.ended else f"the run is not complete; --resume {shlex.quote(str(path))} goes on")
     return whole, broken
+
+
+def files_beside(sums: dict[str, str], path: Path) -> list[str]:
+    """Names of files that were not exported; the card is there to be edited, and hidden files are a hub's or a lock."""
+    names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    return [name for name in names if name not in {*sums, SUMS, EDITABLE} and not re.search(r"(^|/)\.", name)]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

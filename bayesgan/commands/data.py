@@ -10,7 +10,7 @@ from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import DATA_SETS, DataOptions, Dataset, to_float
 from bayesgan.data.class_labels import parts_in_words
 from bayesgan.evaluation.pictures import save_picture
-from bayesgan.options import Options, add_flags, check_given, given_flags
+from bayesgan.options import Options, add_flags, check_given, given_flags, idle
 
 __all__ = ["add_arguments", "describe", "run"]
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     given = given_flags(arguments, Options)
     check_given(given)
     data = DATA_SETS[arguments.name].load(DataOptions(**given))
-    print(describe(data))
+    print(*idle(given, Options(dataset=arguments.name, **given)), describe(data), sep="\n")
     rows = torch.randperm(len(data.train), generator=keyed_generator(0, "shown"))[:SHOWN]
     out = arguments.out or Path("runs") / f"data_{arguments.name}.png"
     save_picture(out, to_float(data.train[rows]), to_float(data.train[:2000]))

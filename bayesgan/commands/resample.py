@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.devices import pick_device
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, refuse_count
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.locks import only_writer
 from bayesgan.basics.randomness import keyed_generator
@@ -35,7 +35,7 @@ from bayesgan.resampling import (
     ratio_figure,
     refit,
 )
-from bayesgan.resampling.resampler import refuse_count, usual_budget
+from bayesgan.resampling.resampler import usual_budget
 from bayesgan.store import Posterior, RunFolder
 
 __all__ = ["add_arguments", "posterior_resampler", "resample_run", "run"]
@@ -78,10 +78,9 @@ def posterior_resampler(
     Raises:
         ValueError: If the run has no draws, no held-out data, or its data is absent.
     """
-    if refit_steps < 0:
-        raise InputError(f"refit_steps must be at least 0, got {refit_steps}; 0 leaves the discriminators as they are")
-    if draws is not None and draws < 1:
-        raise InputError(f"draws must be at least 1, got {draws}; leave it out to use all")
+    refuse_count(refit_steps, "refit_steps", least=0, remedy="0 leaves the discriminators as they are")
+    if draws is not None:
+        refuse_count(draws, "draws", remedy="leave it out to use all")
     folder = RunFolder.open(Path(run_folder))
     posterior = Posterior(folder, device, folder.store.opened(draws))
     options = posterior.options

@@ -2,6 +2,8 @@
 
 import math
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +35,7 @@ NAMES = {
     "x_test": ("x_test", "X_test", "test_images"),
     "y_test": ("y_test", "test_labels"),
 }
+LEAST, MOST = 1e-100, 1e100  # whose squares are no rounding to 0 and no infinity
 SHOWN = 12  # columns that a note names
 CHANNELS = (1, 3, 4)  # grey; red, green, blue; with transparency
 UNNAMED = {"x": "arr_0", "y": "arr_1"}
@@ -78,6 +81,10 @@ def npz(options: DataOptions) -> Dataset:
         data = torch.from_numpy(np.concatenate(both).astype(np.float64))
         if constant := (data == data[:1]).all(0).nonzero()[:, 0].tolist():
             notes.append(f"columns that never change: {', '.join(map(str, constant[:SHOWN]))}")
+        largest = torch.maximum(data.amax(0), -data.amin(0))
+        if wrong := ((largest != 0) & ~((LEAST <= largest) & (largest <= MOST))).nonzero()[:, 0].tolist():
+            raise InputError(f"{path}: the largest number in a column of x must be 0 or in {LEAST:g}..{MOST:g}, got "
+                             f"{largest[wrong[0]]:g} in column {wrong[0]}; scale it")
     else:
         images, told = as_images(dict(zip(("x", "x_test"), both)), options, path)
         notes += told
@@ -120,28 +127,39 @@ def as_images(parts: dict[str, np.ndarray], options: DataOptions, path: Path) ->
     return images, notes
 
 
+@contextmanager
+def plain_arrays(path: Path) -> Iterator[None]:
+    """What goes wrong inside is said of the file, in one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # of many kinds, as bytes that were changed call for
+        raise InputError(f"{path} is not a readable .npz of plain arrays ({reason(error)}); object arrays are refused, "
+                         "save numbers with np.savez(file, x=..., y=...)") from None
+
+
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Everything in the file; only plain arrays are read, and no more than their headers promise."""
-    try:
-        check_headers(path)
+    require_memory(sum(math.prod(shape) * dtype.itemsize for shape, dtype in headers(path).values()), path)
+    with plain_arrays(path):
         stored = np.load(path, allow_pickle=False)
         if not isinstance(stored, np.lib.npyio.NpzFile):
             raise ValueError("it is a single array, .npy")
         with stored:
             return {name: np.asarray(stored[name], order="C") for name in stored.files}
-    except Exception as error:  # of many kinds, as bytes that were changed call for
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not a readable .npz of plain arrays ({reason(error)}); object arrays are refused, "
-                         "save numbers with np.savez(file, x=..., y=...)") from None
 
 
-def check_headers(path: Path) -> None:
-    """Raises ValueError where an array's header promises another size than the file has, or more than memory bears."""
+def headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shape and type of every array in an .npz, none of which is read; nothing of another file.
+
+    Raises:
+        ValueError: If a header cannot be read, or promises another size than the file has.
+    """
+    found = {}
     if not zipfile.is_zipfile(path):
-        return
-    total = 0
-    with zipfile.ZipFile(path) as archive:
+        return found
+    with plain_arrays(path), zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             with archive.open(info) as file:
                 version = np.lib.format.read_magic(file)
@@ -151,10 +169,15 @@ def check_headers(path: Path) -> None:
                 if size != info.file_size - file.tell():
                     raise ValueError(f"{info.filename} holds {info.file_size - file.tell()} bytes of data, its header "
                                      f"says {size} for shape {shape}")
-                total += size
+                found[info.filename.removesuffix(".npy")] = shape, dtype
+    return found
+
+
+def require_memory(size: int, path: Path) -> None:
+    """Raises InputError where data of so many bytes are more than this process could hold."""
     available = available_bytes(torch.device("cpu"))
-    if available is not None and total > available:
-        raise InputError(f"{path} holds {total / 2**30:.1f} GiB and {available / 2**30:.1f} GiB of memory are free; "
+    if available is not None and size > available:
+        raise InputError(f"{path} needs {size / 2**30:.1f} GiB and {available / 2**30:.1f} GiB of memory are free; "
                          "give fewer data, or smaller images")
 
 

@@ -14,6 +14,8 @@ ATTRIBUTE_FILE = "list_attr_celeba.txt"  # a number; the attributes; a line a pi
 def held_out_part(content: bytes, names: list[str], place: str) -> tuple[Tensor, str]:
     """(n,) bool, and which part it is, in words; validation data are trained on where there are test data.
 
+    None is where none of these pictures is of another part than the training data.
+
     Args:
         names: Of the pictures, without their folder.
         place: Of the list, for messages.
@@ -22,17 +24,20 @@ def held_out_part(content: bytes, names: list[str], place: str) -> tuple[Tensor,
         ValueError: If it says something else, or nothing of a picture.
     """
     parts = {}
-    for line in filter(None, content.decode(errors="replace").splitlines()):
+    for line in lines_of(content):
         name, _, part = line.strip().rpartition(" ")
         if part not in ("0", "1", "2"):
             raise InputError(f"{place} has the line {line[:60]!r}, and it must be a picture's name and 0, 1 or 2; "
                              "repair or remove it")
         parts[name.strip()] = part
     refuse_absent(names, parts, place)
-    held_out = "2" if "2" in parts.values() else "1"
-    apart = torch.tensor([parts[name] == held_out for name in names])
+    held_out = max(parts[name] for name in names)
+    apart = torch.tensor([parts[name] == held_out != "0" for name in names])
+    if not apart.any():
+        return apart, f"{place} calls all {len(names)} pictures 0; the test part is cut off here"
     if apart.all():
-        raise InputError(f"{place} puts all pictures into the test part; there is nothing to train on")
+        raise InputError(f"{place} calls all {len(names)} pictures {held_out}, the test part, and there is nothing to "
+                         "train on; add pictures that it calls 0")
     return apart, f"the test part is what {place} calls {held_out}"
 
 
@@ -42,7 +47,9 @@ def attribute_labels(content: bytes, names: list[str], attribute: str, place: st
     Raises:
         ValueError: If there is no such attribute, the list says something else, or nothing of a picture.
     """
-    head, *lines = [line.split() for line in content.decode(errors="replace").splitlines()[1:] if line.strip()] or [[]]
+    if len(listed := lines_of(content)) < 2:
+        raise InputError(f"{place} is empty; download it again")
+    head, *lines = [line.split() for line in listed[1:]]
     if attribute not in head:
         raise InputError(f"--attribute must be one of those in {place}, got {attribute!r}; it has {', '.join(head)}")
     column = head.index(attribute) + 1
@@ -52,6 +59,11 @@ def attribute_labels(content: bytes, names: list[str], attribute: str, place: st
     values = {line[0]: int(line[column] == "1") for line in lines}
     refuse_absent(names, values, place)
     return torch.tensor([values[name] for name in names])
+
+
+def lines_of(content: bytes) -> list[str]:
+    """Those that are not blank; editors may have put a mark before the first one."""
+    return [line for line in content.decode("utf-8-sig", errors="replace").splitlines() if line.strip()]
 
 
 def refuse_absent(names: list[str], listed: dict, place: str) -> None:

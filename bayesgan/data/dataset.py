@@ -57,7 +57,7 @@ class Dataset:
         classes: One name a class; empty without labels.
         calibration: Training data put aside before training, for calibrating discriminators; None or no rows without.
         notes: How the user's files were understood, a sentence each.
-        units: Mean and spread (D,) that the user's vectors were standardised by; None where none were.
+        units: Mean and spread (D,) that the user's vectors were standardised by, 0 of a constant; None without.
     """
 
     name: str
@@ -231,8 +231,8 @@ def a_share_of_each_class(labels: Tensor, share: float) -> Tensor:
 def standardise(data: Tensor, train: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """(n, D) float64 as float32 with zero mean and unit variance in each column of `train`; constants are centred.
 
-    Also the mean and the spread (D,) that did it.
+    Also the mean and the spread (D,) that did it, 0 of a constant.
     """
-    mean, spread = train.mean(0), train.std(0, correction=0)
-    spread = torch.where(spread > 0, spread, 1)
-    return ((data - mean) / spread).float(), (mean, spread)
+    constant = (train == train[:1]).all(0)  # whose computed mean may be another number
+    mean, spread = train[0].where(constant, train.mean(0)), train.std(0, correction=0).where(~constant, 0)
+    return ((data - mean) / spread.where(spread > 0, 1)).float(), (mean, spread)

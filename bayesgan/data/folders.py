@@ -80,17 +80,18 @@ def picture_source(path: Path) -> Source:
         names, read = zipped(path)
     else:
         raise InputError(f"{path} is neither a folder of pictures nor a complete zip of them; download it again")
-    pictures = sorted(
-        name for name in names
-        if is_picture(PurePath(name).suffix)
-        and not any(part.startswith((".", "__MACOSX")) for part in PurePath(name).parts)  # hidden, resource forks
-    )
+    pictures = sorted(name for name in names if is_picture(PurePath(name).suffix) and not is_hidden(PurePath(name)))
     if not pictures:
         remedy = "--data_path names where they are"
         if unread := sorted({PurePath(name).suffix.lower() for name in names} & UNREAD_PICTURES):
             remedy = f"convert those in {', '.join(unread)} to png or jpg"
         raise InputError(f"no pictures (png, jpg, tif, webp and so on) in {path}; {remedy}")
     return Source(pictures, read, sorted(set(names) - set(pictures)))
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Whether a name on the way says so, or that it is a Mac's resource fork."""
+    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
 def files_under(path: Path, place: str = "", above: tuple[str, ...] = ()) -> Iterable[str]:
@@ -214,9 +215,15 @@ def sorted_by_file(content: bytes, paths: list[PurePath], place: PurePath) -> So
 
 
 def content_of(source: Source, file: str) -> tuple[str, bytes] | None:
-    """Where the only file of this name is, and what it holds; None where there is none, or several."""
-    places = [name for name in source.others if PurePath(name).name == file and PurePath(name).parts[0][0] != "."]
-    return (places[0], source.read(places[0])) if len(places) == 1 else None
+    """Where the file of this name is, and what it holds; None where there is none.
+
+    Raises:
+        ValueError: If there are several.
+    """
+    places = [name for name in source.others if PurePath(name).name == file and not is_hidden(PurePath(name))]
+    if len(places) > 1:
+        raise InputError(f"{file} must be there once, got {len(places)}: {places[0]} and {places[1]}; keep one")
+    return (places[0], source.read(places[0])) if places else None
 
 
 def in_classes(source: Source, paths: list[PurePath], options: DataOptions) -> Sorted:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.data.dataset import DataOptions
@@ -60,6 +60,8 @@ def read_picture(content: bytes, name: str, options: DataOptions) -> Picture:
         ValueError: If it is damaged.
     """
     try:
+        if not content:
+            raise ValueError("it has no bytes")
         with Image.open(io.BytesIO(content)) as picture:
             several = getattr(picture, "n_frames", 1) > 1
             picture, clear = plain(ImageOps.exif_transpose(picture), background_colour(options.background))
@@ -75,7 +77,9 @@ def read_picture(content: bytes, name: str, options: DataOptions) -> Picture:
     except Exception as error:  # every decoder has errors of its own
         if isinstance(error, InputError):
             raise
-        raise InputError(f"cannot read the picture {name} ({reason(error)}); repair or remove it") from None
+        unknown = isinstance(error, UnidentifiedImageError)  # whose words are an address
+        why = "it is of no known format" if unknown else reason(error)
+        raise InputError(f"cannot read the picture {name} ({why}); repair or remove it") from None
 
 
 def plain(picture: Image.Image, background: tuple[int, int, int]) -> tuple[Image.Image, bool]:

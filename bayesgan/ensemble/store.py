@@ -17,8 +17,8 @@ __all__ = ["SampleStore", "StoredDraw"]
 
 FORMAT = 1
 FILE_NAME = re.compile(r"draw_\d+(\.\d+of\d+)?\.safetensors")  # nothing outside the folder
-ENTRY = {"step": Number(int, 0), "temperature": Number(float, 0), "kinetic_temperature": dict, "file": FILE_NAME,
-         "more": Optional([FILE_NAME])}
+ENTRY = {"step": Number(int, 0), "temperature": Number(float, 0), "kinetic_temperature": Optional(dict),
+         "file": FILE_NAME, "more": Optional([FILE_NAME])}
 ATTEMPTS = 100  # at opening all draws of an index while draws come and go
 
 
@@ -78,7 +78,7 @@ class SampleStore:
     def draws(self) -> list[dict]:
         """One entry a draw, oldest first: {"step", "temperature", "kinetic_temperature", "file"}.
 
-        What several processes drew has "more" files.
+        What several processes drew has "more" files. Older versions measured no kinetic temperature: {}.
 
         Raises:
             ValueError: If the index is damaged.
@@ -92,7 +92,7 @@ class SampleStore:
         draws = checked(content, {"draws": [ENTRY]}, str(index), "restore it or run again")["draws"]
         if any(after["step"] <= before["step"] for before, after in zip(draws, draws[1:])):
             raise InputError(f"{index} is damaged: its draws are not in order; restore it or run again")
-        return draws
+        return [{**draw, "kinetic_temperature": draw.get("kinetic_temperature") or {}} for draw in draws]
 
     def add(
         self, groups: dict[str, dict[str, Tensor]], step: int, temperature: float, kinetic: dict | None = None,

@@ -14,7 +14,7 @@ from bayesgan.options.flags import check_value, check_values, kind_of
 from bayesgan.options.options import Options, script_name
 from bayesgan.options.recipes import FEW_LABELS, RECIPES, WITHOUT_LABELS
 
-__all__ = ["check_given", "explain", "resolve"]
+__all__ = ["check_given", "explain", "idle", "resolve"]
 
 ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0}
 OF_A_LENGTH = ("burn_in", "ramp")  # a layer's schedule belongs to its own train_iter
@@ -138,6 +138,12 @@ def notes(given: dict, options: Options) -> list[str]:
         lines.append(f"--feature_matching: --objective {given['objective']} applies to the discriminators alone")
     if "lr" in given and options.g_lr is not None and options.d_lr is not None:
         lines.append("--lr changes nothing here: --g_lr and --d_lr are both given")
+    return lines + idle(given, options)
+
+
+def idle(given: dict, options: Options) -> list[str]:
+    """Which of the given flags change nothing with these options, a line each."""
+    lines = []
     for field in dataclasses.fields(Options):
         if given.get(field.name, field.default) != field.default and field.metadata["needs"] is not None:
             where, applies = field.metadata["needs"]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.arrays import as_tensor
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, refuse_count
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling.calibration import LEAST, Calibrated, fit, log_odds, slope_interval
 from bayesgan.resampling.pool import chunks
@@ -89,8 +89,7 @@ class DensityRatio:
             ValueError: If `real` is too small or overlaps `training`, scores are constant, NaN or of another length,
                 or chunk is below 1.
         """
-        if chunk < 1:
-            raise InputError(f"chunk must be at least 1 datum, got {chunk}")
+        refuse_count(chunk, "chunk", "datum")
         if len(real) < 2 * LEAST:
             raise InputError(f"real must hold at least {2 * LEAST} data to calibrate and to check, got {len(real)}; "
                              "hold out more")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.arrays import as_tensor, data_of
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, refuse_count
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling.calibration import CALIBRATIONS
 from bayesgan.resampling.diagnostics import Diagnostics, nearest_distance
@@ -21,7 +21,7 @@ from bayesgan.resampling.ratios.task import Task, refuse_other_data, refuse_stra
 from bayesgan.resampling.registry import RULES, Ratio, Rule
 from bayesgan.resampling.rules.latent import LatentRule, LatentSpace
 
-__all__ = ["Resampler", "judged_resampler", "refuse_count", "usual_budget"]
+__all__ = ["Resampler", "judged_resampler", "usual_budget"]
 
 JUDGED_SEED = 2**40  # beyond what people give
 NEAREST = 1000  # outputs compared with the training data
@@ -67,10 +67,8 @@ class Resampler:
         training: Tensor | None = None,
         **settings,
     ):
-        if budget < 1:
-            raise InputError(f"budget must be at least 1 proposal an output, got {budget}")
-        if chunk < 1:
-            raise InputError(f"chunk must be at least 1 proposal, got {chunk}")
+        refuse_count(budget, "budget", "proposal an output")
+        refuse_count(chunk, "chunk", "proposal")
         kind = RULES[method]
         names = [field.name for field in fields(kind)]
         unknown = sorted(set(settings) - set(names))
@@ -270,12 +268,6 @@ def tensor_of(function: Callable, name: str, data: Tensor) -> Tensor:
 def usual_budget(shape: tuple[int, ...]) -> int:
     """Proposals an output for data of this shape: 20 for images, where more buy precision with recall; else 100."""
     return 20 if len(shape) == 3 else 100
-
-
-def refuse_count(n: int) -> None:
-    """Raises InputError where nothing is asked for."""
-    if n < 1:
-        raise InputError(f"n must be at least 1, got {n}")
 
 
 @torch.no_grad()

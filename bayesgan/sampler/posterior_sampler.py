@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from bayesgan.basics.errors import InputError, reason
+from bayesgan.basics.errors import InputError, reason, refuse_count
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.progress import Progress
 from bayesgan.basics.randomness import keyed_generator
@@ -175,8 +175,7 @@ class PosteriorSampler:
         Args:
             progress: Show a bar on a terminal and in a notebook, and a line every ten seconds elsewhere.
         """
-        if draws < 1:
-            raise InputError(f"draws must be at least 1, got {draws}")
+        refuse_count(draws, "draws")
         shown = Progress(draws, unit="draw", every=10.0) if progress and self.ranks.first else None
         try:
             for number, draw in enumerate(self.sample(data, draws, batch_size, unpack), 1):
@@ -231,6 +230,7 @@ class PosteriorSampler:
             chunk: Rows computed at a time.
             unpack: As for `sample`.
         """
+        refuse_count(chunk, "chunk", "row")
         if not self.draws:
             raise InputError("nothing was collected yet; call run first")
         inputs = inputs_of(inputs, unpack)

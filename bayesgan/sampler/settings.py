@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, refuse_count
 from bayesgan.sampler.priors import Prior
 from bayesgan.sampler.schedules import Cyclical
 
@@ -41,8 +41,8 @@ class Settings:
                 f"num_data must be the size of the training set, got {self.num_data}; it scales the likelihood"
             )
         for name, least in (("chains", 1), ("burn_in", 0), ("thin", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
+            value = getattr(self, name)
+            refuse_count(int(value) if value % 1 == 0 else value, name, least=least)
         if self.start not in STARTS:
             raise InputError(f"start must be one of: {', '.join(STARTS)}; got {self.start!r}")
         if self.preconditioner == "rmsprop" and self.burn_in < LEAST_ADAPTATION:

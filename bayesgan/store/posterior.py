@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.arrays import as_tensor
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, refuse_count
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import to_float
 from bayesgan.ensemble import Ensemble, StoredDraw
@@ -51,6 +51,7 @@ class Posterior:
 
     def newest(self, count: int) -> "Posterior":
         """The same with so many of the newest draws."""
+        refuse_count(count, "count")
         return Posterior(self._folder, self._device, self._stored[-count:])
 
     @cached_property
@@ -83,10 +84,12 @@ class Posterior:
             units: Vectors that were standardised for training come back in the units they were given in.
 
         Returns:
-            Images (n, C, H, W) float32 in [-1, 1], or vectors (n, D).
+            Images (n, C, H, W) float32 in [-1, 1], or vectors (n, D): float64 in units, else float32.
+
+        Raises:
+            ValueError: If n is not a whole number, at least 1.
         """
-        if n < 1:
-            raise InputError(f"n must be at least 1, got {n}")
+        refuse_count(n)
         each = self.options.generators
         members = torch.randint(each * len(self.draws), (n,), generator=keyed_generator(seed, "member"))
         latent = torch.randn(n, self.options.z_dim, generator=keyed_generator(seed, "latent"))
@@ -110,7 +113,7 @@ class Posterior:
         """
         if not self.options.semi:
             raise InputError("an unsupervised run knows no classes; train one with run_bgan_semi.py")
-        x = as_tensor(x, "x")
+        x = as_tensor(x, "x", doubles=True)
         if x.dtype != torch.uint8 and not x.is_floating_point():
             raise InputError(f"x must be bytes or floats, got {x.dtype}; convert it")
         if tuple(x.shape[1:]) != self.shape or len(x) == 0:
@@ -119,17 +122,17 @@ class Posterior:
         if len(self.shape) == 3 and x.dtype != torch.uint8 and not x.abs().max() <= 1:
             raise InputError(f"images must be uint8, or floats in [-1, 1], got values up to {x.abs().max():g}; "
                              "scale them")
-        if not x.isfinite().all():
-            raise InputError("x must be finite; it holds NaN or infinity")
         if len(self.shape) == 3 and x.dtype != torch.uint8 and x.min() >= 0 and x.max() > 0.5:
             warnings.warn("no value of these images is negative, and black is -1 here: if they lie in [0, 1], give "
                           "2 * x - 1; bytes are taken as uint8", stacklevel=3)
-        if self._folder.units is not None:
-            x = self.standardised(x) if units else x.float()
-            if x.square().mean() > FAR**2:
-                warnings.warn("these vectors are far from those that the run was trained on; vectors in the data's own "
-                              f"units want units=True, standardised ones units=False, got {units}", stacklevel=3)
-        return Predictive.mean([Predictive.of(draw, to_float(x)) for draw in self.each("discriminators")])
+        own = self._folder.units is not None
+        x = self.standardised(x) if own and units else to_float(x).float()
+        if not x.isfinite().all():
+            raise InputError("x must be finite, also as float32; it holds NaN, infinity or numbers that are too large")
+        if own and x.square().mean() > FAR**2:
+            warnings.warn("these vectors are far from those that the run was trained on; vectors in the data's own "
+                          f"units want units=True, standardised ones units=False, got {units}", stacklevel=3)
+        return Predictive.mean([Predictive.of(draw, x) for draw in self.each("discriminators")])
 
     def standardised(self, x: Tensor) -> Tensor:
         """Vectors (n, D) in the user's own units as the run was trained on them, float32.
@@ -137,21 +140,29 @@ class Posterior:
         Raises:
             ValueError: If the run's data are not a user's vectors, or x has another length.
         """
-        units = self._folder.units
-        if units is None:
+        if self._folder.units is None:
             raise InputError("the data of this run were not standardised; give them as they are")
-        x = as_tensor(x, "x")
-        if x.shape[-1] != len(units[0]):
-            raise InputError(f"x must be (n, {len(units[0])}) like the training data, got {tuple(x.shape)}")
-        mean, spread = (part.to(x.device) for part in units)
-        return ((x.double() - mean) / spread).float()
+        x, mean, spread = self._beside_units(x)
+        return ((x - mean) / spread.where(spread > 0, 1)).float()
 
     def in_units(self, x: Tensor) -> Tensor:
-        """The other way round: standardised vectors (n, D) in the user's own units; all other data as they are."""
+        """The other way round: standardised vectors (n, D) in the user's own units, float64; other data as they are.
+
+        Raises:
+            ValueError: If vectors have another length.
+        """
         if self._folder.units is None:
             return x
+        x, mean, spread = self._beside_units(x)
+        return x * spread + mean
+
+    def _beside_units(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Vectors (n, D) as float64, the data's mean and spread (D,) on their device."""
+        x = as_tensor(x, "x", doubles=True).double()
         mean, spread = (part.to(x.device) for part in self._folder.units)
-        return (x.double() * spread + mean).float()
+        if x.shape[-1:] != mean.shape:
+            raise InputError(f"x must be (n, {len(mean)}) like the training data, got {tuple(x.shape)}")
+        return x, mean, spread
 
     def predict_proba(self, x: Tensor, units: bool = True) -> Tensor:
         """p(y|x), the mean over all collected discriminators of D(x = y) / sum_c D(x = c): (n, classes) float64.

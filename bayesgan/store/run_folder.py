@@ -107,6 +107,7 @@ class RunFolder:
         folder = cls(Path(path), config)
         try:
             check_stored(folder.options())
+            check_units(folder.units, config["data"]["shape"])
         except (InputError, TypeError) as error:
             raise InputError(f"{file} is damaged ({error}); {REMEDY}") from None
         return folder
@@ -176,7 +177,10 @@ class RunFolder:
         if found != stored:
             wrong = [f"{name} {stored.get(name)} (found {value})" for name, value in found.items()
                      if stored.get(name) != value]
-            raise InputError(f"the run was trained on other data: {', '.join(wrong)}; name its data with --data_path")
+            old = (", or if these are they, use its draws alone: so old a version standardised vectors by other rows"
+                   if "units" not in self.config and len(data.shape) == 1 else "")
+            raise InputError(f"the run was trained on other data: {', '.join(wrong)}; name its data with --data_path"
+                             f"{old}")
         return data
 
     def supervised(self, device: torch.device | str = "cpu") -> Ensemble | None:
@@ -275,7 +279,10 @@ class RunFolder:
 
     @property
     def units(self) -> tuple[Tensor, Tensor] | None:
-        """Mean and spread (D,) that the user's vectors were standardised by; None of images and bundled data."""
+        """Mean and spread (D,) that the user's vectors were standardised by; None of images and bundled data.
+
+        The spread of a constant is 0, or 1 in older runs.
+        """
         stored = self.config.get("units")
         return None if stored is None else tuple(torch.tensor(part, dtype=torch.float64) for part in stored)
 
@@ -328,6 +335,13 @@ class RunFolder:
 
     def _write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, lambda path: path.write_text(text))
+
+
+def check_units(units: tuple[Tensor, ...] | None, shape: list[int]) -> None:
+    """Raises InputError where data of this shape cannot have been standardised so."""
+    if units is not None and not (len(units) == 2 and all(list(part.shape) == shape for part in units)
+                                  and units[1].min() >= 0 < units[1].max()):
+        raise InputError(f"units must be a mean and a spread of {shape[0]} numbers each, no spread below 0 or all 0")
 
 
 def new_folder(options: Options) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["SUMS", "read_sums", "require_sum", "write_sums"]
+__all__ = ["EDITABLE", "SUMS", "read_sums", "require_sum", "write_sums"]
 
 SUMS = "SHA256SUMS"
 EDITABLE = "README.md"

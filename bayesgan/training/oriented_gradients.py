@@ -17,11 +17,17 @@ EVERY = 3 / 28  # of the height, from one histogram to the next
 
 
 def gradient_histograms(images: Tensor) -> Tensor:
-    """Histograms of oriented gradients (Dalal & Triggs 2005): (n, C, H, W) -> (n, 8 · `histogram_count`).
+    """Histograms of oriented gradients (Dalal & Triggs 2005).
 
     A pixel's gradient, of the channel where it is steepest, counts for the directions near its own. All histograms
     together have norm 1, and roots are taken (Arandjelović & Zisserman 2012), so that brightness, contrast and small
-    shifts change little. Images are at least 8x8.
+    shifts change little.
+
+    Args:
+        images: Floats (n, C, H, W) on any scale, H and W at least 8 and H at most 4 W.
+
+    Returns:
+        (n, 8 · `histogram_count`(H, W)) of the same type.
     """
     smooth = blurred(images, BEFORE)
     across = torch.nn.functional.pad(smooth[..., 2:] - smooth[..., :-2], (1, 1))

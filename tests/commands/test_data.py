@@ -26,6 +26,15 @@ def test_vectors_are_drawn_as_points(tmp_path, capsys):
     assert (tmp_path / "points.png").exists()
 
 
+def test_a_flag_that_changes_nothing_is_said_to(tmp_path, capsys):
+    assert main(["data", "digits", "--attribute", "Young", "--crop", "none", "--image_size", "8", "--out",
+                 str(tmp_path / "grid.png")]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[:2] == ["--crop changes nothing here: it is for --dataset npz or image_folder",
+                        "--attribute changes nothing here: it is for --dataset image_folder"]
+    assert told[2].startswith("digits: ") and "image_size" not in told[3]
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["nothing"], "unknown data set 'nothing'"), (["npz", "--data_path", "nowhere"], "must be an .npz file"),
     (["digits", "--image_size", "x"], "--image_size"),

@@ -52,10 +52,13 @@ def test_what_was_exported_gives_the_same_samples_with_and_without_the_package(c
 
 
 def test_vectors_come_back_in_the_units_they_were_given_in(tmp_path):
-    """Two features of which one is a thousand times the other: from the package, from the card, and resampled."""
+    """A time in seconds, which no float32 tells from its neighbours, a small number and a constant.
+
+    From the package, from the card, and resampled.
+    """
     source = np.random.default_rng(0)
-    mean, spread = np.array([1000.0, -3.0]), np.array([50.0, 0.05])
-    np.savez(tmp_path / "mine.npz", x=source.standard_normal((3000, 2)) * spread + mean)
+    mean, spread = np.array([1.7e9, -3.0, 7.0]), np.array([50.0, 0.05, 0.0])
+    np.savez(tmp_path / "mine.npz", x=source.standard_normal((3000, 3)) * spread + mean)
     folder = run(tmp_path / "out", "--dataset", "npz", "--data_path", tmp_path / "mine.npz", "--network", "mlp",
                  "--df_dim", "32", "--batch_size", "64", "--train_iter", "300", "--n_save", "300", "--temperature", "0")
     target = tmp_path / "mine"
@@ -67,9 +70,13 @@ def test_vectors_come_back_in_the_units_they_were_given_in(tmp_path):
     ways = {"run": load_posterior(folder).sample(300), "exported": load_posterior(target).sample(300),
             "card": torch.load(target / "samples.pt"), "resampled": torch.from_numpy(np.load(resampled)["x"])}
     for name, found in ways.items():  # standardised ones would be 20 and 60 spreads away
-        assert ((found.mean(0) - torch.tensor(mean)).abs() < 3 * torch.tensor(spread)).all(), name
+        assert ((found.mean(0) - torch.tensor(mean)).abs() <= 3 * torch.tensor(spread)).all(), name
+        assert found.dtype == torch.float64 and len(found[:, 0].unique()) == len(found), name
+        assert (found[:, 2] == 7).all(), name
     posterior = load_posterior(target)
-    assert torch.allclose(posterior.standardised(posterior.sample(9)), posterior.sample(9, units=False), atol=1e-4)
+    again = posterior.standardised(posterior.sample(9))
+    assert torch.allclose(again[:, :2], posterior.sample(9, units=False)[:, :2], atol=1e-4)
+    assert (again[:, 2] == 0).all()
 
 
 def test_bad_input_is_one_line_and_leaves_everything(tmp_path, capsys):

@@ -55,6 +55,21 @@ def test_check_finds_every_byte_that_was_changed_and_every_file_that_is_gone(exp
     assert subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=whole).returncode == 0
 
 
+def test_a_draw_too_many_and_one_that_is_lost(exported, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(exported[0], copy)
+    (copy / ".gitattributes").write_text("* text=auto")
+    assert main(["check", str(copy)]) == 0 and "added" not in capsys.readouterr().out
+    draw = next((copy / "posterior").glob("draw_*"))
+    shutil.copy(draw, copy / "posterior" / "draw_99999999.safetensors")
+    assert main(["check", str(copy)]) == 2
+    (damaged,) = re.findall("DAMAGED.*", capsys.readouterr().out)
+    assert "posterior/draw_99999999.safetensors: it is no draw of this folder" in damaged and "remove it" in damaged
+    draw.write_bytes(b"cut")
+    assert main(["check", str(copy)]) == 2
+    assert "has no draws" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["/etc/hostname", "../mine/config.json"])
 def test_sums_of_files_elsewhere_are_damage(exported, name, tmp_path, capsys):
     copy = tmp_path / "copy"
@@ -84,7 +99,10 @@ def test_what_needs_the_data_works_or_says_that_labels_stay_with_the_run(exporte
     else:
         assert main(resample) == 0
         assert "is an unsupervised run" in one_line(lambda: main(["evaluate", str(folder)]), capsys)
-    assert main(["check", str(folder)]) == 0  # which looks at nothing that was added
+    capsys.readouterr()
+    assert main(["check", str(folder)]) == 0  # what was added is no damage
+    told = capsys.readouterr().out
+    assert semi == ("added to what was exported, remove it before you pass the folder on: resampled/" not in told)
 
 
 def test_the_report_shows_what_there_is(exported, tmp_path):

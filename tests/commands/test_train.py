@@ -62,6 +62,11 @@ def test_the_posterior_samples(tmp_path):
     assert torch.equal(posterior.generators.state()["project.weight"][2:], stored)
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         posterior.sample(0)
+    for wrong in (2.5, 3.0, "3", None):
+        with pytest.raises(ValueError, match=f"n must be a whole number, got {wrong!r}"):
+            posterior.sample(wrong)
+    with pytest.raises(ValueError, match="count must be a whole number, got 1.5"):
+        posterior.newest(1.5)
     with pytest.raises(ValueError, match="is not a run folder"):
         load_posterior(tmp_path / "nowhere")
 

@@ -143,7 +143,10 @@ def test_the_user_says_what_is_black_and_what_is_white(tmp_path):
         ({"x": np.array(["a", "b"])}, "at least 2 rows of real numbers, got <U1"),
         ({"x": np.tri(4, 8, dtype=int)[None].repeat(2, 0)}, "must be"),
         ({"x": np.tri(8, 8, dtype=int)[None].repeat(2, 0)}, "got only 0 and 1"),
-        ({"x": np.array([[1.5e308, 0], [1.6e308, 1]])}, "overflows"),
+        ({"x": np.array([[0, 1.5e308], [1, 1.6e308]])}, "0 or in 1e-100..1e[+]100, got 1.6e[+]308 in column 1"),
+        ({"x": np.array([[1e300, 0], [-1e300, 1]] * 9)}, "got 1e[+]300 in column 0; scale it"),
+        ({"x": np.array([[1e-200, 0], [-1e-200, 1]] * 9)}, "got 1e-200 in column 0; scale it"),
+        ({"x": np.array([[0.0], [1e-90]]), "x_test": np.array([[1e90], [0]])}, "overflows"),
     ],
 )
 def test_bad_npz(tmp_path, arrays, words):
@@ -271,13 +274,14 @@ def test_a_header_that_lies_about_its_size_is_refused_before_memory_is_asked_for
 
 
 def test_the_units_of_vectors_are_kept(tmp_path):
-    x = RANDOM.standard_normal((50, 3)) * [1, 7, 0] + [0, 5, 2]
+    x = RANDOM.standard_normal((1000, 4)) * [1, 7, 0, 0] + [0, 5, 2, 0.1]
     np.savez(tmp_path / "mine.npz", x=x)
     data = load("npz", tmp_path)
     mean, spread = data.units
     assert torch.allclose(data.train.double() * spread + mean, torch.from_numpy(x)[:, :].double()[rows_of(data, x)],
                           atol=1e-5)
-    assert "columns that never change: 2" in " ".join(data.notes)
+    assert "columns that never change: 2, 3" in " ".join(data.notes)
+    assert spread[2:].tolist() == [0, 0] and mean[2:].tolist() == [2, 0.1] and (data.train[:, 2:] == 0).all()
 
 
 def rows_of(data, x):

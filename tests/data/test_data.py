@@ -309,11 +309,14 @@ def test_pictures_of_mixed_size_or_colour(tmp_path):
     assert any(torch.equal(image, torch.from_numpy(grey.copy()).expand(3, 12, 12)) for image in everything)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n broken", picture()[:-30]])
-def test_an_unreadable_picture_is_named(tmp_path, content):
+@pytest.mark.parametrize("content, why", [
+    (b"", "it has no bytes"), (b"mine", "it is of no known format"), (b"\x89PNG\r\n\x1a\n broken", ".+"),
+    (picture()[:-30], ".+"),
+])
+def test_an_unreadable_picture_is_named(tmp_path, content, why):
     write_pictures(tmp_path)
     (tmp_path / "a" / "bad.png").write_bytes(content)
-    with pytest.raises(ValueError, match="cannot read the picture .*bad.png"):
+    with pytest.raises(ValueError, match=rf"cannot read the picture .*bad.png \({why}\); repair or"):
         load("image_folder", tmp_path)
 
 

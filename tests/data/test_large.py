@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bayesgan.commands.train import main as train
-from bayesgan.data import svhn
+from bayesgan.data import arrays, imagenet, svhn
 from bayesgan.house import main
 from tests.commands.helpers import TINY
 from tests.data.files import (
@@ -37,8 +37,8 @@ def test_celeba_is_cropped_to_the_face_and_parted_as_published(side, tmp_path):
 
 @pytest.mark.parametrize("change, words", [
     (lambda text: text.replace("000007.jpg 0\n", ""), "says nothing of 000007.jpg"),
-    (lambda text: text.replace("000007.jpg 0", "000007.jpg 3"), "000007.jpg 3.*must be a picture's name and 0, 1 or 2"),
-    (lambda text: text.replace(" 0", " 2").replace(" 1\n", " 2\n"), "puts all pictures into the test part"),
+    (lambda text: text.replace("000007.jpg 0", "000007.jpg 3"), "000007.jpg 3.*be a picture's name and 0, 1 or 2"),
+    (lambda text: text.replace(" 0", " 2").replace(" 1\n", " 2\n"), "calls all 40 pictures 2, the test"),
 ])
 def test_a_partition_that_does_not_fit_is_one_line(change, words, tmp_path):
     write_celeba(tmp_path)
@@ -59,7 +59,8 @@ def test_an_attribute_of_celeba_is_the_class(tmp_path):
     (lambda text: text.replace("Smiling", "Bald"), "--attribute must be one of .*got 'Smiling'; it has Arched_Eye"),
     (lambda text: text.replace("000007.jpg -1", "000007.jpg"), "begins with '000007.jpg'.*for each of 3 attributes"),
     (lambda text: text.replace("000007.jpg", "700000.jpg"), "says nothing of 000007.jpg"),
-    (lambda text: "", "--attribute must be one of"), (None, "needs CelebA's list_attr_celeba.txt, which is not in"),
+    (lambda text: "", "list_attr_celeba.txt is empty; download it again"),
+    (None, "needs CelebA's list_attr_celeba.txt, which is not in"),
 ])
 def test_attributes_that_do_not_fit_are_one_line(change, words, tmp_path):
     write_celeba(tmp_path)
@@ -67,6 +68,43 @@ def test_attributes_that_do_not_fit_are_one_line(change, words, tmp_path):
     file.unlink() if change is None else file.write_text(change(file.read_text()))
     with pytest.raises(ValueError, match=words):
         load("image_folder", tmp_path / "celeba", image_size=32, attribute="Smiling")
+
+
+@pytest.mark.parametrize("kept, tested, words", [
+    (range(1, 21), 2, "list_eval_partition.txt calls all 20 pictures 0; the test part is cut off here"),
+    (range(21, 36), 5, "the test part is what list_eval_partition.txt calls 1"),
+    (range(26, 41), 5, "the test part is what list_eval_partition.txt calls 2"),
+])
+def test_the_parts_of_a_subset_are_those_of_its_pictures(kept, tested, words, tmp_path):
+    """Beside the whole list, as whoever takes some of CelebA has it."""
+    write_celeba(tmp_path)
+    for path in (tmp_path / "celeba" / "img_align_celeba").iterdir():
+        if int(path.stem) not in kept:
+            path.unlink()
+    data = load("image_folder", tmp_path / "celeba", image_size=32)
+    assert len(data.test) == tested and words in data.notes[-1]
+
+
+@pytest.mark.parametrize("name", ["list_eval_partition.txt", "list_attr_celeba.txt"])
+def test_a_list_is_there_once(name, tmp_path):
+    write_celeba(tmp_path)
+    text = (tmp_path / "celeba" / name).read_text()
+    for place in ("copy", ".hidden"):
+        (tmp_path / "celeba" / place).mkdir()
+        (tmp_path / "celeba" / place / name).write_text(text)
+    with pytest.raises(ValueError, match=f"{name} must be there once, got 2: copy/{name} and {name}; keep one"):
+        load("image_folder", tmp_path / "celeba", image_size=32, attribute="Smiling")
+
+
+def test_lists_that_an_editor_saved_read_as_published(tmp_path):
+    """A mark before the first line, blank lines, a carriage return at each end."""
+    write_celeba(tmp_path)
+    before = load("image_folder", tmp_path / "celeba", image_size=32, attribute="Smiling")
+    for name in ("list_eval_partition.txt", "list_attr_celeba.txt"):
+        file = tmp_path / "celeba" / name
+        file.write_bytes(("\n \n" + file.read_text()).replace("\n", "\r\n\t\r\n").encode("utf-8-sig"))
+    after = load("image_folder", tmp_path / "celeba", image_size=32, attribute="Smiling")
+    assert torch.equal(before.test, after.test) and torch.equal(before.train_labels, after.train_labels)
 
 
 def test_without_a_test_part_the_validation_part_is_held_out(tmp_path):
@@ -118,10 +156,26 @@ def test_what_is_not_downsampled_imagenet_is_one_line(tmp_path):
         load("imagenet", tmp_path)
     for bad in ({"data": np.zeros((3, 3072), np.uint8), "labels": np.zeros(3, int)},
                 {"data": np.zeros((3, 3072), np.float32), "labels": np.ones(3, int)},
-                {"data": np.zeros((3, 100), np.uint8), "labels": np.ones(3, int)}, {"x": np.zeros(3)}):
+                {"data": np.zeros((3, 100), np.uint8), "labels": np.ones(3, int)}, {"x": np.zeros(3)},
+                {"data": np.uint8(3), "labels": np.ones(1, int)}, {"data": np.zeros((3, 3072), np.uint8)},
+                {"data": np.zeros((30, 0), np.uint8), "labels": np.ones(30, int)},
+                {"data": np.zeros((0, 3072), np.uint8), "labels": np.ones(0, int)}):
         np.savez(place, **bad)
         with pytest.raises(ValueError, match="is not of downsampled ImageNet"):
             load("imagenet", tmp_path)
+
+
+@pytest.mark.parametrize("image_size, needed", [(None, 5 * 30 * 3 * 64 * 64), (16, 5 * 30 * 3 * 16 * 16)])
+def test_batches_that_are_too_much_together_are_refused_before_one_is_read(image_size, needed, tmp_path, monkeypatch):
+    """Of two batches and a test part the batches are held twice: as read, and joined."""
+    write_small_imagenet(tmp_path, 64)
+    monkeypatch.setattr(arrays, "available_bytes", lambda device: needed)
+    monkeypatch.setattr(imagenet, "read_arrays", lambda path: pytest.fail("a batch was read"))
+    with pytest.raises(pytest.fail.Exception):
+        load("imagenet", tmp_path, image_size=image_size)
+    monkeypatch.setattr(arrays, "available_bytes", lambda device: needed - 1)
+    with pytest.raises(ValueError, match="GiB of memory are free; give fewer data, or smaller images"):
+        load("imagenet", tmp_path, image_size=image_size)
 
 
 @pytest.mark.parametrize("name, write, extra, side", [

@@ -77,6 +77,13 @@ def test_an_index_with_a_field_of_the_wrong_type_is_named(tmp_path, field, value
         len(SampleStore(tmp_path).draws)
 
 
+def test_an_index_from_before_the_kinetic_temperature_was_measured_is_read(tmp_path):
+    for absent in ({}, {"kinetic_temperature": None}):
+        old = {name: value for name, value in ENTRY.items() if name != "kinetic_temperature"} | absent
+        (tmp_path / "index.json").write_text(json.dumps({"format": 1, "draws": [old]}))
+        assert SampleStore(tmp_path).draws == [{**ENTRY, "kinetic_temperature": {}}]
+
+
 @pytest.mark.parametrize("text", ["[", "[]", '{"draws": {}}', "3", '{"draws": [1]}', "[" * 100_000])
 def test_an_index_that_is_something_else_is_one_line(tmp_path, text):
     (tmp_path / "index.json").write_text(text)

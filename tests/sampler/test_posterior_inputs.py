@@ -86,6 +86,7 @@ def complex_model():
         ({"chains": 0}, "chains must be at least 1"),
         ({"burn_in": -1}, "burn_in must be at least 0"),
         ({"thin": 0}, "thin must be at least 1"),
+        ({"chains": 2.5}, "chains must be a whole number, got 2.5"),
         ({"preconditioner": "rmsprop", "burn_in": 1}, "burn_in must be at least 20"),
         ({"start": "zero"}, "start must be one of: prior, model"),
         ({"engine": "fast"}, "unknown engine"),
@@ -139,6 +140,8 @@ def test_bad_data():
             classifier().run(data, draws=1, progress=False, **options)
     with pytest.raises(ValueError, match="draws must be at least 1"):
         classifier().run((x, y), draws=0)
+    with pytest.raises(ValueError, match="draws must be a whole number, got 1.5"):
+        classifier().run((x, y), draws=1.5)
     with pytest.raises(ValueError, match="call run first"):
         classifier().predict(x)
     with pytest.raises(ValueError, match="call run first"):

@@ -119,14 +119,52 @@ def test_vectors_are_classified_in_the_units_they_were_given_in(tmp_path):
     posterior = load_posterior(folder)
     standard, said = posterior.standardised(x), posterior.predict_proba(x)
     assert abs(standard.mean()) < 0.2 and torch.equal(said, posterior.predict_proba(standard, units=False))
-    assert torch.equal(said, posterior.predictive(torch.from_numpy(x).float()).probabilities)
+    assert torch.equal(said, posterior.predictive(torch.from_numpy(x)).probabilities)
     for given, units in ((standard, True), (x, False)):
         with pytest.warns(UserWarning, match=f"far from those that the run was trained on.*got {units}"):
             posterior.predict_proba(given, units)
-    with pytest.raises(ValueError, match=r"x must be \(n, 3\)"):
-        posterior.standardised(x[:, :2])
+    for wrong in (x[:, :2], torch.zeros(2, 4), torch.zeros(2, 1), np.float64(3), [1.0, 2.0, 3.0]):
+        for change in (posterior.standardised, posterior.in_units):
+            with pytest.raises(ValueError, match=r"x must be (\(n, 3\)|arrays of numbers)"):
+                change(wrong)
+    assert np.allclose(posterior.in_units(standard.numpy()), x, rtol=1e-6)
+    with pytest.raises(ValueError, match="x must be finite, also as float32"):
+        posterior.predict_proba(np.full((2, 3), 1e300))
     with pytest.raises(ValueError, match="x must be bytes or floats, got torch.int64"):
         posterior.predict_proba(torch.ones(2, 3, dtype=torch.int64))
+
+
+def test_doubles_are_standardised_before_they_are_rounded(tmp_path):
+    """Two classes 20 apart at 1.7e9, where float32 has one number in 128."""
+    source = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    x = np.stack([1.7e9 + 20 * y + source.standard_normal(200), source.standard_normal(200)], 1)
+    np.savez(tmp_path / "mine.npz", x=x, y=y)
+    posterior = load_posterior(run(tmp_path / "out", "--dataset", "npz", "--data_path", tmp_path / "mine.npz", "--N",
+                                   "20", "--no_supervised", "--network", "mlp", semi=True))
+    expected = (x - x.mean(0)) / x.std(0)
+    assert np.abs(posterior.standardised(x).numpy() - expected).max() < 0.2  # all rows against the training rows
+    said = posterior.predict_proba(x)
+    assert torch.equal(said, posterior.predict_proba(torch.from_numpy(x))) and len(said[:, 0].unique()) == 200
+    made = posterior.sample(100)
+    assert made.dtype == torch.float64 and len(made[:, 0].unique()) > 50  # of 1 as floats
+    assert made.dtype != posterior.sample(5, units=False).dtype == torch.float32
+
+
+@pytest.mark.parametrize("units", [
+    [[1.0], [2.0]], [[1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]], [], [[1.0, 2.0, 3.0], [1.0, 1.0, -1.0]],
+    [[1.0, 2.0], [1.0, 2.0, 3.0]],
+])
+def test_units_that_cannot_be_are_damage(units, tmp_path, capsys):
+    np.savez(tmp_path / "mine.npz", x=np.random.default_rng(0).standard_normal((50, 3)))
+    folder = run(tmp_path / "out", "--dataset", "npz", "--data_path", tmp_path / "mine.npz", "--network", "mlp")
+    (folder / "config.json").write_text(json.dumps({**read(folder, "config.json"), "units": units}))
+    capsys.readouterr()
+    assert house(["check", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert "is damaged (units must be a mean and a spread of 3 numbers each" in error and error.count("\n") == 1
+    with pytest.raises(ValueError, match="units must be"):
+        load_posterior(folder)
 
 
 def test_images_without_a_dark_pixel_are_warned_of(tmp_path):
@@ -186,6 +224,33 @@ def test_draws_of_another_number_of_members_are_refused(tmp_path, capsys):
     with pytest.raises(ValueError, match="a draw has 2 generators and config.json says 1"):
         load_posterior(folder).sample(3)
     assert house(["check", str(folder)]) == 2
+
+
+def test_a_run_from_before_kinetic_temperatures_and_units_is_read_and_gone_on_with(tmp_path, capsys):
+    folder = run(tmp_path / "out")
+    index = read(folder, "posterior/index.json")
+    for draw in index["draws"]:
+        del draw["kinetic_temperature"]
+    (folder / "posterior" / "index.json").write_text(json.dumps(index))
+    config = {name: value for name, value in read(folder, "config.json").items() if name not in ("units", "format")}
+    (folder / "config.json").write_text(json.dumps(config))
+    for command in (["check", folder], ["report", folder], ["export", folder, tmp_path / "new"],
+                    ["check", tmp_path / "new"]):
+        assert house(list(map(str, command))) == 0
+    assert main(["--resume", str(folder), "--train_iter", "12"]) == 0
+
+
+def test_vectors_of_a_version_that_standardised_otherwise_are_said_to_be(tmp_path, capsys):
+    folder = run(tmp_path, "--dataset", "gaussians25")
+    config = read(folder, "config.json")
+    config["data"]["checksum"] = "0" * 16
+    for old in (False, True):
+        if old:
+            del config["units"]
+        (folder / "config.json").write_text(json.dumps(config))
+        capsys.readouterr()
+        assert main(["--resume", str(folder), "--train_iter", "12"]) == 2
+        assert ("so old a version standardised vectors by other rows" in capsys.readouterr().err) == old
 
 
 def test_runs_that_ended_before_it_was_noted_are_complete(tmp_path, capsys):

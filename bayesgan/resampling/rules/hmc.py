@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import refuse_count
 from bayesgan.resampling.proposals import Codes
 from bayesgan.resampling.registry import RULES
 from bayesgan.resampling.rules.latent import AlternatingRule, LatentSpace, Walk, noise_like
@@ -27,8 +27,7 @@ class HMC(AlternatingRule):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.leapfrogs < 1:
-            raise InputError(f"leapfrogs must be at least 1, got {self.leapfrogs}")
+        refuse_count(self.leapfrogs, "leapfrogs")
 
     @property
     def cost(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import refuse_count
 from bayesgan.resampling.registry import RULES, Selection
 from bayesgan.resampling.rules.sir import categorical
 
@@ -28,8 +28,7 @@ class IteratedImportanceResampling:
     wants_real = False
 
     def __post_init__(self):
-        if self.candidates < 1:
-            raise InputError(f"candidates must be at least 1, got {self.candidates}")
+        refuse_count(self.candidates, "candidates")
 
     def pool(self, n: int, budget: int) -> int:
         size = max(1, min(self.candidates, budget - 1))

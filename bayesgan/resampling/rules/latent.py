@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, refuse_count
 from bayesgan.resampling.proposals import Codes, LatentProposal
 
 __all__ = ["AlternatingRule", "LatentRule", "LatentSpace", "Walk"]
@@ -122,8 +122,7 @@ class AlternatingRule(LatentRule):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.local_steps < 1:
-            raise InputError(f"local_steps must be at least 1, got {self.local_steps}")
+        refuse_count(self.local_steps, "local_steps")
 
     @property
     def period(self) -> int:
