@@ -221,4 +221,4 @@ def channels_last(x: np.ndarray, path: Path) -> np.ndarray:
     return x
 
 
-DATA_SETS.register("npz")(DataSource(npz, {}))
+DATA_SETS.register("npz")(DataSource(npz, semi={"precision": "fp32"}))

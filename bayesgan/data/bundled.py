@@ -16,7 +16,7 @@ load_digits = later("sklearn.datasets", "load_digits")
 
 GENERATED = ("digits", "synthetic", "gaussians25")  # no file is read for these
 # points in few dimensions: what few pictures with labels need does not suit them
-PLAIN = {"noise": 0.0, "dropout": 0.0, "normalise": "auto", "spread_labels": 0}
+PLAIN = {"noise": 0.0, "dropout": 0.0, "normalise": "auto", "spread_labels": 0, "lr": 0.001, "precision": "fp32"}
 GRID_SCALE = 2**0.5  # sd of the 25 modes' centres; gaussians25 is the grid divided by it
 
 
@@ -62,8 +62,10 @@ DATA_SETS.register("digits")(
             "noise": 0.0,
             "dropout": 0.0,
             "label_batch_size": 32,
+            "lr": 0.001,
             "lr_decay": 1.0,
             "spread_labels": 3,
+            "precision": "fp32",
             "train_iter": 600,
             "keep": 10,
             "n_save": 200,
