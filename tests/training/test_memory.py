@@ -97,7 +97,10 @@ MANY = [
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak as Linux gives it")
-@pytest.mark.parametrize("extra", [["--N", "50", "--consistency", "1", "--spread_labels", "2"], ["--resample", "obrs"]])
+@pytest.mark.parametrize("extra", [
+    pytest.param(["--N", "50", "--consistency", "1", "--spread_labels", "2"], marks=pytest.mark.slow),
+    ["--resample", "obrs"],
+])
 def test_the_bound_holds_for_the_whole_command(extra, tmp_path):
     """Pictures, evaluation, the summary and resampling included: draws are held one at a time, or are in the bound."""
     command = [
