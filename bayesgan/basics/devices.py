@@ -45,8 +45,7 @@ def set_arithmetic(precision: str, device: torch.device, deterministic: bool = F
     Raises:
         ValueError: For a precision that the device has no arithmetic for.
     """
-    if lacking := lacks(precision, device):
-        raise InputError(f"{lacking}; use --precision fp32")
+    check_precision(precision, device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     deterministic = deterministic and device.type == "cuda"  # a CPU is reproducible as it is
     if deterministic:
@@ -56,15 +55,19 @@ def set_arithmetic(precision: str, device: torch.device, deterministic: bool = F
     torch.utils.deterministic.fill_uninitialized_memory = False  # which is for finding errors, and costs time
 
 
-def lacks(precision: str, device: torch.device) -> str:
-    """What the device lacks for it, in words; "" where it can."""
-    if precision == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
-        return f"--precision tf32 is for NVIDIA GPUs since Ampere, which this {device.type} device is not"
-    if precision != "bf16" or natively_bf16(device):
-        return ""
-    if device.type == "cpu" and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return ""
-    return f"--precision bf16 needs bfloat16 arithmetic, which this {device.type} device lacks"
+def check_precision(name: str, device: torch.device) -> None:
+    """Raises ValueError for a precision that the device has no arithmetic for."""
+    if name == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
+        raise InputError(
+            f"--precision tf32 is for NVIDIA GPUs since Ampere, which this {device.type} device is not; "
+            "use --precision fp32"
+        )
+    imitated = device.type == "cpu" and (
+        torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if name == "bf16" and not (natively_bf16(device) or imitated):
+        raise InputError(
+            f"--precision bf16 needs bfloat16 arithmetic, which this {device.type} device lacks; use --precision fp32"
+        )
 
 
 def natively_bf16(device: torch.device) -> bool:

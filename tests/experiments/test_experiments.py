@@ -67,7 +67,10 @@ OTHER = {  # a value that is not in SMALL, of every other setting of an experime
 }
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.slow) if name in ("coupling", "digits_uncertainty", "gaussians25") else name
+    for name in EXPERIMENTS
+])
 def test_contract(name, tmp_path, capsys, monkeypatch):
     arguments, pictures = SMALL[name]
     (tmp_path / "data").mkdir()

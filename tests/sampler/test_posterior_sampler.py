@@ -43,8 +43,10 @@ def z_scores(sampler, mean, covariance):
     return torch.cat([values.mean(0) / (values.std(0) / len(values) ** 0.5) for values in per_chain])
 
 
-@pytest.mark.parametrize("options", [{}, {"temperature": 0.2}, {"scheme": "symplectic", "lr": 0.02},
-                                     {"preconditioner": "rmsprop", "lr": 0.005, "burn_in": 2000, "thin": 50}])
+@pytest.mark.parametrize("options", [
+    {}, {"temperature": 0.2}, {"scheme": "symplectic", "lr": 0.02},
+    pytest.param({"preconditioner": "rmsprop", "lr": 0.005, "burn_in": 2000, "thin": 50}, marks=pytest.mark.slow),
+])
 def test_conjugate_linear_regression(options):
     x, y = regression()
     sampler = make(**options).run((x, y), draws=15, progress=False)
