@@ -48,7 +48,7 @@ COMMANDS = {
 INSTALLING = {
     "pip install -e .": "needs the network and would change the environment",
     'pip install -e ".[test]"': "needs the network and would change the environment",
-    "python -m pytest": "this test is in it",
+    "python -m pytest -n 2": "this test is in it",
 }
 BLOCKS = ("load_posterior", "Resampler", "PosteriorSampler")  # each has its test below, by the name it imports
 
