@@ -56,6 +56,8 @@ FLOORED = (
 )
 BAYESIAN = ("runs without --ml", lambda options: not options.ml)
 TAUGHT = ("a positive --consistency", lambda options: options.consistency > 0)
+SPREAD = ("a positive --consistency and --spread_labels of 2 or more",
+          lambda options: options.consistency > 0 and options.spread_labels > 1)
 SEVERAL = ("several discriminators or generators", lambda options: options.generators * options.discriminators > 1)
 
 data = partial(option, group="where and what")
@@ -148,6 +150,11 @@ class Options:
     spread_labels: int = labels(
         0, "times in burn-in that labels are spread along a graph of all training data, as another teacher", least=0,
         most=100, needs=TAUGHT, timing=False,
+    )
+    settle: float = labels(
+        0.0, "last part of burn-in, from which on all images have the graph's classes, not its surest alone, and "
+        "distortions are gentle; it begins with the last label spreading", least=0, most=0.9, needs=SPREAD,
+        timing=False,
     )
     unlabelled_batch_size: int | None = labels(
         None, "unlabelled images a discriminator is taught on per iteration (default: twice batch_size)", **WIDTH,
@@ -335,11 +342,25 @@ class Options:
 
     @property
     def spread_moments(self) -> tuple[int, ...]:
-        """Iterations before which labels are spread: the first, and ever further apart until sampling begins."""
+        """Iterations before which labels are spread: the first, and ever further apart until sampling begins or, with
+        --settle, the last as that begins.
+        """
         if not self.unlabelled_batch:
             return ()
-        end = self.burn_in if self.temperature > 0 else self.train_iter
-        return tuple(sorted({int(end * (time / self.spread_labels) ** 1.5) for time in range(self.spread_labels)}))
+        times, settling = self.spread_labels, self.settling
+        last, parts = (self._burnt_in, times) if settling is None else (settling, times - 1)
+        return tuple(sorted({int(last * (time / parts) ** 1.5) for time in range(times)}))
+
+    @property
+    def settling(self) -> int | None:
+        """The iteration from which on classes are the graph's and distortions gentle; None for never."""
+        if not (self.unlabelled_batch and self.settle and self.spread_labels > 1):
+            return None
+        return int(self._burnt_in * (1 - self.settle))
+
+    @property
+    def _burnt_in(self) -> int:
+        return self.burn_in if self.temperature > 0 else self.train_iter
 
     def network_name(self, data_shape: tuple[int, ...]) -> str:
         """The pair's name, `auto` resolved for data of this shape."""

@@ -162,6 +162,11 @@ class Trainer:
         """0 in burn-in, then a ramp, then the target's."""
         return ramp(self.options.temperature, self.options.burn_in, self.options.ramp)(iteration)
 
+    @property
+    def settled(self) -> bool:
+        """Whether all images have their classes from the graph, and are distorted gently."""
+        return self.options.settling is not None and self.iteration >= self.options.settling
+
     def _readings(self) -> dict[str, bool]:
         """What a player reads while it moves: now and then gradient noise, once T rises, and the kinetic temperature,
         once noise was subtracted and momenta have forgotten the time before.
@@ -186,7 +191,7 @@ class Trainer:
                 player.freeze_preconditioner()
         if self.iteration in options.spread_moments:
             self.check([], self.iteration)
-            self.teacher.spread(self.data, untrained=self.iteration == 0)
+            self.teacher.spread(self.data, untrained=self.iteration == 0, settled=self.settled)
         for self.turn in reversed(range(options.d_steps)):  # the last one draws as an iteration with one
             begin_step(self.engines)
             with torch.set_grad_enabled(self.turn == 0):
@@ -230,7 +235,7 @@ class Trainer:
             images, parts = [*images, labelled.to(real)], [*parts, labelled.shape[1]]
         if self.teacher is not None:
             sources = self.sources("distorted", self.discriminators)
-            distorted = distorted_batches(self.options, self.data, rows, sources)
+            distorted = distorted_batches(self.options, self.data, rows, sources, self.settled)
             images, parts = [*images, distorted.to(real)], [*parts, distorted.shape[1]]
         noise = self.sources("noise layers", self.discriminators)
         logits, _ = self.discriminators.ensemble.forward(torch.cat(images, 1), train=True, noise=noise)

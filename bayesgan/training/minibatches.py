@@ -11,6 +11,7 @@ from bayesgan.options import Options
 __all__ = ["batch_sizes", "distorted_batches", "judges", "labelled_batches", "latent_draw", "real_batches",
            "unlabelled_batch"]
 
+GENTLE = 0.3  # of the distortions, once a run settles
 MOST_JUDGES = 5  # of ten discriminators as many lost no cluster of the synthetic data; one to three did
 
 Sources = Sequence[torch.Generator]  # one a member: what it sees depends on no other member
@@ -42,10 +43,12 @@ def unlabelled_batch(options: Options, data: Dataset, source: torch.Generator) -
     return rows, images_of(options, data, [rows], [source])[0]
 
 
-def distorted_batches(options: Options, data: Dataset, rows: Tensor, sources: Sources) -> Tensor:
+def distorted_batches(
+    options: Options, data: Dataset, rows: Tensor, sources: Sources, settled: bool = False
+) -> Tensor:
     """The training images `rows` (U,) as each member, a student, sees them: (members, U, ...)."""
-    images = to_float(data.train[rows])
-    return torch.stack([distorted(images, options.distort, source) for source in sources])
+    images, strength = to_float(data.train[rows]), options.distort * (GENTLE if settled else 1)
+    return torch.stack([distorted(images, strength, source) for source in sources])
 
 
 def drawn(size: int, count: int, source: torch.Generator) -> Tensor:

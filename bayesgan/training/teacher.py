@@ -29,8 +29,8 @@ class Teacher:
     An image's class is the likeliest under the average prediction of all members' averaged weights (of all processes:
     each has its own members' here and sums what they predict over all), and the teacher is
     sure of it if its probability is high enough. Once there is a graph, the classes of its surest nine tenths are the
-    graph's, and of the others the teacher is sure only where both agree. A graph that does not find labels again that
-    are hidden from it is not listened to.
+    graph's, and of the others the teacher is sure only where both agree; once a run settles, all classes are the
+    graph's. A graph that does not find labels again that are hidden from it is not listened to.
 
     Neighbours on the graph are near by the networks' features and by what needs no network, images' gradients and
     vectors as they are; by the former alone where the latter tell too little of the classes.
@@ -82,11 +82,12 @@ class Teacher:
         self.sure += sure.sum()
         return torch.where(surest, of_graph, classes), sure
 
-    def spread(self, data: Dataset, untrained: bool = False) -> None:
+    def spread(self, data: Dataset, untrained: bool = False, settled: bool = False) -> None:
         """Spreads the labels that `data` has along a graph of its training part, and keeps what it says.
 
         Args:
             untrained: The networks have learnt nothing: the graph is one of the data alone.
+            settled: The graph's classes are those of all data that a label reaches.
         """
         among, parts, found = points_of_graph(data), [], None
         if not untrained:
@@ -97,7 +98,7 @@ class Teacher:
             view, graph = self.plain
             if not untrained:
                 graph = spread_among(data, among, [View(torch.cat(parts, 1)), *([view] if worth(graph) else [])])
-            found = graph.classes, graph.surest(SURE_SHARE), graph.found
+            found = graph.classes, graph.surest(1.0 if settled else SURE_SHARE), graph.found
         classes, surest, self.found = self.ranks.gathered(found)[0]  # of one graph: roundings differ between machines
         self.classes.fill_(UNKNOWN)
         self.surest.fill_(False)

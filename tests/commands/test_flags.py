@@ -87,6 +87,7 @@ CHANGES = {
     "images": {"value_range": [0, 16], "crop": ["none"], "background": ["blue"], "channels": [1]},
     # each has a test of its own, here or in another file
     "elsewhere": {
+        "settle",  # once labels are spread again: tests/training/test_teacher.py
         "gradient_noise",  # of runs long enough to measure it: tests/training/test_algorithm.py
         "engine",
         "compile",

@@ -74,9 +74,9 @@ def test_the_graphs_surest_overrule_the_networks_and_the_others_must_agree():
 
 
 def test_labels_are_spread_at_the_start_and_again_before_sampling():
-    options = trainer(spread_labels=3, train_iter=100, burn_in=60).options
+    options = trainer(spread_labels=3, train_iter=100, burn_in=60, settle=0.0).options
     assert options.spread_moments == (0, 11, 32)
-    assert trainer(spread_labels=2, temperature=0.0, train_iter=100).options.spread_moments == (0, 35)
+    assert trainer(spread_labels=2, temperature=0.0, train_iter=100, settle=0.0).options.spread_moments == (0, 35)
     assert trainer(spread_labels=0).options.spread_moments == ()
     one = trainer(spread_labels=1)
     assert (one.teacher.classes == UNKNOWN).all()
@@ -84,6 +84,32 @@ def test_labels_are_spread_at_the_start_and_again_before_sampling():
     assert (one.teacher.classes != UNKNOWN).all() and one.teacher.surest.any()
     rows = one.labelled
     assert (one.teacher.classes[rows] == one.data.train_labels[rows]).float().mean() > 0.9
+
+
+def test_a_run_settles_with_its_last_spreading_on_the_graphs_classes_and_gentle_distortions(monkeypatch):
+    given = {"spread_labels": 3, "train_iter": 100, "burn_in": 60, "settle": 0.25}
+    assert trainer(**given).options.spread_moments == (0, 15, 45) and trainer(**given).options.settling == 45
+    assert trainer(**{**given, "temperature": 0.0}).options.spread_moments == (0, 26, 75)
+    for never in ({"settle": 0.0}, {"spread_labels": 1}, {"spread_labels": 0}, {"consistency": 0.0}):
+        assert trainer(**{**given, **never}).options.settling is None, never
+    assert trainer(**{**given, "spread_labels": 1}).options.spread_moments == (0,)
+    strengths = []
+
+    def noted(images, strength, source):
+        strengths.append(strength)
+        return images
+
+    monkeypatch.setattr("bayesgan.training.minibatches.distorted", noted)
+    one = trainer(spread_labels=2, temperature=0.0, train_iter=8, settle=0.5, confidence=0.9999, num_disc=1)
+    while one.iteration < 4:
+        one.step()
+    assert one.teacher.surest.sum() == round(0.9 * len(one.data.train))
+    one.step()
+    assert one.teacher.surest.all() and (one.teacher.classes != UNKNOWN).all()
+    assert strengths == [1.0] * 4 + [pytest.approx(0.3)]
+    resumed = trainer(spread_labels=2, temperature=0.0, train_iter=8, settle=0.5, confidence=0.9999, num_disc=1)
+    resumed.load_state_dict(one.state_dict())
+    assert resumed.settled and resumed.teacher.surest.all()
 
 
 def test_the_term_is_lambda_times_the_loss_on_what_the_teacher_is_sure_of():
@@ -161,7 +187,7 @@ def test_the_data_themselves_stand_beside_the_features_where_they_tell_enough(mo
 
 
 def test_weights_that_are_not_finite_are_named_before_labels_are_spread():
-    one = trainer(spread_labels=2, temperature=0.0)
+    one = trainer(spread_labels=2, temperature=0.0, settle=0.0)
     while one.iteration < 4:
         one.step()
     next(iter(one.discriminators.ensemble.parameters.values())).data[1] = float("nan")
