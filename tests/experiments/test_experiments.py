@@ -42,8 +42,8 @@ SMALL = {
                        "4", "--samples", "100", "--judge_steps", "2"], ["side_by_side.png"]),
     "coupling": (["--seeds", "1", "--points", "2", "--scale", "0.002"], ["coupling.png"]),
     "semi_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "T=1"], ["errors.png"]),
-    "teacher_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "no teacher"],
-                         ["errors.png"]),
+    "teacher_ablation": (["--N", "20", "--draws", "1", "--train_iter", "4", "--methods", "base", "no teacher",
+                          "--recipe", "mnist-fast", "--data_path", "{data}"], ["errors.png"]),
     "stability": (["--data_path", "{data}", "--factors", "temperature", "--seeds", "1", "--train_iter", "4"],
                   []),  # its maps are in test_stability.py
 }
