@@ -57,7 +57,8 @@ def checked(value, shape, name: str, remedy: str):
 
     Args:
         shape: A type; a `Number`; a compiled pattern that the whole of a text must match; an `Optional`; a list of one
-            shape, of all entries; a dict of the fields that must be there, others being allowed.
+            shape, of all entries, and with `...` behind it there must be one; a dict of the fields that must be there,
+            others being allowed.
         name: What is checked, for the message.
 
     Raises:
@@ -67,6 +68,7 @@ def checked(value, shape, name: str, remedy: str):
         return value if value is None else checked(value, shape.of, name, remedy)
     if isinstance(shape, list):
         require(isinstance(value, list), name, "a list", value, remedy)
+        require(len(value) > 0 or ... not in shape, name, "a list with entries", value, remedy)
         for number, entry in enumerate(value):
             checked(entry, shape[0], f"{name}, entry {number}", remedy)
     elif isinstance(shape, dict):

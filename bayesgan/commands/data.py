@@ -11,6 +11,7 @@ from bayesgan.data import DATA_SETS, DataOptions, Dataset, to_float
 from bayesgan.data.class_labels import parts_in_words
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.options import Options, add_flags, check_given, given_flags, idle
+from bayesgan.options.loading import check_images
 
 __all__ = ["add_arguments", "describe", "run"]
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints what was read, and draws 100 of it."""
+    """Prints what was read, and draws 100 of it; raises ValueError where no network is made for it."""
     given = given_flags(arguments, Options)
     check_given(given)
     data = DATA_SETS[arguments.name].load(DataOptions(**given))
@@ -42,3 +43,5 @@ def run(arguments: argparse.Namespace) -> None:
     out = arguments.out or Path("runs") / f"data_{arguments.name}.png"
     save_picture(out, to_float(data.train[rows]), to_float(data.train[:2000]))
     print(f"look at {out}")
+    if data.is_images:
+        check_images(data)

@@ -16,7 +16,8 @@ from bayesgan.basics.errors import InputError, reason
 from bayesgan.data import to_float
 from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw
 from bayesgan.evaluation.pictures import save_picture
-from bayesgan.report.story import Story, best_errors, command_of, read_any, several, told
+from bayesgan.report.mixing import kept_mixing
+from bayesgan.report.story import Story, best_errors, command_of, several, told
 from bayesgan.report.templates import template
 from bayesgan.store import Posterior
 from bayesgan.store.config import as_json
@@ -147,12 +148,12 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
     rows = [(f"errors of {config['data']['test']} test data", best_errors(story.results))] if options.semi else []
     rows += [(f"kinetic temperature of the {group}", f"{values['all']:.3g}")
              for group, values in (story.last.get("kinetic_temperature") or {}).items()]
-    mixing = read_any(story.folder.path / "posterior" / "mixing.json")
     rows += [(f"{values['networks']} {group} are worth so many independent ones", f"{values['ess']:.0f}")
-             for group, values in mixing.items()]
+             for group, values in kept_mixing(story.folder).items()]
     scores = story.scores.get("rows")
-    rows += [(f"{name}: {key}", f"{value:.4g}") for name, row in (scores if isinstance(scores, dict) else {}).items()
-             if name.startswith("mixture") for key, value in row.items() if isinstance(value, (int, float))]
+    scores = {name: row for name, row in (scores if isinstance(scores, dict) else {}).items() if isinstance(row, dict)}
+    rows += [(f"{name}: {key}", f"{value:.4g}") for name, row in scores.items() if name.startswith("mixture")
+             for key, value in row.items() if isinstance(value, (int, float))]
     example = template("example.py.jinja").render(z_dim=options.z_dim, scale=scale, units=units)
     return template("card.md").render(
         name=name, draws=several(len(posterior.draws), "draw"), generators=several(options.generators, "generator"),

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.schema import read_json
 from bayesgan.basics.tables import aligned
 from bayesgan.report.story import best_errors
 from bayesgan.store import RunFolder
@@ -19,13 +20,29 @@ def table(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise InputError(f"FOLDER must be a folder with runs, got {folder}; --out_dir of the scripts names it")
-    found = sorted(folder.rglob("config.json"), key=lambda path: path.stat().st_mtime)
+    found = sorted(filter(is_of_a_run, folder.rglob("config.json")), key=changed_at)
     if not found:
         raise InputError(f"there is no run in {folder}; python run_bgan.py makes one in runs/")
     rows = [("run", "data", "labels", "G x D", "iterations", "draws", "fewest errors", "MB"),
             *(row(path.parent, folder) for path in found)]
     widths = [max(map(len, column)) for column in zip(*rows)]
     return "\n".join(aligned(cells, widths) for cells in rows)
+
+
+def is_of_a_run(file: Path) -> bool:
+    """Whether a config.json is a run's or, damaged, may be one's; other programs have files of that name."""
+    try:
+        return "options" in read_json(file, "")
+    except (InputError, TypeError):
+        return True
+
+
+def changed_at(file: Path) -> float:
+    """When a file was last changed; 0 of what has gone meanwhile."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0
 
 
 def row(path: Path, folder: Path) -> tuple[str, ...]:

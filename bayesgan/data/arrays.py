@@ -93,7 +93,8 @@ def npz(options: DataOptions) -> Dataset:
     dataset = in_parts("npz", data, labels, classes, None if test is None else torch.arange(len(data)) >= len(train))
     if not (to_float(dataset.train).isfinite().all() and to_float(dataset.test).isfinite().all()):
         raise InputError(f"{path}: x overflows when it is standardised; scale it down")
-    return replace(dataset, notes=(*notes, f"the test part is {'x_test' if test is not None else 'cut off here'}"))
+    told = f"the test part is {'x_test' if test is not None else 'cut off here'}"
+    return replace(dataset, notes=(*notes, told, *dataset.notes))
 
 
 def as_images(parts: dict[str, np.ndarray], options: DataOptions, path: Path) -> tuple[np.ndarray, list[str]]:
@@ -213,6 +214,9 @@ def check_numbers(x: np.ndarray, name: str) -> None:
 
 def channels_last(x: np.ndarray, path: Path) -> np.ndarray:
     """Images of any accepted layout as (N, H, W[, C])."""
+    if x.ndim == 4 and x.shape[1] in CHANNELS and x.shape[3] in CHANNELS:
+        raise InputError(f"{path}: x of shape {x.shape} could have its channels in the second axis or in the "
+                         "last; give images of more than 4 pixels a side, or grey ones as (N, H, W)")
     if x.ndim == 4 and x.shape[1] in CHANNELS and x.shape[3] not in CHANNELS:
         x = x.transpose(0, 2, 3, 1)
     if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in CHANNELS):

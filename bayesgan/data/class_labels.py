@@ -41,7 +41,7 @@ def parts_in_words(data: Dataset) -> list[str]:
 
 def in_order(name: str) -> tuple:
     """A sort key: numbers as numbers, words after them."""
-    return (0, int(name), "") if name.isdecimal() else (1, 0, name)
+    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
 
 
 def read_labels(given: list[np.ndarray], sizes: list[int], name: str) -> tuple[Tensor, tuple[str, ...], str]:

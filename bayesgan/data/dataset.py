@@ -94,11 +94,11 @@ class Dataset:
         """
         if self.train_labels is None:
             raise InputError(f"--classes needs labels and {self.name} has none; leave --classes out")
-        numbers = [str(number) for number in range(len(self.classes))]
-        known = list(self.classes) if all(name.isdecimal() for name in self.classes) else numbers
-        if wrong := [c for c in classes if str(c) not in known]:
-            raise InputError(f"classes of {self.name} are {', '.join(known)}, got {wrong[0]}")
-        classes = [known.index(str(c)) for c in classes]
+        named = len({int(name) for name in self.classes if name.isdecimal()}) == len(self.classes)  # 01 is 1
+        known = list(map(int, self.classes)) if named else list(range(len(self.classes)))
+        if wrong := [c for c in classes if c not in known]:
+            raise InputError(f"classes of {self.name} are {', '.join(map(str, known))}, got {wrong[0]}")
+        classes = [known.index(c) for c in classes]
         if len(set(classes)) < len(classes):
             raise InputError(f"--classes names a class twice: {[known[c] for c in classes]}; name each once")
         if empty := [c for c in classes if not (self.train_labels == c).any()]:
@@ -108,6 +108,8 @@ class Dataset:
         parts = {}
         for part in ("train", "test"):
             before = getattr(self, f"{part}_labels")
+            if before is None:
+                continue
             labels = rename[before]
             kept = (labels != UNKNOWN) | (before == UNKNOWN)  # data of no known class may be of these
             parts[part], parts[f"{part}_labels"] = getattr(self, part)[kept], labels[kept]
@@ -117,13 +119,17 @@ class Dataset:
     def hold_out(self, share: float) -> "Dataset":
         """Moves a random share of the training data to `calibration`: the same rows at every call.
 
-        Where some have no label those come first, so that none of a few labels is lost.
+        Where some have no label those come first, so that none of a few labels is lost; and no class is lost.
         """
         order = torch.from_numpy(np.random.default_rng(1).permutation(len(self.train)))
-        if self.train_labels is not None:
-            order = order[(self.train_labels[order] != UNKNOWN).long().argsort(stable=True)]
-        aside, kept = (rows.sort().values for rows in order.tensor_split([round(share * len(self.train))]))
-        labels = None if self.train_labels is None else self.train_labels[kept]
+        labels, count = self.train_labels, round(share * len(self.train))
+        if labels is not None:
+            order = order[(labels[order] != UNKNOWN).long().argsort(stable=True)]
+            for lost in sorted({*labels.tolist()} - {*labels[order[count:]].tolist(), UNKNOWN}):
+                row = order[labels[order] == lost][-1]
+                order = torch.cat([order[order != row], row[None]])
+        aside, kept = (rows.sort().values for rows in order.tensor_split([count]))
+        labels = None if labels is None else labels[kept]
         return replace(self, train=self.train[kept], train_labels=labels, calibration=self.train[aside])
 
 
@@ -197,14 +203,24 @@ def in_parts(
     """Training and test part of the user's data; vectors are standardised.
 
     Args:
-        apart: (n,) bool, the test part; None cuts off a tenth of all, or a fifth of the labelled where others have no
-            label.
+        apart: (n,) bool, the test part, of which data without a label are left out where others have one. None cuts off
+            a tenth of all, or a fifth of the labelled where others have no label; of each class where a class would
+            be in one part alone.
     """
-    if apart is None:
-        if labels is None or (labels != UNKNOWN).all():
-            return split(data, labels, 0.1, name, classes)
+    if apart is None and (labels is None or (labels != UNKNOWN).all()):
+        parts = split(data, labels, 0.1, name, classes)
+        if labels is None or all(len(one.unique()) == len(classes) for one in (parts.train_labels, parts.test_labels)):
+            return parts
+        apart = a_share_of_each_class(labels, 0.1)
+    elif apart is None:
         apart = a_share_of_each_class(labels, 0.2)
-    return cut(name, data, labels, classes, ~apart, apart)
+    if labels is None or not (labels[apart] == UNKNOWN).any():
+        return cut(name, data, labels, classes, ~apart, apart)
+    if (labels[apart] == UNKNOWN).all():
+        return replace(cut(name, data, labels, classes, ~apart, apart), test_labels=None)
+    left = int((labels[apart] == UNKNOWN).sum())
+    return replace(cut(name, data, labels, classes, ~apart, apart & (labels != UNKNOWN)),
+                   notes=(f"of the test part {left} have no label and are left out",))
 
 
 def cut(

@@ -5,16 +5,19 @@ import json
 import numpy as np
 import torch
 
+from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.randomness import keyed_generator
+from bayesgan.basics.schema import Number, Optional, checked, read_json
 from bayesgan.data import Dataset, to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.objectives import real_score
 from bayesgan.sampler.diagnostics import LEAST_DRAWS, converge
 from bayesgan.store import GROUPS, Posterior, RunFolder
 
-__all__ = ["keep_mixing", "mixing", "mixing_words", "traces"]
+__all__ = ["keep_mixing", "kept_mixing", "mixing", "mixing_words", "traces"]
 
+MIXING = {"networks": Number(int, 1), "ess": Number(float)}
 OUTPUTS = 64  # functions that are followed over the draws
 LEAST = 2 * LEAST_DRAWS  # of fewer, the estimate says nearly nothing
 
@@ -50,6 +53,16 @@ def keep_mixing(folder: RunFolder, found: dict[str, dict[str, float]]) -> None:
     """Writes what `mixing` found to posterior/mixing.json."""
     text = json.dumps(found, indent=1)
     write_atomically(folder.path / "posterior" / "mixing.json", lambda path: path.write_text(text))
+
+
+def kept_mixing(folder: RunFolder) -> dict[str, dict[str, float]]:
+    """What `keep_mixing` wrote; empty where that is absent or damaged."""
+    file = folder.path / "posterior" / "mixing.json"
+    try:
+        found = checked(read_json(file, ""), dict.fromkeys(GROUPS, Optional(MIXING)), str(file), "")
+        return {group: found[group] for group in GROUPS if found.get(group)}
+    except InputError:
+        return {}
 
 
 @torch.no_grad()

@@ -35,6 +35,8 @@ class Posterior:
         self.classes = tuple(folder.config["data"]["classes"])
         self._folder, self._device = folder, device
         self._stored = folder.store.opened() if draws is None else draws
+        if not self._stored and folder.ended:
+            raise InputError(f"{folder.path} is complete and has no collected draws; restore its folder posterior")
         if not self._stored:
             raise InputError(f"{folder.path} has no collected draws yet; let it train past --burn_in, "
                              f"for example with --resume {shlex.quote(str(folder.path))}")

@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import json
 import pprint
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ CONFIG = {
     "options": dict,
     "data": {"shape": [Number(int, 1)], "classes": [str], "network": str, "train": WHOLE, "test": WHOLE,
              "calibration": WHOLE, "checksum": str},
-    "commands": [{"command": [str], "started": str}],
+    "commands": [{"command": [str], "started": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*")}, ...],
     "format": Optional(Number(int, 1)),
     "device_type": Optional(str),
     "ended": Optional(WHOLE),

@@ -35,6 +35,14 @@ def test_a_flag_that_changes_nothing_is_said_to(tmp_path, capsys):
     assert told[2].startswith("digits: ") and "image_size" not in told[3]
 
 
+def test_pictures_that_no_network_is_made_for_are_refused_as_by_a_run(tmp_path, capsys):
+    np.savez(tmp_path / "small.npz", x=np.random.default_rng(0).integers(0, 255, (40, 4, 4), dtype=np.uint8))
+    assert main(["data", "npz", "--data_path", str(tmp_path), "--out", str(tmp_path / "grid.png")]) == 2
+    said = capsys.readouterr()
+    assert "images must be square, 8..200 pixels a side, npz has 4x4" in said.err
+    assert "of shape 1x4x4" in said.out and (tmp_path / "grid.png").exists()
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["nothing"], "unknown data set 'nothing'"), (["npz", "--data_path", "nowhere"], "must be an .npz file"),
     (["digits", "--image_size", "x"], "--image_size"),

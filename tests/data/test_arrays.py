@@ -10,6 +10,7 @@ import torch
 
 from bayesgan.data import DATA_SETS, DataOptions
 from bayesgan.data.dataset import UNKNOWN
+from bayesgan.data.labels import choose_labels
 from tests.data.files import RANDOM, load
 
 
@@ -69,6 +70,41 @@ def test_data_without_a_label_are_trained_on_and_never_tested_on(tmp_path, nothi
     data = load("npz", tmp_path)
     assert (data.train_labels == -1).sum() == 20 and data.test_labels.bincount().tolist() == [1] * 4
     assert "20 without a label" in " ".join(data.notes) and len(data.classes) == 4
+
+
+@pytest.mark.parametrize("left", [3, 0])
+def test_data_of_a_test_part_without_a_label_are_not_tested_on(tmp_path, left):
+    y_test = NUMBERS[:12].copy()
+    y_test[left:] = -1
+    np.savez(tmp_path / "mine.npz", x=digits(), y=NUMBERS, x_test=digits(12), y_test=y_test)
+    data = load("npz", tmp_path)
+    if left:
+        assert data.test_labels.tolist() == NUMBERS[:3].tolist() and len(data.test) == 3
+        assert "of the test part 9 have no label and are left out" in data.notes
+    else:
+        assert data.test_labels is None and len(data.test) == 12 and len(data.only([int(NUMBERS[0])]).test) == 12
+        with pytest.raises(ValueError, match="no labelled test data"):
+            choose_labels(data, "all", seed=0)
+
+
+@pytest.mark.parametrize("counts", [(38, 2), (36, 1, 3)])
+def test_no_class_is_in_the_test_part_alone_or_held_out_whole(tmp_path, counts):
+    y = np.repeat(np.arange(len(counts)), counts)
+    for shuffle in range(20):
+        order = np.random.default_rng(shuffle).permutation(len(y))
+        np.savez(tmp_path / "mine.npz", x=digits(), y=y[order])
+        data = load("npz", tmp_path)
+        assert data.test_labels.bincount(minlength=len(counts)).clamp(0, 1).tolist() == [int(n > 1) for n in counts]
+        rest = data.hold_out(0.3)
+        assert set(rest.train_labels.tolist()) == set(range(len(counts)))
+        assert len(rest.calibration) == round(0.3 * len(data.train)) == len(data.train) - len(rest.train)
+
+
+@pytest.mark.parametrize("shape", [(40, 3, 4, 4), (40, 1, 9, 4), (40, 4, 9, 1)])
+def test_images_that_could_have_their_channels_at_either_end_are_refused(tmp_path, shape):
+    np.savez(tmp_path / "mine.npz", x=np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8))
+    with pytest.raises(ValueError, match="could have its channels in the second axis or in the last; give"):
+        load("npz", tmp_path, image_size=8)
 
 
 def test_a_test_part_of_the_users_own_is_the_test_part(tmp_path):

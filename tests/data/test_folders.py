@@ -199,7 +199,7 @@ def test_links_to_folders_are_followed_once(tmp_path):
 def test_a_pipe_among_pictures_does_not_hang(tmp_path):
     write_pictures(tmp_path, count=5)
     os.mkfifo(tmp_path / "a" / "pipe.png")
-    assert len(load(tmp_path).train) == 9
+    assert len(load(tmp_path).train) + len(load(tmp_path).test) == 10
 
 
 STYLEGAN = [("00000/img0.png", 3), ("00000/img1.png", 3), ("00001/img2.png", 12), ("00001/img3.png", 12)]
@@ -331,6 +331,26 @@ def test_a_link_to_a_class_beside_it_leaves_that_class_alone(tmp_path):
 def test_a_flat_folder_test_among_classes_is_warned_of(tmp_path):
     write_pictures(tmp_path, ("cat", "dog", "test"), count=5)
     assert "warning: test is taken for a class, put its pictures into test/CLASS" in " ".join(load(tmp_path).notes)
+
+
+def test_one_class_in_several_folders_is_warned_of(tmp_path):
+    for above in ("cat", "dog"):
+        write_pictures(tmp_path / above, ("s1", "s2"), count=5)
+    assert "warning: s1 in cat and in dog are taken for one class" in " ".join(load(tmp_path).notes)
+    (tmp_path / "cat").rename(tmp_path / "train")
+    (tmp_path / "dog").rename(tmp_path / "test")
+    assert "warning" not in " ".join(load(tmp_path).notes)
+
+
+@pytest.mark.parametrize("names, asked, found", [(("00", "01", "10"), 10, "10"), (("1", "01", "2"), 2, "2")])
+def test_classes_that_are_numbers_with_zeros_before_them(tmp_path, names, asked, found):
+    """Where two are the same number, --classes counts them, the same in every process."""
+    write_pictures(tmp_path, names, count=5)
+    data = load(tmp_path)
+    assert data.classes == tuple(sorted(names, key=lambda name: (int(name), name)))
+    assert data.only([asked]).classes == (found,)
+    with pytest.raises(ValueError, match="got 7"):
+        data.only([7])
 
 
 def test_films_and_opaque_pictures_are_what_they_are(tmp_path):

@@ -121,6 +121,8 @@ def test_runs_are_listed_with_how_far_and_how_good(runs, tmp_path, capsys):
     folder = runs[0].parents[1]
     (folder / "bgan_bad").mkdir()
     (folder / "bgan_bad" / "config.json").write_text("{")
+    (folder / "of_another_program").mkdir()
+    (folder / "of_another_program" / "config.json").write_text('{"model_type": "bert"}')
     assert main(["runs", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and len({len(line) for line in lines}) == 1

@@ -53,6 +53,21 @@ def begun(folder):
     changed_config(folder, lambda config: config.update(ended=0))
 
 
+@pytest.mark.parametrize("content", ['{"discriminators": 3}', "[1]", "{", '{"discriminators": {"networks": 8}}'])
+def test_a_damaged_measure_of_mixing_is_left_out_of_the_card(content, runs, tmp_path):
+    folder = copied(runs["plain"], tmp_path / "run")
+    (folder / "posterior" / "mixing.json").write_text(content)
+    assert main(["export", str(folder), str(tmp_path / "card")]) == 0
+    assert "worth so many independent ones" not in (tmp_path / "card" / "README.md").read_text()
+
+
+def test_a_complete_run_whose_draws_are_gone_is_not_advised_to_go_on(runs, tmp_path, capsys):
+    folder = copied(runs["plain"], tmp_path / "run")
+    shutil.rmtree(folder / "posterior")
+    assert main(["export", str(folder), str(tmp_path / "card")]) == 2
+    assert "is complete and has no collected draws; restore its folder posterior" in capsys.readouterr().err
+
+
 def test_maximum_likelihood_claims_no_posterior(runs, tmp_path, capsys):
     words = words_of(runs["ml"], capsys=capsys)
     assert "1 generator and 1 discriminator;" in words and "it does not optimise" not in words

@@ -24,6 +24,7 @@ CONFIG = [
     (("data", "shape"), [1, "8", 8], "shape, entry 1 is damaged: it must be a whole number, at least 1, got '8'"),
     (("data", "classes"), "ten", "classes is damaged: it must be a list"),
     (("commands",), {}, "commands is damaged: it must be a list"),
+    (("commands",), [], "commands is damaged: it must be a list with entries"),
     (("format",), 99, "made by a newer version, format 99"),
     (("options",), [], "options is damaged: it must be dict"),
 ]
