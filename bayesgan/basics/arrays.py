@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["as_tensor", "data_of", "first_of"]
+__all__ = ["as_real", "as_tensor", "data_of", "first_of", "refuse_not_finite"]
 
 
 def as_tensor(array, name: str, doubles: bool = False) -> Tensor:
@@ -17,9 +17,12 @@ def as_tensor(array, name: str, doubles: bool = False) -> Tensor:
         doubles: They stay doubles: data in units of their own, where a float would round differences away.
 
     Raises:
-        ValueError: If it is neither, or holds no numbers.
+        ValueError: If it is neither, or holds no numbers, as tensors on device meta.
     """
     if isinstance(array, Tensor):
+        if array.is_meta:
+            raise InputError(f"{name} must hold numbers, got a tensor {tuple(array.shape)} on device meta; make it on "
+                             "a device that computes")
         return array
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
         what = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
@@ -33,18 +36,40 @@ def as_tensor(array, name: str, doubles: bool = False) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
 
 
-def data_of(given, name: str) -> Tensor:
+def as_real(array, name: str) -> Tensor:
+    """`as_tensor`; ValueError also for complex numbers."""
+    array = as_tensor(array, name)
+    if array.is_complex():
+        raise InputError(f"{name} must be real numbers, got {array.dtype}; give .real, .abs() or torch.view_as_real")
+    return array
+
+
+def refuse_not_finite(data: Tensor, name: str, remedy: str = "remove or replace it") -> None:
+    """Raises InputError for NaN or infinity in data (n, ...), naming the first row."""
+    if data.is_floating_point() and not data.isfinite().all():
+        bad = torch.atleast_1d(~data.isfinite())
+        row = int(bad.reshape(len(bad), -1).any(1).nonzero()[0])
+        raise InputError(f"{name} must be finite, got NaN or infinity, first in row {row}; {remedy}")
+
+
+def data_of(given, name: str, remedy: str = "remove it") -> Tensor:
     """Data (n, ...) alone, of an array, a pair (data, labels), a TensorDataset or all batches of a DataLoader.
 
+    Args:
+        remedy: Of NaN and infinity.
+
     Raises:
-        ValueError: If it is none of these.
+        ValueError: If it is none of these, or not finite.
     """
     if isinstance(given, DataLoader):
-        parts = [data_of(batch, name) for batch in given]
+        parts = [as_real(first_of(batch), name) for batch in given]
         if not parts:
             raise InputError(f"{name}: the loader has no batches; give one that has")
-        return torch.cat(parts)
-    return as_tensor(first_of(given), name)
+        data = torch.cat(parts)
+    else:
+        data = as_real(first_of(given), name)
+    refuse_not_finite(data, name, remedy)
+    return data
 
 
 def first_of(given):

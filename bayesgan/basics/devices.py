@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.ranks import environment_number, ranks_started
 
-__all__ = ["DEVICES", "device_name", "keep_freed_memory", "natively_bf16", "pick_device", "set_arithmetic"]
+__all__ = ["DEVICES", "device_name", "keep_freed_memory", "natively_bf16", "pick_device", "set_arithmetic",
+           "usable_device"]
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -35,6 +36,22 @@ def pick_device(name: str, gpu_id: int | None = None) -> torch.device:
             raise InputError(f"each rank needs a GPU of its own, got rank {gpu_id} on a machine with {count}; start "
                              "fewer, or give --device cpu")
     return torch.device("cuda", gpu_id or 0)
+
+
+def usable_device(device: torch.device | str) -> torch.device:
+    """The device that a caller named.
+
+    Raises:
+        ValueError: If torch knows no such device, it is absent, or does not compute (meta).
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (AssertionError, RuntimeError, TypeError) as error:  # of either kind, as torch was built
+        raise InputError(f"device must be one that is here, got {device!r} ({reason(error)}); give cpu") from None
+    if found.type == "meta":
+        raise InputError("device must be one that computes, got meta; give cpu, or a GPU as cuda")
+    return found
 
 
 def set_arithmetic(precision: str, device: torch.device, deterministic: bool = False) -> None:

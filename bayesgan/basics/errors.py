@@ -2,7 +2,7 @@
 
 import operator
 
-__all__ = ["Diverged", "InputError", "reason", "refuse_count"]
+__all__ = ["Diverged", "InputError", "reason", "refuse_count", "refuse_no_function"]
 
 
 class InputError(ValueError):
@@ -22,8 +22,14 @@ def refuse_count(value, name: str = "n", of: str = "", least: int = 1, remedy: s
     """Raises InputError for a count that is no whole number, or less than `least`; `of` says what is counted."""
     of, remedy = of and f" {of}", remedy and f"; {remedy}"
     try:
-        few = operator.index(value) < least
+        few = operator.index(None if isinstance(value, bool) else value) < least
     except TypeError:
         raise InputError(f"{name} must be a whole number, got {value!r}{remedy}") from None
     if few:
         raise InputError(f"{name} must be at least {least}{of}, got {value}{remedy}")
+
+
+def refuse_no_function(value, name: str, form: str) -> None:
+    """Raises InputError for what cannot be called; `form` says how it is."""
+    if not callable(value):
+        raise InputError(f"{name} must be a function, {form}, got {value!r}")

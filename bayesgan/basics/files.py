@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from bayesgan.basics.errors import reason
+from bayesgan.basics.errors import InputError, reason
 
 __all__ = ["allow_open_files", "remove_leftovers", "user_cache", "write_atomically"]
 
@@ -21,7 +21,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
     Raises:
         OSError: If it cannot be written.
+        ValueError: If `path` is a folder.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder and a file is to be written; name one in it")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         try:

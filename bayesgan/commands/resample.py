@@ -26,6 +26,7 @@ from bayesgan.objectives import real_score
 from bayesgan.options import finite, load_data
 from bayesgan.resampling import (
     CALIBRATIONS,
+    LEAST_JUDGED,
     PLAIN,
     RATIOS,
     RULES,
@@ -35,6 +36,8 @@ from bayesgan.resampling import (
     ratio_figure,
     refit,
 )
+from bayesgan.resampling.calibration import LEAST
+from bayesgan.resampling.ratios.fitting import AUTO
 from bayesgan.resampling.resampler import usual_budget
 from bayesgan.store import Posterior, RunFolder
 
@@ -81,13 +84,15 @@ def posterior_resampler(
     refuse_count(refit_steps, "refit_steps", least=0, remedy="0 leaves the discriminators as they are")
     if draws is not None:
         refuse_count(draws, "draws", remedy="leave it out to use all")
-    folder = RunFolder.open(Path(run_folder))
+    folder = RunFolder.open(run_folder)
     posterior = Posterior(folder, device, folder.store.opened(draws))
     options = posterior.options
     data = folder.load_data(data_path)
-    if len(data.calibration) == 0:
-        raise InputError(f"{run_folder} held out no data to calibrate on (--calibration_fraction 0); train a run with "
-                         "0.1")
+    held_out, least = len(data.calibration), LEAST_JUDGED if ratio == AUTO else 2 * LEAST
+    if held_out < least:
+        raise InputError(f"--ratio {ratio} needs {least} held-out data and {run_folder} held out {held_out} of "
+                         f"{held_out + len(data.train)}; train a run on more data, or with a larger "
+                         "--calibration_fraction (0.1 is usual)")
     generators, discriminators = posterior.generators, posterior.discriminators
     shares = torch.ones(generators.members) if weights is None else torch.tensor(weights, dtype=torch.float64)
     if len(shares) != generators.members:
@@ -107,11 +112,15 @@ def posterior_resampler(
 
     proposal = LatentProposal(decode, options.z_dim, shares, device)
     training, real = (to_float(part).to(device) for part in (data.train, data.calibration))
+    few = len(training) < LEAST_JUDGED
+    if few:
+        print(f"its {len(training)} training data are left out: ratios are fitted on {LEAST_JUDGED} or more")
     Resampler(proposal, score, method, budget or 1, **settings)  # refuses wrong options before a refit
     if refit_steps:
         refit_discriminators(discriminators, proposal, training, refit_steps, seed)
     return judged_resampler(
-        proposal, score, real, ratio=ratio, features=features if options.semi else None, training=training,
+        proposal, score, real, ratio=ratio, features=features if options.semi else None,
+        training=None if few else training,
         kind="logit" if refit_steps else KINDS[options.objective], calibration=calibration, method=method,
         budget=budget, seed=seed, chunk=4096, **settings,
     )
@@ -184,7 +193,7 @@ def resample_run(
         The folder; what it held before is replaced as a whole.
     """
     refuse_count(n)
-    folder = RunFolder.open(Path(run_folder))
+    folder = RunFolder.open(run_folder)
     place = folder.path / "resampled"
     place.mkdir(exist_ok=True)
     with only_writer(place, "resampled", wait):

@@ -67,8 +67,8 @@ def fit(name: str, real: Tensor, fake: Tensor, kind: str = "logit") -> Calibrate
                          f"{len(fake)}; hold out more")
     scores = torch.cat([real, fake])
     if (scores == scores[0]).all():
-        raise InputError(f"the discriminator is constant: all {len(scores)} scores are {scores[0].flatten()[0]:g}; "
-                         "it cannot tell real from generated, train it further, or give score None")
+        raise InputError(f"the discriminator is constant: all {len(scores)} scores are {scores[0].flatten()[0]:g} and "
+                         "tell nothing apart; train it further, look at kind, or name a ratio other than score")
     if name == "none" and kind == "wasserstein":
         raise InputError("calibration none takes scores for log odds, which wasserstein scores are not; use platt")
     labels = torch.cat([torch.ones(len(real)), torch.zeros(len(fake))]).to(scores)

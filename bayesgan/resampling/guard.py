@@ -5,7 +5,7 @@ best of all and its choices are the worst. The distance from samples to real dat
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -63,6 +63,7 @@ class Expected:
         gap_closed: 0 where nothing changed, 1 where samples are as near as real data.
         uncertainty: Standard deviation of gap_closed.
         words: All this in one sentence, or a warning.
+        left_out: Why other ratios were not tried.
     """
 
     ratio: str
@@ -71,6 +72,7 @@ class Expected:
     after: Tried
     floor: float
     words: str
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def helps(self) -> bool:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.arrays import data_of
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason, refuse_no_function
 
 __all__ = ["CallableProposal", "Codes", "LatentProposal"]
 
@@ -32,11 +32,17 @@ class CallableProposal:
     """generate(n, generator) -> data (n, ...); nothing else is known of it."""
 
     def __init__(self, generate: Callable[[int, torch.Generator], Tensor]):
+        refuse_no_function(generate, "generate", "generate(n, generator) -> data (n, ...)")
         self.generate = generate
 
     @torch.no_grad()
     def draw(self, n: int, generator: torch.Generator) -> Codes:
-        data = data_of(self.generate(n, generator), "what generate returns")
+        try:
+            made = self.generate(n, generator)
+        except TypeError as error:
+            raise InputError(f"generate({n}, generator) failed ({reason(error)}); it must take a number of data and a "
+                             "torch.Generator") from error
+        data = data_of(made, "generated data", "look at the generator's weights")
         if data.dim() == 0 or len(data) != n:
             raise InputError(f"generate({n}, generator) must return {n} data, got {tuple(data.shape)}; make as many as "
                              "it is asked for")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesgan.basics.arrays import as_tensor
+from bayesgan.basics.arrays import as_real, refuse_not_finite
 from bayesgan.basics.errors import InputError, refuse_count
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling.calibration import LEAST, Calibrated, fit, log_odds, slope_interval
@@ -93,6 +93,7 @@ class DensityRatio:
         if len(real) < 2 * LEAST:
             raise InputError(f"real must hold at least {2 * LEAST} data to calibrate and to check, got {len(real)}; "
                              "hold out more")
+        refuse_not_finite(real, "real")
         if training is not None:
             refuse_overlap(real, training)
         if not isinstance(proposal, LatentProposal):
@@ -134,7 +135,7 @@ def checked(values: Tensor, count: int) -> Tensor:
     Raises:
         ValueError: If there are more or fewer, or some are NaN.
     """
-    values = as_tensor(values, "scores")
+    values = as_real(values, "scores")
     if values.dim() == 0 or len(values) != count:
         raise InputError(f"{count} data were scored with {tuple(values.shape)} scores; return one a datum")
     if values.isnan().any():

@@ -1,14 +1,14 @@
 """Better samples from a trained generator: draw more than needed, keep what a calibrated discriminator believes."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from bayesgan.basics.arrays import as_tensor, data_of
-from bayesgan.basics.errors import InputError, refuse_count
+from bayesgan.basics.arrays import as_real, data_of
+from bayesgan.basics.errors import InputError, reason, refuse_count, refuse_no_function
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling.calibration import CALIBRATIONS
 from bayesgan.resampling.diagnostics import Diagnostics, nearest_distance
@@ -74,7 +74,13 @@ class Resampler:
         unknown = sorted(set(settings) - set(names))
         if unknown:
             raise InputError(f"method {method} has no setting {unknown[0]!r}; it has: {', '.join(names) or 'none'}")
-        self.rule: Rule | LatentRule = kind(**settings)
+        try:
+            self.rule: Rule | LatentRule = kind(**settings)
+        except TypeError as error:
+            told = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+            raise InputError(f"a setting of method {method} is of the wrong type, got {told} ({reason(error)}); the "
+                             f"usual is {kind()}") from error
+        refuse_no_function(log_ratio, "log_ratio", "log_ratio(data) -> (n,)")
         self.generate = generate
         self.proposal = generate if isinstance(generate, LatentProposal) else CallableProposal(generate)
         if isinstance(self.rule, LatentRule) and not isinstance(generate, LatentProposal):
@@ -262,7 +268,7 @@ def no_preference(data: Tensor) -> Tensor:
 
 def tensor_of(function: Callable, name: str, data: Tensor) -> Tensor:
     """What a user's function says of data, which may be a numpy array."""
-    return as_tensor(function(data), name)
+    return as_real(function(data), name)
 
 
 def usual_budget(shape: tuple[int, ...]) -> int:
@@ -295,6 +301,9 @@ def judged_resampler(
         raise InputError(f"training must hold at least {LEAST_JUDGED} data to fit ratios on, got {len(training)}; "
                          "leave it out")
     budget = usual_budget(real[0].shape) if budget is None else budget
+    for name, given in (("score", score), ("features", features)):
+        if given is not None:
+            refuse_no_function(given, name, f"{name}(data) -> (n,) or (n, F)")
     score, features = (None if given is None else partial(tensor_of, given, name)
                        for given, name in ((score, "scores"), (features, "features")))
     plain = Resampler(generate, no_preference, budget=1, chunk=chunk, training=training)
@@ -317,8 +326,8 @@ def judged_resampler(
     known = real[:0] if training is None else training
     task = Task(generate, known, held_out, score, kind, features, seed)
     if score is not None:
-        refuse_strange_scores(score, real)
-    ratios = fit_ratios(ratio, task, held_out, calibration, chunk, smooth)
+        refuse_strange_scores(score, kind, real)
+    ratios, left_out = fit_ratios(ratio, task, held_out, calibration, chunk, smooth)
     resamplers = {PLAIN: plain, **{name: resampler(one) for name, one in ratios.items()}}
     if not judged:
         return resamplers[next(iter(ratios))]
@@ -333,5 +342,6 @@ def judged_resampler(
 
     expected = choose(list(ratios), sample, guard, ratio == AUTO)
     chosen = resamplers[expected.ratio]
-    chosen.expected, chosen.judged, chosen.diagnostics = expected, expected.helps or expected.ratio == PLAIN, None
+    chosen.expected = replace(expected, left_out=left_out)
+    chosen.judged, chosen.diagnostics = expected.helps or expected.ratio == PLAIN, None
     return chosen

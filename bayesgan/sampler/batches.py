@@ -14,7 +14,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from bayesgan.basics.arrays import as_tensor, first_of
+from bayesgan.basics.arrays import as_tensor, first_of, refuse_not_finite
 from bayesgan.basics.errors import InputError
 
 __all__ = ["Unpack", "batches_of", "inputs_of"]
@@ -41,7 +41,8 @@ def batches_of(
         if len(data) != 2:
             raise InputError(f"data must be inputs and targets, got {len(data)} arrays; give two")
         inputs, targets = (as_tensor(part, "data").to(device) for part in data)
-        check_no_nan(inputs, targets, "the data")
+        refuse_not_finite(inputs, "inputs of the data")
+        refuse_not_finite(targets, "targets of the data")
         return tensor_batches(inputs, targets, size, num_data, sources)
     if size is not None:
         raise InputError(f"batch_size is for arrays, got {size} with a {type(data).__name__}; a loader has its own")
@@ -70,14 +71,6 @@ def inputs_of(data, unpack: Unpack | None) -> Tensor:
     if not parts:
         raise InputError("the loader has no batches; an iterator can be gone through only once: pass a DataLoader")
     return torch.cat(parts)
-
-
-def check_no_nan(inputs: Tensor, targets: Tensor, where: str) -> None:
-    """Raises InputError for NaN or infinity, naming the first row."""
-    for name, part in (("inputs", inputs), ("targets", targets)):
-        if part.is_floating_point() and not part.isfinite().all():
-            row = int((~part.isfinite()).reshape(len(part), -1).any(1).nonzero()[0])
-            raise InputError(f"the {name} of {where} hold NaN or infinity, first in row {row}; remove or replace them")
 
 
 def tensor_batches(
@@ -131,7 +124,8 @@ def loader_batches(
         for place, batch in enumerate(loader, 1):
             inputs, targets = pair_of(batch, unpack)
             if inputs.device.type == "cpu":  # elsewhere a look would wait for the device
-                check_no_nan(inputs, targets, f"batch {place} of the loader")
+                refuse_not_finite(inputs, f"inputs of batch {place} of the loader")
+                refuse_not_finite(targets, f"targets of batch {place} of the loader")
             rows, size = rows + len(inputs), size or len(inputs)
             if odd or len(inputs) > size:
                 raise InputError(f"batches must have one size, the last of a pass aside, got {odd or len(inputs)} rows "

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason, refuse_no_function
 from bayesgan.ensemble import Outputs
 from bayesgan.sampler.checks import check_likelihood
 
@@ -24,19 +24,14 @@ class Likelihood:
         if (log_likelihood is None) == (mean_loss is None):
             raise InputError("give either log_likelihood (a sum over the batch) or mean_loss (a mean), and not both")
         self.name = "mean_loss" if log_likelihood is None else "log_likelihood"
-        self.function = log_likelihood or mean_loss
+        self.function = mean_loss if log_likelihood is None else log_likelihood
+        refuse_no_function(self.function, self.name, "of (outputs, targets)")
 
     def check(self, outputs: Outputs, targets: Tensor) -> None:
         """Raises ValueError where the function is of the wrong kind; on what all chains returned, (chains, B, ...)."""
         first = detached(one_of(outputs, 0))
-        try:
-            with torch.no_grad():
-                self.function(first, targets[0])
-        except (TypeError, AttributeError) as error:
-            if torch.is_tensor(first):
-                raise
-            raise InputError(f"{self.name} cannot take what the model returns, a {type(first).__name__} ({error}); "
-                             "pick in it what the likelihood needs") from None
+        with torch.no_grad():
+            self._of(first, targets[0])
         check_likelihood(self.name, self.function, first, targets[0])
 
     def mean_losses(self, outputs: Outputs, targets: Tensor, batched: bool) -> Tensor:
@@ -48,9 +43,22 @@ class Likelihood:
         if batched:
             values = torch.func.vmap(self.function)(outputs, targets)
         else:
-            values = torch.stack([self.function(one_of(outputs, chain), targets[chain])
+            values = torch.stack([self._of(one_of(outputs, chain), targets[chain])
                                   for chain in range(len(targets))])
         return values if self.name == "mean_loss" else -values / targets.shape[1]
+
+    def _of(self, outputs: Outputs, targets: Tensor):
+        """What the function returns for one chain; ValueError, with what it was asked, where it raises."""
+        try:
+            return self.function(outputs, targets)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            what, remedy = f"a {type(outputs).__name__}", "pick in it what the likelihood needs"
+            if torch.is_tensor(outputs):
+                what = f"{outputs.dtype} {tuple(outputs.shape)}"
+                remedy = "class numbers are whole and count from 0" if targets.dim() < outputs.dim() else (
+                    "bring both to what it takes")
+            raise InputError(f"{self.name} cannot take what the model returns, {what}, with targets {targets.dtype} "
+                             f"{tuple(targets.shape)} ({reason(error)}); {remedy}") from error
 
 
 def one_of(outputs: Outputs, chain: int) -> Outputs:

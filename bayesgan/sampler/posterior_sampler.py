@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
+from bayesgan.basics.arrays import refuse_not_finite
+from bayesgan.basics.devices import usable_device
 from bayesgan.basics.errors import InputError, reason, refuse_count
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.progress import Progress
@@ -119,12 +121,14 @@ class PosteriorSampler:
         device: torch.device | str | None = None,
         group: ProcessGroup | None = None,
     ):
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model must be a torch.nn.Module, got {model!r}; its parameters are what is sampled")
         self.likelihood = Likelihood(log_likelihood, mean_loss)
         self.settings = Settings(
             num_data, lr, friction, temperature, beta_hat, scheme, preconditioner, chains, burn_in, thin, start, seed
         )
         first = next(model.parameters(), torch.empty(0))
-        self.device = torch.device(device or first.device)
+        self.device = usable_device(device or first.device)
         self.name = type(model).__name__
         model, self._constants = sampled_copy(model, self.device)
         parameters = dict(model.named_parameters())
@@ -234,12 +238,16 @@ class PosteriorSampler:
         if not self.draws:
             raise InputError("nothing was collected yet; call run first")
         inputs = inputs_of(inputs, unpack)
+        refuse_not_finite(inputs, "inputs")
         total, values = None, []
         for draw in self.draws:
             weights = {name: tensor.to(self.device) for name, tensor in draw.weights.items()}
             parts = []
             for part in inputs.split(chunk):
-                outputs = self.ensemble.forward(self._for_all(part.to(self.device)), train=False, state=weights)
+                try:
+                    outputs = self.ensemble.forward(self._for_all(part.to(self.device)), train=False, state=weights)
+                except (IndexError, RuntimeError, TypeError, ValueError) as error:
+                    raise not_taken(part, error) from error
                 parts.append(torch.stack([averageable(self.predictive(one_of(outputs, chain)))
                                           for chain in range(self.ensemble.members)]))
             value = torch.cat(parts, 1).cpu()  # (chains, n, ...)
@@ -271,7 +279,11 @@ class PosteriorSampler:
         return diagnose(quantities, kinetic, sizes, self.settings.temperature_at(self.draws[-1].step - 1), spacing)
 
     def save(self, path: Path | str) -> None:
-        """Everything to go on from, draws included, in one file; the old file survives a failure."""
+        """Everything to go on from, draws included, in one file; the old file survives a failure.
+
+        Raises:
+            ValueError: If `path` is a folder.
+        """
         own = self.ensemble.state(), self.chain.state_dict(), [vars(draw) for draw in self.draws]
         parts = self.ranks.objects_at_first(own)
         if parts is not None:
@@ -345,7 +357,7 @@ class PosteriorSampler:
             self.likelihood.check(outputs, targets)
             if self.engine == "vmap":
                 self.likelihood.mean_losses(outputs, targets, batched=True)
-        except (RuntimeError, ValueError) as error:  # vmap raises both
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:  # vmap raises some of these too
             if isinstance(error, InputError):
                 raise
             why = reason(error)
@@ -354,11 +366,8 @@ class PosteriorSampler:
                 self.engine = "loop"
                 self.ensemble.use("loop")
                 self._try_first_batch(inputs, targets, before)
-            elif inputs.is_floating_point():
-                raise
             else:
-                raise InputError(f"the model cannot take {inputs.dtype} inputs, which reach it as they are ({why}); "
-                                 "give it inputs.float() if they are quantities") from None
+                raise not_taken(inputs[0], error) from error
         self.ensemble.load_state(before)
 
     def _fingerprint(self) -> dict:
@@ -374,6 +383,15 @@ class PosteriorSampler:
 
     def _for_all(self, rows: Tensor) -> Tensor:
         return rows.expand(self.ensemble.members, *rows.shape)
+
+
+def not_taken(inputs: Tensor, error: Exception) -> InputError:
+    """Of inputs (n, ...) on which the model raised."""
+    remedy = "give them the shape and the type that it takes"
+    if not inputs.is_floating_point():
+        remedy = "give it inputs.float() if they are quantities"
+    return InputError(f"the model cannot take {inputs.dtype} inputs {tuple(inputs.shape)}, which reach it as they are "
+                      f"({reason(error)}); {remedy}")
 
 
 def unchanged(outputs: Outputs) -> Outputs:

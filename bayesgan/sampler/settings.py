@@ -1,7 +1,9 @@
 """The settings of a PosteriorSampler: their rules, what they say of a step, and the fingerprint in its saved files."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 from bayesgan.basics.errors import InputError, refuse_count
 from bayesgan.sampler.priors import Prior
@@ -9,6 +11,8 @@ from bayesgan.sampler.schedules import Cyclical
 
 __all__ = ["Settings"]
 
+LEAST = {"num_data": 1, "chains": 1, "burn_in": 0, "thin": 1, "seed": -math.inf}
+REMEDIES = {"num_data": "it is the size of the training set, and scales the likelihood"}
 STARTS = ("prior", "model")
 LEAST_ADAPTATION = 20
 FINGERPRINT = (0, 1, 3, 10, 30, 100, 1000)  # steps at which two schedules are compared
@@ -36,13 +40,18 @@ class Settings:
     seed: int
 
     def __post_init__(self):
-        if self.num_data is None or self.num_data < 1:
-            raise InputError(
-                f"num_data must be the size of the training set, got {self.num_data}; it scales the likelihood"
-            )
-        for name, least in (("chains", 1), ("burn_in", 0), ("thin", 1)):
+        for name, least in LEAST.items():
             value = getattr(self, name)
-            refuse_count(int(value) if value % 1 == 0 else value, name, least=least)
+            # numpy's numbers could not be loaded from a saved file
+            value = int(value) if isinstance(value, Real) and value % 1 == 0 else value
+            refuse_count(value, name, least=least, remedy=REMEDIES.get(name, ""))
+            setattr(self, name, int(value))
+        for name in ("friction", "beta_hat", "lr", "temperature"):
+            value = getattr(self, name)
+            try:
+                setattr(self, name, value if callable(value) else float(value))
+            except (TypeError, ValueError):
+                raise InputError(f"{name} must be a number, or a function of the step, got {value!r}") from None
         if self.start not in STARTS:
             raise InputError(f"start must be one of: {', '.join(STARTS)}; got {self.start!r}")
         if self.preconditioner == "rmsprop" and self.burn_in < LEAST_ADAPTATION:
@@ -50,11 +59,6 @@ class Settings:
                 f"burn_in must be at least {LEAST_ADAPTATION} with rmsprop, which adapts in its first half, got "
                 f"{self.burn_in}; some hundred are usual"
             )
-        for name in ("num_data", "chains", "burn_in", "thin", "seed"):
-            setattr(self, name, int(getattr(self, name)))  # numpy's numbers could not be loaded from a saved file
-        for name in ("friction", "beta_hat", "lr", "temperature"):
-            value = getattr(self, name)
-            setattr(self, name, value if callable(value) else float(value))
 
     @property
     def adaptation(self) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.arrays import as_tensor
+from bayesgan.basics.devices import usable_device
 from bayesgan.basics.errors import InputError, refuse_count
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import to_float
@@ -33,7 +34,7 @@ class Posterior:
         self.options = folder.options()
         self.shape = tuple(folder.config["data"]["shape"])
         self.classes = tuple(folder.config["data"]["classes"])
-        self._folder, self._device = folder, device
+        self._folder, self._device = folder, usable_device(device)
         self._stored = folder.store.opened() if draws is None else draws
         if not self._stored and folder.ended:
             raise InputError(f"{folder.path} is complete and has no collected draws; restore its folder posterior")
@@ -193,6 +194,6 @@ def load_posterior(run_folder: Path | str, device: torch.device | str = "cpu") -
         device: Where samples are made.
 
     Raises:
-        ValueError: If the folder is not a run, or has no collected draw yet.
+        ValueError: If the folder is not a run, or has no collected draw yet, or the device is absent.
     """
-    return Posterior(RunFolder.open(Path(run_folder)), device)
+    return Posterior(RunFolder.open(run_folder), device)

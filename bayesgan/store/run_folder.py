@@ -10,6 +10,7 @@ config.json, posterior.py for what a finished run is for.
 import dataclasses
 import itertools
 import json
+import os
 import pprint
 import re
 import time
@@ -91,12 +92,14 @@ class RunFolder:
         return folder
 
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
+    def open(cls, path: Path | str) -> "RunFolder":
         """An existing run.
 
         Raises:
             ValueError: If there is no readable config.json, or it is of a newer version.
         """
+        if not isinstance(path, (str, os.PathLike)):
+            raise InputError(f"a run folder must be a path, got {path!r}; name one like runs/bgan_digits_1700000000")
         file = Path(path) / "config.json"
         if not file.is_file():
             raise InputError(f"{path} is not a run folder, {file} is missing; name a folder like "

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bayesgan.basics.devices import set_arithmetic
+from bayesgan.basics.devices import set_arithmetic, usable_device
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -43,3 +43,11 @@ def test_deterministic_is_asked_of_a_gpu_alone(monkeypatch):
     assert torch.are_deterministic_algorithms_enabled()
     set_arithmetic("fp32", GPU)
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_device_that_is_not_here_is_refused_when_it_is_named():
+    assert usable_device("cpu") == usable_device(CPU) == CPU
+    absent = "cuda:99"  # also where there are GPUs
+    for wrong, words in (("foo", "'foo'"), (None, "None"), (absent, "'cuda:99'"), ("meta", "meta; give cpu")):
+        with pytest.raises(ValueError, match=f"^device must be one that .* got {words}"):
+            usable_device(wrong)

@@ -62,13 +62,18 @@ def test_the_posterior_samples(tmp_path):
     assert torch.equal(posterior.generators.state()["project.weight"][2:], stored)
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         posterior.sample(0)
-    for wrong in (2.5, 3.0, "3", None):
+    for wrong in (2.5, 3.0, "3", None, True):
         with pytest.raises(ValueError, match=f"n must be a whole number, got {wrong!r}"):
             posterior.sample(wrong)
     with pytest.raises(ValueError, match="count must be a whole number, got 1.5"):
         posterior.newest(1.5)
     with pytest.raises(ValueError, match="is not a run folder"):
         load_posterior(tmp_path / "nowhere")
+    for wrong in (None, 3):
+        with pytest.raises(ValueError, match=f"a run folder must be a path, got {wrong}; name one like runs"):
+            load_posterior(wrong)
+    with pytest.raises(ValueError, match="device must be one that is here, got 'foo' .*; give cpu"):
+        load_posterior(folder, "foo")
 
 
 def test_crashed_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, capsys):

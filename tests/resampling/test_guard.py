@@ -76,6 +76,17 @@ def test_a_perfect_generator_is_sampled_plainly(score):
         resampler.with_method("mh")
 
 
+def test_ratios_that_were_not_tried_are_named_with_the_reason():
+    """With 100 held-out data and no training data none that learns can be fitted."""
+    few = Resampler.calibrated(lambda n, generator: clusters(n, generator, 0.5, 0.0), lambda x: x[:, 0],
+                               clusters(100, source(7), 0.5, 0.0))
+    few.sample(5)
+    assert set(few.expected.tried) == {PLAIN, "score"}
+    text, content = str(few.diagnostics), few.diagnostics.as_dict()["expected"]["left_out"]
+    for why in ("ratio features needs features=", "ratio boosting needs at least 40 other held-out data"):
+        assert f"not tried: {why}" in text and any(reason.startswith(why) for reason in content)
+
+
 def test_an_artefact_is_not_taken_for_quality():
     """The sharp ratio separates perfectly and picks by the artefact; the one on what matters restores the shares."""
     real, training = clusters(3000, source(7), 0.5, 0.0), clusters(8000, source(8), 0.5, 0.0)
@@ -145,8 +156,8 @@ def test_a_ratio_that_cannot_be_sampled_from_leaves_the_others():
     auto = Resampler.calibrated(generate, lambda x: 1e5 * x[:, 2], clusters(2000, source(7), 0.5, 0.0), method="drs",
                                 percentile=0.0)
     assert auto.expected.ratio in ("boosting", "components", PLAIN)
-    constant = Resampler.calibrated(generate, lambda x: torch.zeros(len(x)), clusters(2000, source(7), 0.5, 0.0))
-    assert "score" not in constant.expected.tried and constant.expected.helps
-    other = constant.with_method("mh")
+    without = Resampler.calibrated(generate, None, clusters(2000, source(7), 0.5, 0.0))
+    assert "score" not in without.expected.tried and without.expected.helps
+    other = without.with_method("mh")
     other.sample(50)
     assert not any("use ratio auto" in text for text in other.diagnostics.warnings)

@@ -96,6 +96,10 @@ def calibrated(images=True, real=None, **given):
     return Resampler.calibrated(given.pop("generate", generate), given.pop("score", None), real, **given)
 
 
+def broken(row, value):
+    return halves(400, source(3), 0.5, 0.0).index_fill(0, torch.tensor([row, row + 9]), value)
+
+
 @pytest.mark.parametrize("call, words", [
     (lambda: calibrated(ratio="best"), "unknown ratio 'best'; choose one of: boosting, coarse"),
     (lambda: calibrated(ratio="score"), "ratio score needs a discriminator's score"),
@@ -108,7 +112,7 @@ def calibrated(images=True, real=None, **given):
     (lambda: calibrated(real=halves(100, source(), 0.5, 0.0)), "needs at least 40 other held-out data"),
     (lambda: calibrated(generate=lambda n, g: halves(n, g, 0.5, 0.0)[..., :7]), r"gave data \(64, 1, 8, 7\)"),
     (lambda: calibrated(generate=lambda n, g: (halves(n, g, 0.5, 0.0) + 1) * 127.5), "scale both alike"),
-    (lambda: calibrated(generate=lambda n, g: halves(n, g, 0.5, 0.0) * torch.nan), "makes NaN"),
+    (lambda: calibrated(generate=lambda n, g: halves(n, g, 0.5, 0.0) * torch.nan), "generated data must be finite"),
     (lambda: calibrated(generate=lambda n, g: halves(n, source(torch.randint(99, ()).item()), 0.5, 0.0)),
      "other data for the same torch.Generator"),
     (lambda: calibrated(generate=lambda n, g: halves(5, g, 0.5, 0.0)), r"generate\(64, .*must return 64 data"),
@@ -120,6 +124,16 @@ def calibrated(images=True, real=None, **given):
     (lambda: calibrated(ratio="features", features=lambda x: x.flatten(1) / 0), "NaN or infinite"),
     (lambda: calibrated(ratio="features", features=lambda x: torch.rand(len(x), 3)), "features are random"),
     (lambda: calibrated(ratio="features", features=lambda x: x.flatten(1) - x.flatten(1).mean()), "features depend"),
+    (lambda: calibrated(real=broken(3, torch.nan)), "^real must be finite, got NaN or infinity, first in row 3;"),
+    (lambda: calibrated(training=broken(5, torch.inf)), "^training must be finite, .* first in row 5"),
+    (lambda: calibrated(features=lambda x: torch.ones(len(x), 3)), "features are the same for all real data"),
+    (lambda: calibrated(features=3), "features must be a function, .* got 3"),
+    (lambda: calibrated(score=lambda x: torch.zeros(len(x))), "discriminator is constant: .* other than score"),
+    (lambda: calibrated(score=lambda x: 9 + x.mean((1, 2, 3)), kind="probability"), "probabilities must lie in"),
+    (lambda: calibrated(score=lambda x: 9 + x.mean((1, 2, 3)), kind="least_squares"), "is constant.* look at kind"),
+    (lambda: calibrated(score=lambda x: x.mean((1, 2, 3)), kind="lsgan"), "kind must be one of"),
+    (lambda: calibrated(score=lambda x: x.mean((1, 2, 3)) + 0j), "scores must be real numbers, got torch.complex64"),
+    (lambda: calibrated(score=lambda x: x[:, 0, 0, 0].to("meta")), "scores must hold numbers, .* on device meta"),
     (lambda: calibrated(real=[1, 2]), "real must be arrays of numbers, got list; give tensors"),
     (lambda: calibrated(real=torch.rand(100)), r"real must hold data like the generator's, \(m, ...\), got \(100,\)"),
     (lambda: calibrated(training=halves(9, source(), 0.5, 0.0)), "training must hold at least 80 data"),

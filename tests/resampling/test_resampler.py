@@ -1,6 +1,7 @@
 """The resampler on anybody's generator, and on a run of this project from the command line."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -116,6 +117,14 @@ def test_weights_choose_generators():
     (lambda: Resampler.calibrated(generate, log_ratio, real(50), training=real(50).float()),
      "must be data of one kind"),
     (lambda: Resampler(generate, log_ratio).held_out_scores(), "not calibrated here"),
+    (lambda: Resampler(None, log_ratio), r"generate must be a function, generate\(n, generator\) -> .* got None"),
+    (lambda: Resampler(generate, None), "log_ratio must be a function, .* got None"),
+    (lambda: Resampler(lambda n: real(n), log_ratio).sample(5), r"generate\(500, generator\) failed .*torch.Generator"),
+    (lambda: Resampler(lambda n, source: real(n).to("meta"), log_ratio).sample(5), "generated data must hold numbers"),
+    (lambda: Resampler(generate, log_ratio, "drs", percentile="a"), "drs is of the wrong type, got percentile='a'"),
+    (lambda: Resampler(generate, log_ratio, "mala", step=None), "method mala is of the wrong type, got step=None"),
+    (lambda: Resampler(generate, log_ratio).sample(True), "n must be a whole number, got True"),
+    (lambda: DensityRatio.fit(log_ratio, real(50) / 0, generate), "real must be finite"),
 ])
 def test_bad_input(call, words):
     with pytest.raises(ValueError, match=words):
@@ -209,8 +218,24 @@ def test_command_line(run, tmp_path, capsys):
 
 def test_a_run_without_held_out_data_is_refused(tmp_path):
     assert main([*TINY, "--out_dir", str(tmp_path), "--calibration_fraction", "0"]) == 0
-    with pytest.raises(ValueError, match="held out no data to calibrate on"):
+    with pytest.raises(ValueError, match="--ratio auto needs 80 held-out data and .* held out 0 of .*fraction"):
         posterior_resampler(next(tmp_path.iterdir()))
+
+
+def test_a_run_with_few_training_data(tmp_path, capsys):
+    np.savez(tmp_path / "mine.npz", x=np.random.default_rng(0).standard_normal((120, 2)))
+    assert main([*TINY, "--out_dir", str(tmp_path), "--dataset", "npz", "--data_path", str(tmp_path / "mine.npz"),
+                 "--network", "mlp", "--calibration_fraction", "0.5"]) == 0
+    folder = next(tmp_path.glob("bgan_*"))
+    capsys.readouterr()
+    for ratio, code, words in (
+        ("score", 0, "^its 54 training data are left out: ratios are fitted on 80 or more"),
+        ("auto", 2, "--ratio auto needs 80 held-out data and .* held out 54 of 108; train a run on more data, or with"),
+        ("components", 2, "ratio components needs at least 40 other .* got 18; .* or give 80 or more training data"),
+    ):
+        assert command_line(["resample", str(folder), "--budget", "5", "--ratio", ratio]) == code
+        said = capsys.readouterr()
+        assert re.search(words, said.err if code else said.out) and said.err.count("\n") == code // 2
 
 
 def test_images_of_a_semi_supervised_run(tmp_path):

@@ -45,7 +45,7 @@ def test_tokens_reach_the_model_as_whole_numbers_and_padding_stays():
 
 
 def test_whole_numbers_that_a_model_cannot_take_are_explained():
-    with pytest.raises(ValueError, match="cannot take torch.int64 inputs, which reach it as they are .*inputs.float"):
+    with pytest.raises(ValueError, match="cannot take torch.int64 inputs .50, 2., which reach it as .*inputs.float"):
         sampler(nn.Linear(2, 3)).run((X.long(), Y), draws=1, progress=False)
 
 
@@ -180,9 +180,9 @@ def test_data_in_every_usual_form(form):
         (DataLoader(TensorDataset(X, Y), 10, shuffle=True), {"batch_size": 10}, "a loader has its own"),
         (7, {}, "data must be .inputs, targets. or a loader"),
         ((np.array(["a"] * 50), Y), {}, "arrays of numbers, got an array of <U1"),
-        ((X.clone().index_fill_(0, torch.tensor(3), torch.nan), Y), {}, "inputs of the data hold NaN .* in row 3"),
+        ((X.clone().index_fill_(0, torch.tensor(3), torch.nan), Y), {}, "inputs of the data must be .* in row 3"),
         (DataLoader(TensorDataset(X, Y.double().index_fill_(0, torch.tensor(3), torch.inf)), 10, shuffle=True), {},
-         "targets of batch .* of the loader hold NaN or infinity"),
+         "targets of batch .* of the loader must be finite"),
     ],
 )
 def test_data_that_cannot_be_taken_are_refused_with_what_to_do(data, options, words):

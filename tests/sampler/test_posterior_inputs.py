@@ -79,8 +79,8 @@ def complex_model():
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"num_data": None}, "num_data must be the size"),
-        ({"num_data": 0}, "num_data must be the size"),
+        ({"num_data": None}, "num_data must be a whole number, got None; it is the size of the training set"),
+        ({"num_data": 0}, "num_data must be at least 1, got 0; it is the size"),
         ({"log_likelihood": sum_of_squares}, "and not both"),
         ({"mean_loss": None}, "give either"),
         ({"chains": 0}, "chains must be at least 1"),
@@ -92,6 +92,11 @@ def complex_model():
         ({"engine": "fast"}, "unknown engine"),
         ({"friction": 2.0}, "alpha must be in"),
         ({"lr": -1.0}, "eta must be positive"),
+        ({"lr": "a"}, "lr must be a number, or a function of the step, got 'a'"),
+        ({"chains": "a"}, "chains must be a whole number, got 'a'"),
+        ({"mean_loss": 3}, "mean_loss must be a function, of .outputs, targets., got 3"),
+        ({"device": "foo"}, "device must be one that is here, got 'foo'"),
+        ({"model": abs}, "model must be a torch.nn.Module, got <built-in function abs>"),
         ({"model": frozen()}, "all 4 parameters of the model are frozen"),
         ({"model": nn.ReLU()}, "no parameters"),
         ({"model": complex_model()}, "weight is torch.complex64"),
@@ -120,6 +125,9 @@ def test_bad_settings(options, words):
             "end it with .sum",
         ),
         ({"mean_loss": lambda o, t: 0.5}, "must return a scalar tensor, got float"),
+        ({"mean_loss": lambda o, t: nn.functional.cross_entropy(o, t + 1)},
+         r"mean_loss cannot take .* \(50, 3\), with targets torch.int64 .*out of bounds.*count from 0"),
+        ({"mean_loss": lambda o, t: nn.functional.cross_entropy(o, t.double())}, "mean_loss cannot take .*whole"),
         ({"num_data": 40}, "must have num_data 40 rows, got 50"),
     ],
 )
@@ -142,6 +150,8 @@ def test_bad_data():
         classifier().run((x, y), draws=0)
     with pytest.raises(ValueError, match="draws must be a whole number, got 1.5"):
         classifier().run((x, y), draws=1.5)
+    with pytest.raises(ValueError, match=r"the model cannot take torch.float64 inputs \(50, 1\), which"):
+        classifier().run((x[:, :1], y), draws=1, progress=False)
     with pytest.raises(ValueError, match="call run first"):
         classifier().predict(x)
     with pytest.raises(ValueError, match="call run first"):
@@ -175,3 +185,10 @@ def test_a_draw_that_is_not_finite_is_never_collected():
     with pytest.raises(ValueError, match="has become non-finite by step"):
         sampler.run(classes(), draws=1, progress=False)
     assert not sampler.draws
+
+
+def test_a_label_out_of_range_is_named_in_whatever_batch_it_comes():
+    x, y = classes()
+    loader = DataLoader(TensorDataset(x, y.index_fill(0, torch.tensor(49), 3)), 10, shuffle=True)
+    with pytest.raises(ValueError, match="mean_loss cannot take .*out of bounds"):
+        classifier(chains=1).run(loader, draws=10, progress=False)

@@ -124,6 +124,8 @@ def test_loading_something_else_is_refused(tmp_path):
         ValueError, match=r"saved with lr 0.02 \(here 0.1\), prior Normal \(here Laplace\), prior's scales"
     ):
         classifier(lr=0.1, prior=Laplace(1.0)).load(tmp_path / "sampler.pt")
+    with pytest.raises(ValueError, match="is a folder and a file is to be written; name one in it"):
+        classifier().save(tmp_path)
     (tmp_path / "junk.pt").write_bytes(b"junk")
     with pytest.raises(ValueError, match="junk.pt is not a saved sampler"):
         classifier().load(tmp_path / "junk.pt")
@@ -141,6 +143,10 @@ def test_predict_averages_over_draws_and_chains():
     before = sampler.ensemble.state()["0.weight"].clone()
     sampler.predict(x)
     assert torch.equal(before, sampler.ensemble.state()["0.weight"])
+    with pytest.raises(ValueError, match="inputs must be finite, got NaN or infinity, first in row 2"):
+        sampler.predict(x.index_fill(0, torch.tensor([2, 4]), torch.nan))
+    with pytest.raises(ValueError, match=r"the model cannot take torch.float64 inputs \(7, 1\), which reach it"):
+        sampler.predict(x[:, :1])
 
 
 def test_chains_start_apart_or_at_the_model():

@@ -34,6 +34,7 @@ class Components:
     components: int = 32
     learns: ClassVar[bool] = True
     smooth: ClassVar[bool] = True
+    given: ClassVar[bool] = False
 
     def lacks(self, task: Task) -> str:
         return ""

@@ -21,6 +21,7 @@ class Features:
 
     learns: ClassVar[bool] = True
     smooth: ClassVar[bool] = True
+    given: ClassVar[bool] = True
 
     def lacks(self, task: Task) -> str:
         return "" if task.features is not None else "ratio features needs features=, a function of data to (n, F)"

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bayesgan.basics.errors import InputError
 from bayesgan.resampling.calibration import LEAST
+from bayesgan.resampling.guard import LEAST_JUDGED
 from bayesgan.resampling.ratio import DensityRatio
 from bayesgan.resampling.ratios.task import Task
 from bayesgan.resampling.registry import RATIOS, Ratio
@@ -18,8 +19,8 @@ AUTO = "auto"
 
 def fit_ratios(
     ratio: str | Ratio, task: Task, held_out: Tensor, calibration: str, chunk: int, smooth: bool
-) -> dict[str, DensityRatio]:
-    """Name -> ratio: the one that was asked for, or with "auto" all that are possible.
+) -> tuple[dict[str, DensityRatio], list[str]]:
+    """Name -> ratio: the one that was asked for, or with "auto" all that are possible; and why others are not.
 
     Args:
         task: Its real data are training data; empty where there are none, and two thirds of `held_out` take their place
@@ -28,39 +29,43 @@ def fit_ratios(
         smooth: The selection rule needs a gradient.
 
     Raises:
-        ValueError: If none is possible.
+        ValueError: If none is possible, or a function that the user gave is at fault.
     """
     automatic = ratio == AUTO
     if automatic:
-        wanted = {name: RATIOS[name]() for name in RATIOS}
+        # the user's own functions first: their faults are heard before other fits take time
+        wanted = {name: RATIOS[name]() for name in sorted(RATIOS, key=lambda name: not RATIOS[name].given)}
     elif isinstance(ratio, str):
         wanted = {ratio: RATIOS[ratio]()}
     else:
         wanted = {next((name for name in RATIOS if RATIOS[name] is type(ratio)), type(ratio).__name__): ratio}
     learnt = len(held_out) * 2 // 3 if len(task.real) == 0 else 0
     learning = replace(task, real=held_out[:learnt] if learnt else task.real, check=held_out[learnt:])
-    fitted, reasons, short = {}, [], ""
+    fitted, left_out, tried = {}, [], ""
     for name, one in wanted.items():
         rest = learning.check if one.learns else held_out
         reason = one.lacks(learning)
         if smooth and not one.smooth:
             reason = f"ratio {name} has no gradient, which latent moves need; use another ratio, or method obrs or mh"
         if not reason and len(rest) < 2 * LEAST:
-            other, remedy = (" other", ", or give training=") if one.learns and learnt else ("", "")
-            reason = short = (f"ratio {name} needs at least {2 * LEAST}{other} held-out data to calibrate and to "
+            other = remedy = ""
+            if one.learns and learnt:
+                other, remedy = " other", f", or give {LEAST_JUDGED} or more training data"
+            reason = tried = (f"ratio {name} needs at least {2 * LEAST}{other} held-out data to calibrate and to "
                               f"check, got {len(rest)}; hold out more{remedy}")
         if reason:
-            reasons.append(reason)
+            left_out.append(reason)
             continue
         try:
             with torch.enable_grad():
                 score, kind = one.fit(learning)
             fitted[name] = DensityRatio.fit(score, rest, task.generate, kind=kind, calibration=calibration,
                                             seed=task.seed, chunk=chunk)
-        except InputError as error:  # for example a discriminator that is constant
-            if not automatic:
+        except InputError as error:  # for example trees that found nothing to split on
+            if not automatic or one.given:
                 raise
-            reasons.append(str(error))
+            tried = f"ratio {name} could not be fitted: {error}"
+            left_out.append(tried)
     if not fitted:
-        raise InputError(short or reasons[0])
-    return fitted
+        raise InputError(tried or left_out[0])
+    return fitted, left_out

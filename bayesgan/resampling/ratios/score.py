@@ -19,6 +19,7 @@ class Score:
 
     learns: ClassVar[bool] = False
     smooth: ClassVar[bool] = True
+    given: ClassVar[bool] = True
 
     def lacks(self, task: Task) -> str:
         return "" if task.score is not None else "ratio score needs a discriminator's score, and score is None"

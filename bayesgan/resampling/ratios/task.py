@@ -7,11 +7,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from bayesgan.basics.arrays import refuse_not_finite
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling.pool import chunks
 from bayesgan.resampling.proposals import CallableProposal, LatentProposal
-from bayesgan.resampling.ratio import checked
+from bayesgan.resampling.ratio import scores
 
 __all__ = ["CHUNK", "Task", "refuse_changing", "refuse_other_data", "refuse_strange_scores"]
 
@@ -116,8 +117,7 @@ def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor,
     if fake.shape[1:] != real.shape[1:] or len(fake) != LOOKED_AT:
         raise InputError(f"generate({LOOKED_AT}, generator) gave data {tuple(fake.shape)} and real ones are "
                          f"{tuple(real.shape)}; bring both to one shape")
-    if not fake.isfinite().all():
-        raise InputError("the generator makes NaN or infinity; look at its weights")
+    refuse_not_finite(fake, "generated data", "look at the generator's weights")
     other = proposal.decode(proposal.draw(LOOKED_AT, keyed_generator(seed, "second look")))
     if close(fake, other):
         raise InputError("generate gives the same data for every torch.Generator; draw from the one it is given, "
@@ -138,11 +138,11 @@ def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor,
 
 
 @torch.no_grad()
-def refuse_strange_scores(score: Callable[[Tensor], Tensor], real: Tensor) -> None:
-    """Raises InputError where a score is random, depends on its batch, or is two classes of one discriminator."""
-    whole = checked(score(real[:LOOKED_AT]), min(LOOKED_AT, len(real)))
+def refuse_strange_scores(score: Callable[[Tensor], Tensor], kind: str, real: Tensor) -> None:
+    """InputError where a score is of another kind, random, changes with its batch, or is two classes of one network."""
+    whole = scores(score, kind, real[:LOOKED_AT])
     refuse_changing(score, real, "score is random", "scores depend")
-    if whole.dim() == 2 and whole.shape[1] == 2 and torch.corrcoef(whole.T.double())[0, 1] < -0.99:
+    if whole.shape[1] == 2 and torch.corrcoef(whole.T)[0, 1] < -0.99:
         raise InputError("score gives two columns, one the other's opposite: [fake, real] of one discriminator; "
                          "return the difference of its logits, real - fake")
 
