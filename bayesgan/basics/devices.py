@@ -47,7 +47,7 @@ def usable_device(device: torch.device | str) -> torch.device:
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
-    except (AssertionError, RuntimeError, TypeError) as error:  # of either kind, as torch was built
+    except (AssertionError, ImportError, RuntimeError, TypeError) as error:  # of either kind, as torch was built
         raise InputError(f"device must be one that is here, got {device!r} ({reason(error)}); give cpu") from None
     if found.type == "meta":
         raise InputError("device must be one that computes, got meta; give cpu, or a GPU as cuda")

@@ -114,7 +114,8 @@ def posterior_resampler(
     training, real = (to_float(part).to(device) for part in (data.train, data.calibration))
     few = len(training) < LEAST_JUDGED
     if few:
-        print(f"its {len(training)} training data are left out: ratios are fitted on {LEAST_JUDGED} or more")
+        print(f"the {len(training)} training data of {run_folder} are left out: ratios are fitted on {LEAST_JUDGED} or "
+              "more")
     Resampler(proposal, score, method, budget or 1, **settings)  # refuses wrong options before a refit
     if refit_steps:
         refit_discriminators(discriminators, proposal, training, refit_steps, seed)
@@ -122,7 +123,7 @@ def posterior_resampler(
         proposal, score, real, ratio=ratio, features=features if options.semi else None,
         training=None if few else training,
         kind="logit" if refit_steps else KINDS[options.objective], calibration=calibration, method=method,
-        budget=budget, seed=seed, chunk=4096, **settings,
+        budget=budget, seed=seed, chunk=4096, strict=False, **settings,
     )
 
 

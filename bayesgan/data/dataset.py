@@ -125,9 +125,11 @@ class Dataset:
         labels, count = self.train_labels, round(share * len(self.train))
         if labels is not None:
             order = order[(labels[order] != UNKNOWN).long().argsort(stable=True)]
-            for lost in sorted({*labels.tolist()} - {*labels[order[count:]].tolist(), UNKNOWN}):
-                row = order[labels[order] == lost][-1]
-                order = torch.cat([order[order != row], row[None]])
+            if {*labels.tolist()} - {*labels[order[count:]].tolist(), UNKNOWN}:
+                last = {label: place for place, label in enumerate(labels[order].tolist()) if label != UNKNOWN}
+                spared = torch.zeros(len(order), dtype=torch.bool)
+                spared[list(last.values())] = True
+                order = torch.cat([order[~spared], order[spared]])
         aside, kept = (rows.sort().values for rows in order.tensor_split([count]))
         labels = None if labels is None else labels[kept]
         return replace(self, train=self.train[kept], train_labels=labels, calibration=self.train[aside])
@@ -191,10 +193,18 @@ def check_varied(data: Tensor, name: str) -> None:
 
 
 def split(data: Tensor, labels: Tensor | None, test_share: float, name: str, classes: tuple[str, ...]) -> Dataset:
-    """Cuts a test part off by a fixed shuffle, the same rows on every machine; vectors are standardised."""
+    """Cuts a test part off by a fixed shuffle, the same rows on every machine; vectors are standardised.
+
+    One datum changes sides where a class would be in one part alone; a single one of its class is trained on.
+    """
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(data)))
-    size = len(data) - round(len(data) * test_share)
-    return cut(name, data, labels, classes, order[:size], order[size:])
+    apart = torch.arange(len(data)) >= len(data) - round(len(data) * test_share)
+    if labels is not None:
+        total, tested = (rows.bincount(minlength=len(classes)) for rows in (labels, labels[order[apart]]))
+        for label in ((total > 0) & (tested == total) | (total > 1) & (tested == 0)).nonzero()[:, 0].tolist():
+            places = (labels[order] == label).nonzero()[:, 0]
+            apart[places[0] if tested[label] else places[-1]] = tested[label] == 0
+    return cut(name, data, labels, classes, order[~apart], order[apart])
 
 
 def in_parts(
@@ -203,16 +213,12 @@ def in_parts(
     """Training and test part of the user's data; vectors are standardised.
 
     Args:
-        apart: (n,) bool, the test part, of which data without a label are left out where others have one. None cuts off
-            a tenth of all, or a fifth of the labelled where others have no label; of each class where a class would
-            be in one part alone.
+        apart: (n,) bool, the test part, of which data without a label are left out where others have one; None cuts off
+            a tenth of all, or a fifth of the labelled where others have no label.
     """
-    if apart is None and (labels is None or (labels != UNKNOWN).all()):
-        parts = split(data, labels, 0.1, name, classes)
-        if labels is None or all(len(one.unique()) == len(classes) for one in (parts.train_labels, parts.test_labels)):
-            return parts
-        apart = a_share_of_each_class(labels, 0.1)
-    elif apart is None:
+    if apart is None:
+        if labels is None or (labels != UNKNOWN).all():
+            return split(data, labels, 0.1, name, classes)
         apart = a_share_of_each_class(labels, 0.2)
     if labels is None or not (labels[apart] == UNKNOWN).any():
         return cut(name, data, labels, classes, ~apart, apart)

@@ -3,7 +3,7 @@
 import json
 import os
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -187,11 +187,13 @@ def sorted_by_folder(paths: list[PurePath], root: Path) -> Sorted:
     words = f"{counted(classes, labels)}; {told or 'the test part is cut off here'}"
     if not told and (named := [name for name in classes if name.lower() in TEST]):
         words += f"; warning: {named[0]} is taken for a class, put its pictures into {named[0]}/CLASS if it is none"
-    above = {name: sorted({str(path.parents[1]) for path, place, part in zip(paths, places, apart.tolist())
-                           if place == name and not part}) for name in classes}
+    above = defaultdict(set)
+    for path, place, part in zip(paths, places, apart.tolist()):
+        if not part and len(path.parts) > 1:
+            above[place].add(str(path.parents[1]))
     if not parted and (several := [name for name in classes if len(above[name]) > 1]):
-        words += (f"; warning: {several[0]} in {' and in '.join(above[several[0]][:2])} are taken for one class; the "
-                  "folder right above a picture is its class")
+        words += (f"; warning: {several[0]} in {' and in '.join(sorted(above[several[0]])[:2])} are taken for one "
+                  "class; the folder right above a picture is its class")
     return Sorted(labels, tuple(classes), apart & (labels != UNKNOWN), words)
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bayesgan.experiments.cells import Cells
-from bayesgan.experiments.label_table import collect, draws_option, jobs_option, report, train_iter_option
+from bayesgan.experiments.label_table import collect, draws_option, jobs_option, report
 from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
 from bayesgan.options import RECIPES, option
+from bayesgan.options.recipes import WITHOUT_LABELS
 
 __all__ = ["METHODS", "Settings", "run"]
 
@@ -24,16 +25,17 @@ METHODS = {  # changes to what run_bgan_semi.py does by itself, or to the recipe
     "T=0": {"temperature": 0.0}, "T=0.1": {"temperature": 0.1}, "T=1": {"temperature": 1.0},
     "1 discriminator": {"num_disc": 1}, "2 discriminators": {"num_disc": 2}, "4 discriminators": {"num_disc": 4},
 }
+TAUGHT = [name for name in RECIPES if name not in WITHOUT_LABELS]
 
 
 @dataclass(frozen=True)
 class Settings:
     N: int = option(100, "labels", least=1)
-    recipe: str | None = option(None, "settings that are changed (default: those of the digits)", choices=RECIPES)
+    recipe: str | None = option(None, "settings that are changed (default: those of the digits)", choices=TAUGHT)
     data_path: Path = option(Path("datasets"), "where the recipe's data is")
     methods: tuple[str, ...] = option(tuple(METHODS), "what is compared", choices=list(METHODS))
     draws: int = draws_option(5)
-    train_iter: int = train_iter_option(600)
+    train_iter: int | None = option(None, "iterations of each run (default: 600, or the recipe's)", least=1)
     jobs: int = jobs_option()
 
 
@@ -43,7 +45,8 @@ def run(settings: Settings, cells: Cells) -> Report:
     if settings.recipe:
         shared = {"recipe": settings.recipe, "data_path": settings.data_path}
     wanted = {(method, settings.N): {**shared, **METHODS[method]} for method in settings.methods}
-    return report(collect(cells, wanted, settings.draws, settings.train_iter, settings.jobs))
+    train_iter = settings.train_iter or (RECIPES[settings.recipe]["train_iter"] if settings.recipe else 600)
+    return report(collect(cells, wanted, settings.draws, train_iter, settings.jobs))
 
 
 EXPERIMENTS.register("teacher_ablation")(Experiment(Settings, run, __doc__))

@@ -356,7 +356,7 @@ class Options:
         """The iteration from which on classes are the graph's and distortions gentle; None for never."""
         if not (self.unlabelled_batch and self.settle and self.spread_labels > 1):
             return None
-        return int(self._burnt_in * (1 - self.settle))
+        return int(self._burnt_in * (1 - self.settle)) or None
 
     @property
     def _burnt_in(self) -> int:

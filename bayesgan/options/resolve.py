@@ -78,8 +78,9 @@ def layers(given: dict, semi: bool) -> list[Layer]:
     if merged.get("gpu_id") is not None:
         found.append(Layer("--gpu_id", {"device": "cuda"}))
     if merged.get("ml"):
-        plain = {} if "consistency" in given else {"consistency": 0.0, "spread_labels": 0}  # a baseline has no teacher
-        found.append(Layer("--ml", {**ML_OVERRIDES, **(plain if semi else {})}))
+        own = semi and "consistency" not in given  # a baseline has no teacher
+        plain = {"consistency": 0.0, "spread_labels": 0, "settle": 0.0} if own else {}
+        found.append(Layer("--ml", {**ML_OVERRIDES, **plain}))
     return found
 
 

@@ -186,7 +186,7 @@ class Diagnostics:
         lines = [
             f"{self.method}, {self.n} outputs, budget {self.budget}",
             *([self.expected.words] if self.expected is not None and self.expected.helps else []),
-            *(f"not tried: {why}" for why in (self.expected.left_out if self.expected is not None else [])),
+            *(f"left out: {why}" for why in (self.expected.left_out if self.expected is not None else [])),
             f"mean weight {show(self.mean_weight)} (1 if true)   ESS of the pool {show(self.ess_share)} of its size   "
             f"bound on total variation {show(self.bound)}",
             f"acceptance {show(self.acceptance)}   2(1-AUC) {show(self.acceptance_by_auc)}   never moved "

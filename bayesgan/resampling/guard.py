@@ -63,7 +63,7 @@ class Expected:
         gap_closed: 0 where nothing changed, 1 where samples are as near as real data.
         uncertainty: Standard deviation of gap_closed.
         words: All this in one sentence, or a warning.
-        left_out: Why other ratios were not tried.
+        left_out: Why other ratios could not be tried.
     """
 
     ratio: str

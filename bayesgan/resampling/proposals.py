@@ -40,8 +40,8 @@ class CallableProposal:
         try:
             made = self.generate(n, generator)
         except TypeError as error:
-            raise InputError(f"generate({n}, generator) failed ({reason(error)}); it must take a number of data and a "
-                             "torch.Generator") from error
+            raise InputError(f"generate({n}, generator) failed ({reason(error)}); look there, or let it take a "
+                             "number of data and a torch.Generator") from error
         data = data_of(made, "generated data", "look at the generator's weights")
         if data.dim() == 0 or len(data) != n:
             raise InputError(f"generate({n}, generator) must return {n} data, got {tuple(data.shape)}; make as many as "

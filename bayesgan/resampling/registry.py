@@ -58,12 +58,12 @@ class Ratio(Protocol):
     Attributes:
         learns: It is fitted to real data, so that a calibration needs others.
         smooth: It has a gradient, which latent moves need.
-        given: It looks through a function of the user's, whose faults are no reason to go on with other ratios.
+        given: It looks through a function of the user's, whose faults are no reason to go on with other ratios; may be
+            left out.
     """
 
     learns: bool
     smooth: bool
-    given: bool
 
     def lacks(self, task: "Task") -> str:
         """What it would need and the task has not, in words; empty where it can be fitted."""

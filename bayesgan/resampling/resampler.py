@@ -291,9 +291,14 @@ def judged_resampler(
     budget: int | None,
     seed: int,
     chunk: int,
+    strict: bool = True,
     **settings,
 ) -> Resampler:
-    """`Resampler.calibrated` without its check that training data are others than the real ones held out."""
+    """`Resampler.calibrated` without its check that training data are others than the real ones held out.
+
+    Args:
+        strict: A fault of `score` or `features` is raised also where ratio "auto" could go on with others.
+    """
     for name, data in (("real", real), ("training", training)):
         if data is not None and (data.dim() < 2 or len(data) == 0):
             raise InputError(f"{name} must hold data like the generator's, (m, ...), got {tuple(data.shape)}")
@@ -325,9 +330,9 @@ def judged_resampler(
     choosing, measuring, held_out = real.split([quarter, quarter, len(real) - 2 * quarter])
     known = real[:0] if training is None else training
     task = Task(generate, known, held_out, score, kind, features, seed)
-    if score is not None:
+    if score is not None and strict:
         refuse_strange_scores(score, kind, real)
-    ratios, left_out = fit_ratios(ratio, task, held_out, calibration, chunk, smooth)
+    ratios, left_out = fit_ratios(ratio, task, held_out, calibration, chunk, smooth, strict)
     resamplers = {PLAIN: plain, **{name: resampler(one) for name, one in ratios.items()}}
     if not judged:
         return resamplers[next(iter(ratios))]

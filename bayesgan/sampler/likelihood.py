@@ -29,10 +29,7 @@ class Likelihood:
 
     def check(self, outputs: Outputs, targets: Tensor) -> None:
         """Raises ValueError where the function is of the wrong kind; on what all chains returned, (chains, B, ...)."""
-        first = detached(one_of(outputs, 0))
-        with torch.no_grad():
-            self._of(first, targets[0])
-        check_likelihood(self.name, self.function, first, targets[0])
+        check_likelihood(self.name, self._of, detached(one_of(outputs, 0)), targets[0])
 
     def mean_losses(self, outputs: Outputs, targets: Tensor, batched: bool) -> Tensor:
         """Minus the mean log-likelihood of each chain's batch, (chains,).
@@ -51,12 +48,13 @@ class Likelihood:
         """What the function returns for one chain; ValueError, with what it was asked, where it raises."""
         try:
             return self.function(outputs, targets)
+        except torch.OutOfMemoryError:
+            raise
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             what, remedy = f"a {type(outputs).__name__}", "pick in it what the likelihood needs"
             if torch.is_tensor(outputs):
                 what = f"{outputs.dtype} {tuple(outputs.shape)}"
-                remedy = "class numbers are whole and count from 0" if targets.dim() < outputs.dim() else (
-                    "bring both to what it takes")
+                remedy = "class numbers are whole and count from 0, other targets have the outputs' shape"
             raise InputError(f"{self.name} cannot take what the model returns, {what}, with targets {targets.dtype} "
                              f"{tuple(targets.shape)} ({reason(error)}); {remedy}") from error
 

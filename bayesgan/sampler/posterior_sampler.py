@@ -128,7 +128,7 @@ class PosteriorSampler:
             num_data, lr, friction, temperature, beta_hat, scheme, preconditioner, chains, burn_in, thin, start, seed
         )
         first = next(model.parameters(), torch.empty(0))
-        self.device = usable_device(device or first.device)
+        self.device = usable_device(first.device if device is None else device)
         self.name = type(model).__name__
         model, self._constants = sampled_copy(model, self.device)
         parameters = dict(model.named_parameters())
@@ -246,6 +246,8 @@ class PosteriorSampler:
             for part in inputs.split(chunk):
                 try:
                     outputs = self.ensemble.forward(self._for_all(part.to(self.device)), train=False, state=weights)
+                except torch.OutOfMemoryError:
+                    raise
                 except (IndexError, RuntimeError, TypeError, ValueError) as error:
                     raise not_taken(part, error) from error
                 parts.append(torch.stack([averageable(self.predictive(one_of(outputs, chain)))
@@ -358,7 +360,7 @@ class PosteriorSampler:
             if self.engine == "vmap":
                 self.likelihood.mean_losses(outputs, targets, batched=True)
         except (IndexError, RuntimeError, TypeError, ValueError) as error:  # vmap raises some of these too
-            if isinstance(error, InputError):
+            if isinstance(error, (InputError, torch.OutOfMemoryError)):
                 raise
             why = reason(error)
             if self.engine == "vmap":

@@ -13,6 +13,8 @@ __all__ = ["Settings"]
 
 LEAST = {"num_data": 1, "chains": 1, "burn_in": 0, "thin": 1, "seed": -math.inf}
 REMEDIES = {"num_data": "it is the size of the training set, and scales the likelihood"}
+QUANTITIES = {"friction": "a number", "beta_hat": "a number", "lr": "a number, or a function of the step",
+              "temperature": "a number, or a function of the step"}
 STARTS = ("prior", "model")
 LEAST_ADAPTATION = 20
 FINGERPRINT = (0, 1, 3, 10, 30, 100, 1000)  # steps at which two schedules are compared
@@ -43,15 +45,15 @@ class Settings:
         for name, least in LEAST.items():
             value = getattr(self, name)
             # numpy's numbers could not be loaded from a saved file
-            value = int(value) if isinstance(value, Real) and value % 1 == 0 else value
-            refuse_count(value, name, least=least, remedy=REMEDIES.get(name, ""))
+            whole = isinstance(value, Real) and not isinstance(value, bool) and value % 1 == 0
+            refuse_count(int(value) if whole else value, name, least=least, remedy=REMEDIES.get(name, ""))
             setattr(self, name, int(value))
-        for name in ("friction", "beta_hat", "lr", "temperature"):
+        for name, kind in QUANTITIES.items():
             value = getattr(self, name)
             try:
-                setattr(self, name, value if callable(value) else float(value))
+                setattr(self, name, value if callable(value) and "function" in kind else float(value))
             except (TypeError, ValueError):
-                raise InputError(f"{name} must be a number, or a function of the step, got {value!r}") from None
+                raise InputError(f"{name} must be {kind}, got {value!r}") from None
         if self.start not in STARTS:
             raise InputError(f"start must be one of: {', '.join(STARTS)}; got {self.start!r}")
         if self.preconditioner == "rmsprop" and self.burn_in < LEAST_ADAPTATION:

@@ -181,10 +181,9 @@ class RunFolder:
         if found != stored:
             wrong = [f"{name} {stored.get(name)} (found {value})" for name, value in found.items()
                      if stored.get(name) != value]
-            old = (", or if these are they, use its draws alone: so old a version standardised vectors by other rows"
-                   if "units" not in self.config and len(data.shape) == 1 else "")
-            raise InputError(f"the run was trained on other data: {', '.join(wrong)}; name its data with --data_path"
-                             f"{old}")
+            raise InputError(f"the run was trained on other data: {', '.join(wrong)}; name its data with --data_path, "
+                             "or if these are they, use its draws alone: older versions cut parts and standardised "
+                             "vectors by other rows")
         return data
 
     def supervised(self, device: torch.device | str = "cpu") -> Ensemble | None:

@@ -164,8 +164,8 @@ class Trainer:
 
     @property
     def settled(self) -> bool:
-        """Whether all images have their classes from the graph, and are distorted gently."""
-        return self.options.settling is not None and self.iteration >= self.options.settling
+        """Whether all images have their classes from a graph that is listened to, and are distorted gently."""
+        return self.options.settling is not None and self.iteration >= self.options.settling and self.teacher.listens
 
     def _readings(self) -> dict[str, bool]:
         """What a player reads while it moves: now and then gradient noise, once T rises, and the kinetic temperature,
@@ -191,7 +191,8 @@ class Trainer:
                 player.freeze_preconditioner()
         if self.iteration in options.spread_moments:
             self.check([], self.iteration)
-            self.teacher.spread(self.data, untrained=self.iteration == 0, settled=self.settled)
+            at = self.iteration
+            self.teacher.spread(self.data, untrained=at == 0, settled=at == options.settling)
         for self.turn in reversed(range(options.d_steps)):  # the last one draws as an iteration with one
             begin_step(self.engines)
             with torch.set_grad_enabled(self.turn == 0):

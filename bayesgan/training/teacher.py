@@ -40,6 +40,7 @@ class Teacher:
         classes: (n,) what the graph says of each training image, `UNKNOWN` before there is one.
         surest: (n,) bool, the graph's surest.
         found: Of the newest graph, see `Spread`; NaN before there is one.
+        listens: Whether it is listened to.
         asked, sure: How many images were asked about and how many it was sure of, since `share` was called.
     """
 
@@ -52,7 +53,7 @@ class Teacher:
         self.average = {name: tensor.clone() for name, tensor in discriminators.state().items()}
         self.classes = torch.full((count,), UNKNOWN, device=discriminators.device)
         self.surest = torch.zeros(count, dtype=torch.bool, device=discriminators.device)
-        self.found = float("nan")
+        self.found, self.listens = float("nan"), False
         self.plain: tuple[View, Spread] | None = None
         self.asked, self.sure = 0, torch.zeros((), device=discriminators.device)
 
@@ -102,7 +103,8 @@ class Teacher:
         classes, surest, self.found = self.ranks.gathered(found)[0]  # of one graph: roundings differ between machines
         self.classes.fill_(UNKNOWN)
         self.surest.fill_(False)
-        if not self.found < LEAST_FOUND:  # NaN where there is one label a class
+        self.listens = not self.found < LEAST_FOUND  # NaN where there is one label a class
+        if self.listens:
             self.classes[among] = classes.to(among.device)
             self.surest[among] = surest.to(among.device)
 
@@ -131,6 +133,7 @@ class Teacher:
             raise InputError("the teacher of a checkpoint has other shapes; it is damaged, or of another run")
         for name, tensor in stored.items():
             own[name].copy_(tensor)
+        self.listens = bool(self.surest.any())
 
 
 def spread_on_features(discriminators: Ensemble, data: Dataset, others: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bayesgan.data import DATA_SETS, DataOptions
-from bayesgan.data.dataset import UNKNOWN
+from bayesgan.data.dataset import UNKNOWN, in_parts
 from bayesgan.data.labels import choose_labels
 from tests.data.files import RANDOM, load
 
@@ -98,6 +98,26 @@ def test_no_class_is_in_the_test_part_alone_or_held_out_whole(tmp_path, counts):
         rest = data.hold_out(0.3)
         assert set(rest.train_labels.tolist()) == set(range(len(counts)))
         assert len(rest.calibration) == round(0.3 * len(data.train)) == len(data.train) - len(rest.train)
+
+
+def test_every_class_that_can_be_is_in_every_part():
+    """Sets of all sizes at random: nothing is lost, and the test part is a tenth and what classes need."""
+    source = np.random.default_rng(0)
+    for _ in range(300):
+        counts = source.integers(0, 5, source.integers(2, 7)) * source.integers(1, 9)
+        labels = torch.from_numpy(source.permutation(np.repeat(np.arange(len(counts)), counts)))
+        if len(labels) < 4:
+            continue
+        numbered = torch.arange(len(labels)).float()[:, None] + 1
+        data = in_parts("mine", numbered, labels, tuple("abcdefg"[: len(counts)]), None)
+        trained, tested = (rows.bincount(minlength=len(counts)).tolist()
+                           for rows in (data.train_labels, data.test_labels))
+        assert [a + b for a, b in zip(trained, tested)] == counts.tolist()
+        assert all((a > 0) == (n > 0) and (b > 0) >= (n > 1) for a, b, n in zip(trained, tested, counts.tolist()))
+        assert len(data.test) <= round(0.1 * len(labels)) + len(counts)
+        kept = data.hold_out(0.5)
+        if len(data.train) - round(0.5 * len(data.train)) >= sum(n > 0 for n in trained):
+            assert set(kept.train_labels.tolist()) == set(data.train_labels.tolist())
 
 
 @pytest.mark.parametrize("shape", [(40, 3, 4, 4), (40, 1, 9, 4), (40, 4, 9, 1)])

@@ -61,6 +61,14 @@ def test_a_damaged_measure_of_mixing_is_left_out_of_the_card(content, runs, tmp_
     assert "worth so many independent ones" not in (tmp_path / "card" / "README.md").read_text()
 
 
+def test_a_measure_of_mixing_is_on_the_card(runs, tmp_path):
+    folder = copied(runs["plain"], tmp_path / "run")
+    (folder / "posterior" / "mixing.json").write_text('{"discriminators": {"networks": 8, "ess": 6.6}}')
+    assert main(["export", str(folder), str(tmp_path / "card")]) == 0
+    card = (tmp_path / "card" / "README.md").read_text()
+    assert "8 discriminators are worth so many independent ones" in card and "| 7" in card
+
+
 def test_a_complete_run_whose_draws_are_gone_is_not_advised_to_go_on(runs, tmp_path, capsys):
     folder = copied(runs["plain"], tmp_path / "run")
     shutil.rmtree(folder / "posterior")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bayesgan import Resampler
-from bayesgan.resampling import PLAIN
+from bayesgan.resampling import PLAIN, RATIOS
 from bayesgan.resampling.guard import Guard, energy
 
 
@@ -83,8 +83,25 @@ def test_ratios_that_were_not_tried_are_named_with_the_reason():
     few.sample(5)
     assert set(few.expected.tried) == {PLAIN, "score"}
     text, content = str(few.diagnostics), few.diagnostics.as_dict()["expected"]["left_out"]
-    for why in ("ratio features needs features=", "ratio boosting needs at least 40 other held-out data"):
-        assert f"not tried: {why}" in text and any(reason.startswith(why) for reason in content)
+    why = "ratio boosting needs at least 40 other held-out data"
+    assert f"left out: {why}" in text and any(reason.startswith(why) for reason in content)
+    assert "features=" not in text  # which nobody asked for
+
+
+def test_a_ratio_of_ones_own_that_says_nothing_of_a_users_function_takes_part(monkeypatch):
+    class First:
+        learns, smooth = False, True
+
+        def lacks(self, task):
+            return ""
+
+        def fit(self, task):
+            return lambda x: x[:, 0], "logit"
+
+    monkeypatch.setitem(RATIOS._entries, "first", First)
+    auto = Resampler.calibrated(lambda n, generator: clusters(n, generator, 0.5, 0.0), None,
+                                clusters(100, source(7), 0.5, 0.0))
+    assert set(auto.expected.tried) == {PLAIN, "first"}
 
 
 def test_an_artefact_is_not_taken_for_quality():

@@ -229,7 +229,7 @@ def test_a_run_with_few_training_data(tmp_path, capsys):
     folder = next(tmp_path.glob("bgan_*"))
     capsys.readouterr()
     for ratio, code, words in (
-        ("score", 0, "^its 54 training data are left out: ratios are fitted on 80 or more"),
+        ("score", 0, "^the 54 training data of .* are left out: ratios are fitted on 80 or more"),
         ("auto", 2, "--ratio auto needs 80 held-out data and .* held out 54 of 108; train a run on more data, or with"),
         ("components", 2, "ratio components needs at least 40 other .* got 18; .* or give 80 or more training data"),
     ):

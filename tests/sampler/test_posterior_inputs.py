@@ -93,6 +93,8 @@ def complex_model():
         ({"friction": 2.0}, "alpha must be in"),
         ({"lr": -1.0}, "eta must be positive"),
         ({"lr": "a"}, "lr must be a number, or a function of the step, got 'a'"),
+        ({"chains": True}, "chains must be a whole number, got True"),
+        ({"friction": lambda step: 0.1}, "friction must be a number, got <function"),
         ({"chains": "a"}, "chains must be a whole number, got 'a'"),
         ({"mean_loss": 3}, "mean_loss must be a function, of .outputs, targets., got 3"),
         ({"device": "foo"}, "device must be one that is here, got 'foo'"),
@@ -128,6 +130,8 @@ def test_bad_settings(options, words):
         ({"mean_loss": lambda o, t: nn.functional.cross_entropy(o, t + 1)},
          r"mean_loss cannot take .* \(50, 3\), with targets torch.int64 .*out of bounds.*count from 0"),
         ({"mean_loss": lambda o, t: nn.functional.cross_entropy(o, t.double())}, "mean_loss cannot take .*whole"),
+        ({"mean_loss": lambda o, t: (nn.functional.cross_entropy(o, t, reduction="none") * torch.ones(50)).mean()},
+         r"mean_loss cannot take .*size of tensor a"),
         ({"num_data": 40}, "must have num_data 40 rows, got 50"),
     ],
 )
@@ -185,6 +189,14 @@ def test_a_draw_that_is_not_finite_is_never_collected():
     with pytest.raises(ValueError, match="has become non-finite by step"):
         sampler.run(classes(), draws=1, progress=False)
     assert not sampler.draws
+
+
+def test_running_out_of_memory_is_no_fault_of_the_inputs():
+    def full(outputs, targets):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        classifier(mean_loss=full, chains=1).run(classes(), draws=1, progress=False)
 
 
 def test_a_label_out_of_range_is_named_in_whatever_batch_it_comes():

@@ -90,7 +90,8 @@ def test_a_run_settles_with_its_last_spreading_on_the_graphs_classes_and_gentle_
     given = {"spread_labels": 3, "train_iter": 100, "burn_in": 60, "settle": 0.25}
     assert trainer(**given).options.spread_moments == (0, 15, 45) and trainer(**given).options.settling == 45
     assert trainer(**{**given, "temperature": 0.0}).options.spread_moments == (0, 26, 75)
-    for never in ({"settle": 0.0}, {"spread_labels": 1}, {"spread_labels": 0}, {"consistency": 0.0}):
+    for never in ({"settle": 0.0}, {"spread_labels": 1}, {"spread_labels": 0}, {"consistency": 0.0},
+                  {"burn_in": 5, "settle": 0.9}):  # from the first iteration on, before any network has learnt
         assert trainer(**{**given, **never}).options.settling is None, never
     assert trainer(**{**given, "spread_labels": 1}).options.spread_moments == (0,)
     strengths = []
@@ -110,6 +111,11 @@ def test_a_run_settles_with_its_last_spreading_on_the_graphs_classes_and_gentle_
     resumed = trainer(spread_labels=2, temperature=0.0, train_iter=8, settle=0.5, confidence=0.9999, num_disc=1)
     resumed.load_state_dict(one.state_dict())
     assert resumed.settled and resumed.teacher.surest.all()
+    monkeypatch.setattr("bayesgan.training.teacher.LEAST_FOUND", 1.01)
+    deaf = trainer(spread_labels=2, temperature=0.0, train_iter=8, settle=0.5, confidence=0.9999, num_disc=1)
+    while deaf.iteration < 5:
+        deaf.step()
+    assert not deaf.settled and strengths[5:] == [1.0] * 5
 
 
 def test_the_term_is_lambda_times_the_loss_on_what_the_teacher_is_sure_of():

@@ -47,7 +47,6 @@ class Boosting:
     generated_per_real: int = 5
     learns: ClassVar[bool] = True
     smooth: ClassVar[bool] = False
-    given: ClassVar[bool] = False
 
     def __post_init__(self):
         if self.trees < 1 or self.leaves < 2 or self.generated_per_real < 1:

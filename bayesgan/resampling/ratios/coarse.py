@@ -30,7 +30,6 @@ class Coarse:
     side: int = 0
     learns: ClassVar[bool] = True
     smooth: ClassVar[bool] = True
-    given: ClassVar[bool] = False
 
     def lacks(self, task: Task) -> str:
         return "" if task.images else "ratio coarse averages images (n, C, H, W); for vectors use boosting"

@@ -34,7 +34,6 @@ class Components:
     components: int = 32
     learns: ClassVar[bool] = True
     smooth: ClassVar[bool] = True
-    given: ClassVar[bool] = False
 
     def lacks(self, task: Task) -> str:
         return ""
