@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from bayesgan.basics.devices import pick_device
 from bayesgan.basics.errors import InputError
@@ -19,11 +20,13 @@ from bayesgan.evaluation.questions import Answers, Questions
 from bayesgan.evaluation.uncertainty import error_curve, uncertainty_figure
 from bayesgan.options import Options, data_options
 from bayesgan.store import Posterior, RunFolder, State
+from bayesgan.training.label_spreading import together
 from bayesgan.training.loop import Figures
 from bayesgan.training.supervised import train_supervised
 from bayesgan.training.teacher import spread_on_features
 
-__all__ = ["Evaluator", "add_arguments", "errors_line", "evaluate", "headline", "run", "supervised_network", "table"]
+__all__ = ["Evaluator", "add_arguments", "classify", "errors_line", "evaluate", "headline", "run",
+           "supervised_network", "table"]
 
 
 def ask_about(options: Options, data: Dataset) -> Questions:
@@ -193,7 +196,9 @@ def measured(
         averaged = next(posterior.newest(1).each("averages"))
         answers["averaged weights"] = questions.ask(averaged)
     if options.spread_moments:
-        answers["label spreading"] = by_spreading(averaged, data, questions)
+        answers["label spreading"] = spread = by_spreading(averaged, data, questions)
+        answers["posterior and spreading"] = {
+            name: alone(together(one.probabilities, spread[name].probabilities)) for name, one in whole.items()}
     rows = {name: questions.figures(answer) for name, answer in answers.items()}
     write(folder, questions, answers, rows)
     return rows, len(questions.labels)
@@ -204,7 +209,37 @@ def by_spreading(discriminators: Ensemble, data: Dataset, questions: Questions) 
     cases = list(questions.cases.values())
     others = spread_on_features(discriminators, data.to(discriminators.device), torch.cat(cases))
     shares = others.split([len(case) for case in cases])
-    return {name: Predictive(own, predictive_entropy(own), 1) for name, own in zip(questions.cases, shares)}
+    return {name: alone(own) for name, own in zip(questions.cases, shares)}
+
+
+def alone(probabilities: Tensor) -> Predictive:
+    """Of a single classifier, by its probabilities (n, Y)."""
+    return Predictive(probabilities, predictive_entropy(probabilities), 1)
+
+
+def classify(
+    run_folder: Path | str, x: Tensor, data_path: Path | None = None, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Class probabilities of new data by the posterior and the graph of the training data together: (n, Y) float64.
+
+    The graph is made anew at each call, which takes as long as a label spreading in training.
+
+    Args:
+        x: As `Posterior.predictive` takes it.
+        data_path: Where the run's data is now, if it has moved.
+
+    Raises:
+        ValueError: If the run spread no labels, its data is absent, or x is other data.
+    """
+    folder = RunFolder.open(run_folder)
+    posterior = Posterior(folder, device)
+    if not posterior.options.spread_moments:
+        raise InputError(f"{run_folder} spread no labels (--consistency, --spread_labels); use predict_proba of "
+                         "load_posterior")
+    probabilities, data = posterior.predict_proba(x), folder.load_data(data_path)
+    averaged = next(posterior.newest(1).each("averages"))
+    shares = spread_on_features(averaged, data.to(averaged.device), posterior.inputs(x))
+    return together(probabilities, shares)
 
 
 def write(folder: RunFolder, questions: Questions, answers: dict, rows: dict) -> None:

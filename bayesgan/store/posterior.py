@@ -114,6 +114,11 @@ class Posterior:
         Raises:
             ValueError: If the run is unsupervised, or x has another shape or range than its data.
         """
+        x = self.inputs(x, units)
+        return Predictive.mean([Predictive.of(draw, x) for draw in self.each("discriminators")])
+
+    def inputs(self, x: Tensor, units: bool = True) -> Tensor:
+        """Data as the run's classifiers take it, floats; args and errors are those of `predictive`."""
         if not self.options.semi:
             raise InputError("an unsupervised run knows no classes; train one with run_bgan_semi.py")
         x = as_tensor(x, "x", doubles=True)
@@ -127,15 +132,15 @@ class Posterior:
                              "scale them")
         if len(self.shape) == 3 and x.dtype != torch.uint8 and x.min() >= 0 and x.max() > 0.5:
             warnings.warn("no value of these images is negative, and black is -1 here: if they lie in [0, 1], give "
-                          "2 * x - 1; bytes are taken as uint8", stacklevel=3)
+                          "2 * x - 1; bytes are taken as uint8", stacklevel=4)
         own = self._folder.units is not None
         x = self.standardised(x) if own and units else to_float(x).float()
         if not x.isfinite().all():
             raise InputError("x must be finite, also as float32; it holds NaN, infinity or numbers that are too large")
         if own and x.square().mean() > FAR**2:
             warnings.warn("these vectors are far from those that the run was trained on; vectors in the data's own "
-                          f"units want units=True, standardised ones units=False, got {units}", stacklevel=3)
-        return Predictive.mean([Predictive.of(draw, x) for draw in self.each("discriminators")])
+                          f"units want units=True, standardised ones units=False, got {units}", stacklevel=4)
+        return x
 
     def standardised(self, x: Tensor) -> Tensor:
         """Vectors (n, D) in the user's own units as the run was trained on them, float32.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bayesgan.basics.later import later
 
-__all__ = ["MOST_POINTS", "Spread", "View", "spread_labels"]
+__all__ = ["MOST_POINTS", "Spread", "View", "spread_labels", "together"]
 
 csr_matrix = later("scipy.sparse", "csr_matrix")
 diags = later("scipy.sparse", "diags")
@@ -104,6 +104,16 @@ def spread_labels(
         said = said / said.sum(1, keepdims=True).clip(1e-300)
     sureness, best = torch.from_numpy(shares).max(1)
     return Spread(best, sureness, torch.from_numpy(said), found)
+
+
+def together(probabilities: Tensor, shares: Tensor) -> Tensor:
+    """Class probabilities (n, Y) of two witnesses: the geometric mean of networks' (n, Y) and of squared shares (n, Y).
+
+    Diffusion flattens what a graph says; squared, shares are about as sure as they are right, and say nothing where no
+    label reaches.
+    """
+    logarithm = probabilities.double().clamp_min(1e-12).log() / 2 + shares.double().clamp_min(1e-12).log()
+    return logarithm.softmax(-1)
 
 
 def shares_from(system: csr_matrix, rows: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import torch
 
 from bayesgan.data import Dataset
 from bayesgan.training import teacher
-from bayesgan.training.label_spreading import View, balanced, spread_labels
+from bayesgan.training.label_spreading import View, balanced, spread_labels, together
 
 SOURCE = torch.Generator().manual_seed(0)
 
@@ -89,3 +89,13 @@ def test_too_many_points_are_thinned_out_and_the_labelled_stay(monkeypatch):
     spread = teacher.spread_among(data, among, [View(teacher.last_features(None, data.train[among]))])
     assert len(among) <= 100 and set(rows.tolist()) <= set(among.tolist())
     assert torch.equal(spread.classes, classes[among])
+
+
+def test_two_witnesses_together_are_a_geometric_mean():
+    networks = torch.tensor([[0.81, 0.09, 0.1], [0.2, 0.3, 0.5], [1.0, 0.0, 0.0]]).double()
+    shares = torch.tensor([[0.3, 0.6, 0.1], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).double()
+    found = together(networks, shares)
+    by_hand = torch.tensor([0.9 * 0.3, 0.3 * 0.6, 0.1**0.5 * 0.1]).double()
+    assert torch.allclose(found[0], by_hand / by_hand.sum(), atol=1e-6)
+    assert torch.allclose(found[1], networks[1].sqrt() / networks[1].sqrt().sum(), atol=1e-6)  # no label reaches it
+    assert found.isfinite().all() and torch.allclose(found.sum(1), torch.ones(3).double())

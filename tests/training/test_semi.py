@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bayesgan import load_posterior
+from bayesgan.commands.evaluate import classify
 from bayesgan.commands.train import main
 from bayesgan.data import labelled_rows
 from bayesgan.options import load_data, resolve
@@ -116,6 +117,21 @@ def test_a_run_leaves_what_the_readme_says(tmp_path, capsys):
     assert (folder / "evaluation" / "errors.png").read_bytes().startswith(b"\x89PNG")
     stored = read(folder, "evaluation/figures.json")
     assert stored["posterior, 2 discriminators"]["errors"] == figures["posterior"]["errors"]
+
+
+def test_new_data_are_classified_by_posterior_and_graph_together(tmp_path):
+    folder = run(tmp_path, "--spread_labels", "2")
+    data = RunFolder.open(folder).load_data()
+    probabilities = classify(folder, data.test)
+    assert probabilities.shape == (359, 10) and torch.allclose(probabilities.sum(1), torch.ones(359).double())
+    wrong = int((probabilities.argmax(1) != data.test_labels).sum())
+    rows = read(folder, "evaluation/figures.json")
+    assert wrong == rows["posterior and spreading"]["errors"] <= rows["posterior, 2 discriminators"]["errors"]
+    with pytest.raises(ValueError, match="x must be"):
+        classify(folder, data.test[:, :, :7])
+    plain = run(tmp_path / "plain", "--spread_labels", "0")
+    with pytest.raises(ValueError, match="spread no labels .--consistency, --spread_labels.; use predict_proba"):
+        classify(plain, data.test)
 
 
 def test_predict_proba_is_the_mean_over_the_stored_draws(tmp_path):
