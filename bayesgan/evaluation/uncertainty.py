@@ -12,6 +12,8 @@ __all__ = ["error_curve", "shuffled", "uncertainty_figure"]
 
 Figure = later("matplotlib.figure", "Figure")
 
+ACROSS = 4  # panels beside each other, at most
+
 
 def shuffled(data: Tensor) -> Tensor:
     """Pixels (or columns) permuted in every datum alike: the data's values without their shapes."""
@@ -46,8 +48,13 @@ def uncertainty_figure(classifiers: dict[str, dict[str, Tensor]], labels: Tensor
     Args:
         classifiers: Name -> case -> probabilities (n, Y); the first case is the data that `labels` (n,) belong to.
     """
-    figure = Figure(figsize=(4 * (1 + len(classifiers)), 3.6), dpi=100)
-    panels = figure.subplots(1, 1 + len(classifiers))
+    count = 1 + len(classifiers)
+    down = -(-count // ACROSS)
+    across = -(-count // down)
+    figure = Figure(figsize=(4 * across, 3.6 * down), dpi=100)
+    panels = figure.subplots(down, across, squeeze=False).flatten()
+    for spare in panels[count:]:
+        spare.axis("off")
     panels[0].plot([0, 1], [0, 1], c="0.7", lw=1)
     for name, cases in classifiers.items():
         test = next(iter(cases.values()))
@@ -61,6 +68,6 @@ def uncertainty_figure(classifiers: dict[str, dict[str, Tensor]], labels: Tensor
         for case, values in cases.items():
             panel.hist(predictive_entropy(values).numpy(), bins, density=True, alpha=0.5, label=case)
         panel.set(xlabel="predictive entropy (nats)", title=name)
-    panels[-1].legend(fontsize=8)
+    panels[count - 1].legend(fontsize=8)
     figure.tight_layout()
     return figure
