@@ -108,7 +108,7 @@ def test_bad_input(digits, judges, tmp_path, monkeypatch, capsys):
     refused(capsys, ["score", run(tmp_path / "v", "--dataset", "synthetic")], "makes vectors and score is for images")
     empty = shutil.copytree(digits, tmp_path / "empty")
     shutil.rmtree(empty / "posterior")
-    refused(capsys, ["score", empty], "has no collected draws yet; let it train")
+    refused(capsys, ["score", empty], "is complete and has no collected draws; restore")
     monkeypatch.setattr("bayesgan.commands.score.inception",
                         lambda path, device: Extractor("Inception", (3, None, None), {}, lambda images: None))
     refused(capsys, ["score", digits, "--weights", "w.pth"], "Inception takes bytes (n, 3, any, any), got torch.uint8 "
