@@ -236,7 +236,7 @@ def classify(
     if not posterior.options.spread_moments:
         raise InputError(f"{run_folder} spread no labels (--consistency, --spread_labels); use predict_proba of "
                          "load_posterior")
-    probabilities, data = posterior.predict_proba(x), folder.load_data(data_path)
+    data, probabilities = folder.load_data(data_path), posterior.predict_proba(x)
     averaged = next(posterior.newest(1).each("averages"))
     shares = spread_on_features(averaged, data.to(averaged.device), posterior.inputs(x))
     return together(probabilities, shares)

@@ -220,13 +220,12 @@ def in_parts(
         if labels is None or (labels != UNKNOWN).all():
             return split(data, labels, 0.1, name, classes)
         apart = a_share_of_each_class(labels, 0.2)
-    if labels is None or not (labels[apart] == UNKNOWN).any():
-        return cut(name, data, labels, classes, ~apart, apart)
-    if (labels[apart] == UNKNOWN).all():
+    tested = apart if labels is None else apart & (labels != UNKNOWN)
+    left = int(apart.sum() - tested.sum())
+    if left and not tested.any():
         return replace(cut(name, data, labels, classes, ~apart, apart), test_labels=None)
-    left = int((labels[apart] == UNKNOWN).sum())
-    return replace(cut(name, data, labels, classes, ~apart, apart & (labels != UNKNOWN)),
-                   notes=(f"of the test part {left} have no label and are left out",))
+    notes = (f"of the test part {left} have no label and are left out",) if left else ()
+    return replace(cut(name, data, labels, classes, ~apart, tested), notes=notes)
 
 
 def cut(
