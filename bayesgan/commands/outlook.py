@@ -63,8 +63,7 @@ def taught(options: Options, data: Dataset) -> str:
         what = f"classes it is sure of at {options.confidence:g} teach all discriminators on distorted data"
     times = len(options.spread_moments)
     points = min(len(data.train), MOST_POINTS)
-    graph = (f"; labels are spread {times} times on a graph of {points} of {len(data.train)} data, classes being taken "
-             "to be of equal size") if times else ""
+    graph = f"; labels are spread {times} times on a graph of {points} of {len(data.train)} data" if times else ""
     if options.settling is not None:
         graph += f"; from iteration {options.settling} on all classes are the graph's, and distortions gentle"
     return f"the teacher (--consistency {options.consistency:g}): {what}{graph}"

@@ -163,17 +163,19 @@ class Options:
     no_supervised: bool = labels(
         False, "do not also train a supervised network on the same labels", timing=False
     )
-    network: str = of_networks("auto", "pair of networks; auto: dcgan for images, mlp for vectors",
-                           choices=["auto", *NETWORKS])
+    network: str = of_networks(
+        "auto", "pair of networks; auto: dcgan for images, vgg where these have labels, mlp for vectors",
+        choices=["auto", *NETWORKS],
+    )
     z_dim: int = of_networks(100, "dimension of the generator's input z", **WIDTH)
     gf_dim: int | None = of_networks(
         None, "generator width next to the data (default: df_dim, the mirror the paper used)", **WIDTH
     )
     df_dim: int = of_networks(
-        96, "discriminator width next to the data; doubles per layer up to 512 (mlp: all layers)", **WIDTH
+        96, "discriminator width at half the image's side; doubles per halving up to 512 (mlp: of all layers)", **WIDTH
     )
     normalise: str = of_networks(
-        "auto", "normalisation of the discriminators; auto: dcgan layer, mlp none, noisy_mlp weight",
+        "auto", "normalisation of the discriminators; auto: dcgan layer, vgg group, mlp none, noisy_mlp weight",
         choices={"auto": "the network's own", **NORMALISATIONS},
     )
     noise: float = of_networks(
@@ -188,7 +190,7 @@ class Options:
         0.0, "share of the discriminators' last features dropped in training", least=0, most=0.9
     )
     num_layers: int = of_networks(
-        4, "convolutions, each halving the image, at most to 2x2 (mlp: hidden layers)", least=1, most=20
+        4, "halvings of the image, at most to 2x2, a convolution each (vgg: two; mlp: hidden layers)", least=1, most=20
     )
     num_gen: int = posterior(1, "J_g, noise draws for generators; there are num_gen * num_mcmc generators", **DRAWS)
     num_disc: int = posterior(1, "J_d, noise draws for discriminators; there are num_disc * num_mcmc of them", **DRAWS)
@@ -366,7 +368,9 @@ class Options:
         """The pair's name, `auto` resolved for data of this shape."""
         if self.network != "auto":
             return self.network
-        return "dcgan" if len(data_shape) == 3 else "mlp"
+        if len(data_shape) == 1:
+            return "mlp"
+        return "vgg" if self.semi else "dcgan"
 
     def networks(self, data_shape: tuple[int, ...], classes: int) -> Networks:
         """The run's two networks: the one place that knows them.

@@ -20,10 +20,11 @@ RECIPES: dict[str, dict] = {
     "mnist-best": {"dataset": "mnist", **FEW_LABELS, "shift": 2, "num_gen": 2, "num_mcmc": 2, "num_disc": 2,
                    "df_dim": 64, "train_iter": 30000, "burn_in": 25000, "ramp": 1000, "n_save": 5000, "keep": 20},
     # the reference's networks at the reference's settings, with its likelihood alone
-    "mnist-paper": {"dataset": "mnist", "num_gen": 10, "num_mcmc": 2, "train_iter": 10000, "df_dim": 96,
-                    "num_layers": 4, "normalise": "layer", "noise": 0.0, "dropout": 0.0, "feature_matching": False,
-                    "lr": 0.0005, "lr_decay": 1.0, "temperature": 1.0, "label_batch_size": 64, "keep": 10,
-                    "consistency": 0.0, "spread_labels": 0, "settle": 0.0, "precision": "fp32"},
+    "mnist-paper": {"dataset": "mnist", "num_gen": 10, "num_mcmc": 2, "train_iter": 10000, "network": "dcgan",
+                    "df_dim": 96, "num_layers": 4, "normalise": "layer", "noise": 0.0, "dropout": 0.0,
+                    "feature_matching": False, "lr": 0.0005, "lr_decay": 1.0, "temperature": 1.0,
+                    "label_batch_size": 64, "keep": 10, "consistency": 0.0, "spread_labels": 0, "settle": 0.0,
+                    "precision": "fp32"},
     # the fully connected GAN of first tutorials
     "perceptron-zeros": {"dataset": "mnist", "classes": [0], "network": "perceptron", "ml": True, "z_dim": 64,
                          "gf_dim": 512, "df_dim": 256, "num_layers": 2, "batch_size": 16, "optimizer": "sgd",

@@ -1,6 +1,7 @@
 """Labels spread from the few images that have one to all others, along a graph of neighbours in feature space.
 
-Zhou, Bousquet, Lal, Weston, Schölkopf 2004, "Learning with local and global consistency".
+Zhou, Bousquet, Lal, Weston, Schölkopf 2004, "Learning with local and global consistency"; class mass normalisation is
+that of Zhu, Ghahramani, Lafferty 2003, "Semi-supervised learning using Gaussian fields and harmonic functions".
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,6 @@ NEIGHBOURS = 12
 COMPONENTS = 40  # principal components of the features
 POWER = 4  # of the cosine between neighbours: the weight of an edge
 DAMPING = 0.99  # share of a point's score that comes from its neighbours
-BALANCING = 20  # rounds of making class masses equal
 MOST_POINTS = 200_000  # beyond, the search for neighbours takes hours
 
 
@@ -70,10 +70,11 @@ class View:
 def spread_labels(
     views: Sequence[View], rows: Tensor, labels: Tensor, classes: int, others: Sequence[Tensor] | None = None
 ) -> Spread:
-    """Solves (I - .99 S) F = Y on the graph of 12 neighbours by cosine, and balances the classes' masses.
+    """Solves (I - .99 S) F = Y on the graph of 12 neighbours by cosine.
 
-    Classes are taken to be of about equal size. S is the edge weights divided by the roots of both ends' degrees, Y
-    one-hot on the labelled points. Cosines of several views are averaged.
+    S is the edge weights divided by the roots of both ends' degrees, Y one-hot on the labelled points. Columns of F are
+    scaled to the same mass, so that no class is the likelier for having more labels, then rows to add up to 1, so that
+    classes may be of any size. Cosines of several views are averaged.
 
     Args:
         views: Of the same n points.
@@ -120,7 +121,9 @@ def shares_from(system: csr_matrix, rows: np.ndarray, labels: np.ndarray, classe
     """(n, Y) what labels at these rows say of all points."""
     given = np.zeros((system.shape[0], classes))
     given[rows, labels] = 1
-    return balanced(np.stack([cg(system, column, rtol=1e-6)[0] for column in given.T], 1).clip(0))
+    scores = np.stack([cg(system, column, rtol=1e-6)[0] for column in given.T], 1).clip(0)
+    shares = scores / scores.sum(0).clip(1e-300)
+    return shares / shares.sum(1, keepdims=True).clip(1e-300)
 
 
 def on_the_sphere(points: np.ndarray) -> np.ndarray:
@@ -138,12 +141,3 @@ def edges(distances: np.ndarray, columns: np.ndarray, count: int) -> csr_matrix:
     cosine = 1 - distances**2 / 2
     rows = np.repeat(np.arange(len(columns)), columns.shape[1])
     return csr_matrix((cosine.clip(0).ravel() ** POWER, (rows, columns.ravel())), (len(columns), count))
-
-
-def balanced(scores: np.ndarray) -> np.ndarray:
-    """Rows (n, Y) scaled to add up to 1, all columns to the same sum, as far as both can be; zero rows stay so."""
-    shares = scores / scores.sum(0).clip(1e-300)
-    for _ in range(BALANCING):
-        shares = shares / shares.sum(1, keepdims=True).clip(1e-300)
-        shares = shares / shares.sum(0).clip(1e-300)
-    return shares / shares.sum(1, keepdims=True).clip(1e-300)

@@ -59,6 +59,32 @@ def test_a_deep_generator_listens_to_its_input():
     assert between / (between + images.mean(0).var()) > 0.8
 
 
+def test_vgg_sees_every_pixel_and_is_as_wide_as_dcgan():
+    """At 28 pixels and width 32: 16 maps of 28x28, 32 of 14x14, 64 of 7x7, halved to 3x3."""
+    _, discriminator = pair("vgg", data_shape=(1, 28, 28), discriminator_width=32, layers=3)
+    shapes = [tuple(c.weight.shape[:2]) for c in discriminator.convolutions]
+    assert shapes == [(16, 1), (32, 16), (32, 32), (64, 32), (64, 64)]
+    assert discriminator.features.weight.shape == (512, 64 * 3 * 3)
+    with torch.no_grad():  # any pixel's neighbour is another image
+        images = torch.zeros(1, 1, 28, 28)
+        moved = images.clone()
+        moved[..., 13, 12] = 1
+        other = images.clone()
+        other[..., 13, 13] = 1
+        assert len({discriminator(one)[0].item() for one in (images, moved, other)}) == 3
+
+
+def test_vgg_in_bfloat16_is_the_same_function():
+    """It pools maps in another layout there."""
+    torch.manual_seed(0)
+    _, discriminator = pair("vgg", data_shape=(3, 15, 15), discriminator_width=16)
+    images = torch.randn(4, 3, 15, 15)
+    plain, features = discriminator(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, of_rounded = discriminator(images)
+    assert (rounded - plain).abs().max() < 0.03 and (of_rounded - features).abs().max() < 0.1 * features.abs().max()
+
+
 def test_fan_in_of_each_kind_of_layer():
     module = torch.nn.Sequential(torch.nn.Linear(8, 3), torch.nn.Conv2d(2, 5, 3),
                                  torch.nn.ConvTranspose2d(6, 7, 4, stride=2))

@@ -1,12 +1,11 @@
 """Label spreading against a dense solution, on clusters with a known answer, and where no label reaches."""
 
-import numpy as np
 import pytest
 import torch
 
 from bayesgan.data import Dataset
 from bayesgan.training import teacher
-from bayesgan.training.label_spreading import View, balanced, spread_labels, together
+from bayesgan.training.label_spreading import View, spread_labels, together
 
 SOURCE = torch.Generator().manual_seed(0)
 
@@ -26,10 +25,11 @@ def test_one_label_a_cluster_labels_the_cluster():
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_scores_are_those_of_the_dense_system(count):
-    """(I - .99 S) F = Y, S = D^-1/2 W D^-1/2, W of the views' mean cosines, written out with loops."""
+    """(I - .99 S) F = Y, S = D^-1/2 W D^-1/2, W of the views' mean cosines, written out with loops; all
+    classes of one mass."""
     points, _ = clusters(2, 15, spread=0.5)
     seen = [points, points[:, :3] ** 2][:count]
-    rows, labels = torch.tensor([0, 20]), torch.tensor([0, 1])
+    rows, labels = torch.tensor([0, 3, 20]), torch.tensor([0, 0, 1])
     units = [(one - one.mean(0)) / (one - one.mean(0)).norm(dim=1, keepdim=True) for one in seen]
     cosine = sum(unit.double() @ unit.double().T for unit in units) / count
     weights = torch.zeros(30, 30, dtype=torch.float64)
@@ -41,15 +41,22 @@ def test_scores_are_those_of_the_dense_system(count):
     system = torch.eye(30) - 0.99 * weights / (degree[:, None] * degree).sqrt()
     given = torch.zeros(30, 2, dtype=torch.float64)
     given[rows, labels] = 1
-    expected = torch.from_numpy(balanced(torch.linalg.solve(system, given).numpy()))
+    scores = torch.linalg.solve(system, given)
+    scores = scores / scores.sum(0)
+    expected = scores / scores.sum(1, keepdim=True)
     spread = spread_labels([View(one) for one in seen], rows, labels, 2)
     assert torch.equal(spread.classes, expected.argmax(1))
     assert (spread.sureness - expected.max(1).values).abs().max() < 1e-3
 
 
-def test_balanced_classes_have_equal_mass():
-    shares = balanced(np.random.default_rng(0).random((60, 3)) * [1, 5, 25])
-    assert shares.sum(1) == pytest.approx(1) and shares.sum(0) == pytest.approx(20, rel=1e-3)
+@pytest.mark.parametrize("labels", [(1, 1, 1), (30, 1, 2), (1, 20, 5)])
+def test_classes_may_be_of_any_size_and_have_any_number_of_labels(labels):
+    """Clouds of 400, 20 and 80 points that touch."""
+    classes = torch.arange(3).repeat_interleave(torch.tensor([400, 20, 80]))
+    points = torch.eye(8)[classes] + 0.25 * torch.randn(500, 8, generator=torch.Generator().manual_seed(1))
+    rows = torch.cat([(classes == c).nonzero().flatten()[:count] for c, count in enumerate(labels)])
+    spread = spread_labels([View(points)], rows, classes[rows], 3)
+    assert (spread.classes != classes).sum() <= 30
 
 
 def test_points_that_no_label_reaches_are_never_sure_and_a_class_without_labels_is_never_said():
