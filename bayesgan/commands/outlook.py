@@ -65,7 +65,7 @@ def taught(options: Options, data: Dataset) -> str:
     points = min(len(data.train), MOST_POINTS)
     graph = f"; labels are spread {times} times on a graph of {points} of {len(data.train)} data" if times else ""
     if options.settling is not None:
-        graph += f"; from iteration {options.settling} on all classes are the graph's, and distortions gentle"
+        graph += f"; from iteration {options.settling} on distortions are gentle"
     return f"the teacher (--consistency {options.consistency:g}): {what}{graph}"
 
 

@@ -152,9 +152,8 @@ class Options:
         most=100, needs=TAUGHT, timing=False,
     )
     settle: float = labels(
-        0.0, "last part of burn-in, from which on all images have the graph's classes, not its surest alone, and "
-        "distortions are gentle; it begins with the last label spreading", least=0, most=0.9, needs=SPREAD,
-        timing=False,
+        0.0, "last part of burn-in, from which on distortions are gentle, if the graph is listened to; it begins with "
+        "the last label spreading", least=0, most=0.9, needs=SPREAD, timing=False,
     )
     unlabelled_batch_size: int | None = labels(
         None, "unlabelled images a discriminator is taught on per iteration (default: twice batch_size)", **WIDTH,

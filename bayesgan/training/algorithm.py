@@ -164,7 +164,7 @@ class Trainer:
 
     @property
     def settled(self) -> bool:
-        """Whether all images have their classes from a graph that is listened to, and are distorted gently."""
+        """Whether images are distorted gently, for the last graph is listened to."""
         return self.options.settling is not None and self.iteration >= self.options.settling and self.teacher.listens
 
     def _readings(self) -> dict[str, bool]:
@@ -191,8 +191,7 @@ class Trainer:
                 player.freeze_preconditioner()
         if self.iteration in options.spread_moments:
             self.check([], self.iteration)
-            at = self.iteration
-            self.teacher.spread(self.data, untrained=at == 0, settled=at == options.settling)
+            self.teacher.spread(self.data, untrained=self.iteration == 0)
         for self.turn in reversed(range(options.d_steps)):  # the last one draws as an iteration with one
             begin_step(self.engines)
             with torch.set_grad_enabled(self.turn == 0):

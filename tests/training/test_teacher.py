@@ -60,7 +60,7 @@ def test_a_class_is_that_of_the_members_average_and_sure_above_the_confidence():
     assert one.teacher.share() > 0 and one.teacher.asked == 0
 
 
-def test_the_graphs_surest_overrule_the_networks_and_the_others_must_agree():
+def test_the_graph_overrules_the_networks_where_it_is_sure_and_elsewhere_must_agree():
     one = trainer(confidence=0.101)
     one.step()
     images, rows = one.real_batches()[0][:4], torch.arange(4)
@@ -86,7 +86,7 @@ def test_labels_are_spread_at_the_start_and_again_before_sampling():
     assert (one.teacher.classes[rows] == one.data.train_labels[rows]).float().mean() > 0.9
 
 
-def test_a_run_settles_with_its_last_spreading_on_the_graphs_classes_and_gentle_distortions(monkeypatch):
+def test_a_run_settles_with_its_last_spreading_on_gentle_distortions(monkeypatch):
     given = {"spread_labels": 3, "train_iter": 100, "burn_in": 60, "settle": 0.25}
     assert trainer(**given).options.spread_moments == (0, 15, 45) and trainer(**given).options.settling == 45
     assert trainer(**{**given, "temperature": 0.0}).options.spread_moments == (0, 26, 75)
@@ -104,7 +104,7 @@ def test_a_run_settles_with_its_last_spreading_on_the_graphs_classes_and_gentle_
     one = trainer(spread_labels=2, temperature=0.0, train_iter=8, settle=0.5, confidence=0.9999, num_disc=1)
     while one.iteration < 4:
         one.step()
-    assert one.teacher.surest.sum() == round(0.9 * len(one.data.train))
+    assert one.teacher.surest.sum() == round(0.9 * len(one.data.train))  # of the graph that no network has a part in
     one.step()
     assert one.teacher.surest.all() and (one.teacher.classes != UNKNOWN).all()
     assert strengths == [1.0] * 4 + [pytest.approx(0.3)]
