@@ -57,6 +57,9 @@ class Evaluator:
         supervised: The yardstick, or None.
         averages: Their averaged weights, where a teacher keeps them up to date.
         ranks: The processes that have some discriminators each, and ask those.
+
+    Attributes:
+        asked: Step of each draw in the store, as of the last call -> its answers.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Evaluator:
         self.ranks = ranks or Ranks()
         self.questions = ask_about(folder.options(), data.to("cpu"))
         self.supervised = self.questions.figures(self.questions.ask(supervised)) if supervised else None
-        self._draws: dict[int, dict[str, Predictive]] = {}  # step -> answers
+        self.asked: dict[int, Answers] = {}
 
     def __call__(self) -> Figures:
         """For results_<iter>.json, TensorBoard and people."""
@@ -102,14 +105,14 @@ class Evaluator:
     def _posterior(self) -> dict | None:
         """Averaged over the draws in the store; None before the first."""
         draws = {draw.entry["step"]: draw for draw in self.folder.store.opened()}
-        self._draws = {step: answers for step, answers in self._draws.items() if step in draws}
+        self.asked = {step: answers for step, answers in self.asked.items() if step in draws}
         for step, draw in draws.items():
-            if step not in self._draws:  # new, or collected before this process began
+            if step not in self.asked:  # new, or collected before this process began
                 (stored,) = Posterior(self.folder, self.discriminators.device, [draw]).each("discriminators")
-                self._draws[step] = self.questions.mean(self._asked(stored, self.ranks.share(stored.members)))
-        if not self._draws:
+                self.asked[step] = self.questions.mean(self._asked(stored, self.ranks.share(stored.members)))
+        if not self.asked:
             return None
-        return self.questions.figures(self.questions.mean(list(self._draws.values())))
+        return self.questions.figures(self.questions.mean(list(self.asked.values())))
 
 
 def headline(figures: dict) -> dict:
@@ -145,7 +148,8 @@ def table(rows: dict[str, dict]) -> str:
 
 
 def evaluate(
-    run_folder: Path, device: torch.device | str = "cpu", data_path: Path | None = None, wait: bool = False
+    run_folder: Path, device: torch.device | str = "cpu", data_path: Path | None = None, wait: bool = False,
+    asked: dict[int, Answers] | None = None,
 ) -> str:
     """Asks the posterior of a run about all test data.
 
@@ -154,6 +158,7 @@ def evaluate(
     Args:
         data_path: Where the data is now, if it has moved.
         wait: Until another evaluation of the run has ended, rather than raise.
+        asked: By step, draws' answers that are known already (of an `Evaluator`).
 
     Returns:
         A table for people.
@@ -169,12 +174,13 @@ def evaluate(
     place = folder.path / "evaluation"
     place.mkdir(exist_ok=True)
     with only_writer(place, "evaluated", wait):
-        rows, asked = measured(folder, posterior, data_path, device)
+        rows, asked = measured(folder, posterior, data_path, device, asked or {})
     return f"{options.dataset}, {options.N} labels, {asked} test data\n{table(rows)}"
 
 
 def measured(
-    folder: RunFolder, posterior: Posterior, data_path: Path | None, device: torch.device | str
+    folder: RunFolder, posterior: Posterior, data_path: Path | None, device: torch.device | str,
+    asked: dict[int, Answers],
 ) -> tuple[dict, int]:
     """Asks every classifier of the run and writes the answers: their figures by name, and the number of test data."""
     options, data = posterior.options, folder.load_data(data_path)
@@ -183,11 +189,10 @@ def measured(
     supervised = supervised_network(folder, options, data, device)
     if supervised is not None:
         answers["supervised"] = questions.ask(supervised)
-    each = []
-    for discriminators in posterior.each("discriminators"):
-        each.append(questions.ask(discriminators))
-        # the last draw's stays
-        answers["one discriminator"] = questions.ask(discriminators, discriminators.members - 1)
+    each = [asked[entry["step"]] if entry["step"] in asked else questions.ask(discriminators)
+            for entry, discriminators in zip(posterior.draws, posterior.each("discriminators"), strict=True)]
+    newest = next(posterior.newest(1).each("discriminators"))
+    answers["one discriminator"] = each[-1] if newest.members == 1 else questions.ask(newest, newest.members - 1)
     whole = questions.mean(each)
     count = whole["test"].classifiers
     if count > 1:

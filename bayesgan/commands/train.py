@@ -24,6 +24,7 @@ from bayesgan.commands.parser import Parser, call
 from bayesgan.commands.resample import resample_run
 from bayesgan.data import Dataset, to_float
 from bayesgan.evaluation.pictures import save_picture
+from bayesgan.evaluation.questions import Answers
 from bayesgan.options import (
     Options,
     add_flags,
@@ -247,7 +248,7 @@ def whole_run(
         del trainer  # what follows needs its memory
         if not ranks.first:
             return 0
-        print(summary(folder, data, device))
+        print(summary(folder, data, device, measure.asked if measure else None))
         start, supervised, training, end = (b - a for a, b in pairwise([*moments, time.perf_counter()]))
         seconds = {"start": start, "supervised": supervised, "iterations": training - outside, "saving": outside,
                    "end": end}
@@ -299,8 +300,14 @@ def timed_steps(trainer: Trainer) -> tuple[float, float]:
     return seconds[0], seconds[1]
 
 
-def summary(folder: RunFolder, data: Dataset, device: torch.device) -> str:
-    """What a user wants to know at the end; also makes the picture of the whole posterior."""
+def summary(
+    folder: RunFolder, data: Dataset, device: torch.device, asked: dict[int, Answers] | None = None
+) -> str:
+    """What a user wants to know at the end; also makes the picture of the whole posterior.
+
+    Args:
+        asked: What a semi-supervised run's draws are known to answer, by step.
+    """
     options, posterior = folder.options(), load_posterior(folder.path, device)
     picture = folder.path / "samples" / "posterior.png"
     count = 100 if data.is_images else 1000
@@ -309,7 +316,7 @@ def summary(folder: RunFolder, data: Dataset, device: torch.device) -> str:
         resample_run(folder.path, 100, wait=True, method=options.resample, device=device)
     lines = []
     if options.semi:
-        lines += ["", evaluate(folder.path, device, wait=True)]
+        lines += ["", evaluate(folder.path, device, wait=True, asked=asked)]
     run = shlex.quote(str(folder.path))
     quoted = json.dumps(str(folder.path), ensure_ascii=False)  # double quotes, which a shell's single ones may hold
     sampling = f"from bayesgan import load_posterior; print(load_posterior({quoted}).sample(64).shape)"
