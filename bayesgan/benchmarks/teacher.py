@@ -18,6 +18,8 @@ __all__ = ["Settings", "iteration_seconds", "run"]
 PARTS = {
     "all": {},
     "all, --precision bf16": {"precision": "bf16"},
+    "all, --network dcgan": {"network": "dcgan"},
+    "all, --network dcgan --precision bf16": {"network": "dcgan", "precision": "bf16"},
     "no teacher": {"consistency": 0.0},
     "no teacher, scores instead of features": {"consistency": 0.0, "feature_matching": False},
 }
@@ -26,7 +28,7 @@ PARTS = {
 @dataclass(frozen=True)
 class Settings:
     image_size: int = option(28, "the digits are scaled to this", least=8, most=200)
-    df_dim: int = option(32, "discriminator width next to the data", least=1)
+    df_dim: int = option(32, "discriminator width at half the image's side", least=1)
     points: int = option(54_000, "data on the graph", least=100)
     repeats: int = option(15, "timed rounds", least=1)
     device: str = option("auto", "of the iterations", choices=DEVICES)
@@ -50,8 +52,9 @@ def iteration_seconds(settings: Settings, device: torch.device) -> dict[str, flo
     for name, changes in PARTS.items():
         if "precision" in changes and not natively_bf16(device):
             continue
-        given = {"dataset": "digits", "image_size": settings.image_size, "df_dim": settings.df_dim, "num_gen": 1,
-                 "num_disc": 1, "noise": 0.1, "dropout": 0.5, "shift": 2, "label_batch_size": 50, "train_iter": 10**6}
+        given = {"dataset": "digits", "image_size": settings.image_size, "network": "vgg", "df_dim": settings.df_dim,
+                 "num_gen": 1, "num_disc": 1, "noise": 0.1, "dropout": 0.5, "shift": 2, "label_batch_size": 50,
+                 "train_iter": 10**6}
         options, _ = resolve(given | changes, semi=True)
         trainer = Trainer(options, load_data(options), device)
         trainer.step()  # the first graph

@@ -29,10 +29,12 @@ def error_curve(results: list[dict]) -> Figure:
     for name, label in (
         ("supervised", "supervised, same labels"),
         ("current", "current ensemble"),
+        ("averaged", "averaged weights"),
         ("posterior", "average over draws"),
     ):
         rows = [
-            (row["iteration"], row["classification"][name]["errors"]) for row in results if row["classification"][name]
+            (row["iteration"], row["classification"][name]["errors"])
+            for row in results if row["classification"].get(name)  # older runs have none that are averaged
         ]
         if rows:
             panel.plot(*zip(*rows), ".-", label=label)

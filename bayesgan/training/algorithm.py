@@ -191,7 +191,7 @@ class Trainer:
                 player.freeze_preconditioner()
         if self.iteration in options.spread_moments:
             self.check([], self.iteration)
-            self.teacher.spread(self.data, untrained=self.iteration == 0)
+            self.teacher.spread(self.data, self.iteration)
         for self.turn in reversed(range(options.d_steps)):  # the last one draws as an iteration with one
             begin_step(self.engines)
             with torch.set_grad_enabled(self.turn == 0):

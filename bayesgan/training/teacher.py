@@ -17,7 +17,8 @@ from bayesgan.training.oriented_gradients import gradient_histograms
 __all__ = ["SIDE", "Teacher", "spread_on_features"]
 
 SLOWEST_RATE = 0.002  # of the weights' running mean: it remembers 500 iterations
-SURE_SHARE = 0.9  # of all images, whose class is that of a graph which no network has a part in
+SURE_SHARE = 0.9  # of all images, whose class is the graph's
+LEARNT = 250  # iterations, after which all classes are the graph's; before, it knows little more than pixels tell
 LEAST_FOUND = 0.5  # of every second label by the others; a graph that finds fewer is not listened to
 WORTH = 0.75  # of every second label; what the data are by themselves finds as many, or has no say later on
 SIDE = 32  # of images whose gradients are features, at most
@@ -28,9 +29,9 @@ class Teacher:
 
     An image's class is the likeliest under the average prediction of all members' averaged weights (of all processes:
     each has its own members' here and sums what they predict over all), and the teacher is
-    sure of it if its probability is high enough. Once there is a graph, classes are the graph's: of one that no network
-    has a part in those of its surest nine tenths, and of the others the teacher is sure only where both agree. A graph
-    that does not find labels again that are hidden from it is not listened to.
+    sure of it if its probability is high enough. Once there is a graph, classes are the graph's: of one with networks
+    that have hardly learnt those of its surest nine tenths, and of the others the teacher is sure only where both
+    agree. A graph that does not find labels again that are hidden from it is not listened to.
 
     Neighbours on the graph are near by the networks' features and by what needs no network, images' gradients and
     vectors as they are; by the former alone where the latter tell too little of the classes.
@@ -83,22 +84,22 @@ class Teacher:
         self.sure += sure.sum()
         return torch.where(surest, of_graph, classes), sure
 
-    def spread(self, data: Dataset, untrained: bool = False) -> None:
+    def spread(self, data: Dataset, iteration: int) -> None:
         """Spreads the labels that `data` has along a graph of its training part, and keeps what it says.
 
         Args:
-            untrained: The networks have learnt nothing: the graph is one of the data alone.
+            iteration: At 0 networks have learnt nothing: the graph is one of the data alone.
         """
         among, parts, found = points_of_graph(data), [], None
-        if not untrained:
+        if iteration > 0:
             features = last_features(self.discriminators, data.train[among], self.average)
             parts = [features] if self.ranks.size == 1 else self.ranks.at_first(features)
         if self.ranks.first:
             self.plain = self.plain or spread_plainly(data, among)
             view, graph = self.plain
-            if not untrained:
+            if iteration > 0:
                 graph = spread_among(data, among, [View(torch.cat(parts, 1)), *([view] if worth(graph) else [])])
-            found = graph.classes, graph.surest(SURE_SHARE if untrained else 1.0), graph.found
+            found = graph.classes, graph.surest(SURE_SHARE if iteration < LEARNT else 1.0), graph.found
         classes, surest, self.found = self.ranks.gathered(found)[0]  # of one graph: roundings differ between machines
         self.classes.fill_(UNKNOWN)
         self.surest.fill_(False)

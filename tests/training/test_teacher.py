@@ -101,10 +101,11 @@ def test_a_run_settles_with_its_last_spreading_on_gentle_distortions(monkeypatch
         return images
 
     monkeypatch.setattr("bayesgan.training.minibatches.distorted", noted)
+    monkeypatch.setattr("bayesgan.training.teacher.LEARNT", 4)
     one = trainer(spread_labels=2, temperature=0.0, train_iter=8, settle=0.5, confidence=0.9999, num_disc=1)
     while one.iteration < 4:
         one.step()
-    assert one.teacher.surest.sum() == round(0.9 * len(one.data.train))  # of the graph that no network has a part in
+    assert one.teacher.surest.sum() == round(0.9 * len(one.data.train))  # of a graph from before networks have learnt
     one.step()
     assert one.teacher.surest.all() and (one.teacher.classes != UNKNOWN).all()
     assert strengths == [1.0] * 4 + [pytest.approx(0.3)]
@@ -176,14 +177,14 @@ def test_the_data_themselves_stand_beside_the_features_where_they_tell_enough(mo
 
     monkeypatch.setattr("bayesgan.training.teacher.spread_labels", noted)
     one = trainer(spread_labels=1)
-    one.teacher.spread(one.data, untrained=True)
-    one.teacher.spread(one.data)
+    one.teacher.spread(one.data, 0)
+    one.teacher.spread(one.data, 1)
     assert views == [[40], [40, 40]]  # the first graph is kept, and what the second looked at
     again = trainer(spread_labels=1)  # as a resumed run has none
-    again.teacher.spread(again.data)
+    again.teacher.spread(again.data, 1)
     assert views[2:] == [[40], [40, 40]] and torch.equal(again.teacher.classes, one.teacher.classes)
     monkeypatch.setattr("bayesgan.training.teacher.WORTH", 1.01)
-    again.teacher.spread(again.data)
+    again.teacher.spread(again.data, 1)
     assert views[4:] == [[40]]
     others = to_float(again.data.test[:5])
     asked = spread_on_features(again.discriminators.ensemble, again.data, others)
