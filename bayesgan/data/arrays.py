@@ -225,4 +225,4 @@ def channels_last(x: np.ndarray, path: Path) -> np.ndarray:
     return x
 
 
-DATA_SETS.register("npz")(DataSource(npz, semi={"precision": "fp32"}))
+DATA_SETS.register("npz")(DataSource(npz, semi={"network": "auto", "precision": "fp32"}))  # images or vectors

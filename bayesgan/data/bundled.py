@@ -16,8 +16,8 @@ load_digits = later("sklearn.datasets", "load_digits")
 
 GENERATED = ("digits", "synthetic", "gaussians25")  # no file is read for these
 # points in few dimensions: what few pictures with labels need does not suit them
-PLAIN = {"noise": 0.0, "dropout": 0.0, "normalise": "auto", "spread_labels": 0, "settle": 0.0, "lr": 0.001,
-         "precision": "fp32"}
+PLAIN = {"network": "auto", "noise": 0.0, "dropout": 0.0, "normalise": "auto", "spread_labels": 0, "settle": 0.0,
+         "lr": 0.001, "precision": "fp32"}
 GRID_SCALE = 2**0.5  # sd of the 25 modes' centres; gaussians25 is the grid divided by it
 
 

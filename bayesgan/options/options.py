@@ -163,7 +163,7 @@ class Options:
         False, "do not also train a supervised network on the same labels", timing=False
     )
     network: str = of_networks(
-        "auto", "pair of networks; auto: dcgan for images, vgg where these have labels, mlp for vectors",
+        "auto", "pair of networks; auto: dcgan for images, mlp for vectors; with labels most sets of images take vgg",
         choices=["auto", *NETWORKS],
     )
     z_dim: int = of_networks(100, "dimension of the generator's input z", **WIDTH)
@@ -354,7 +354,7 @@ class Options:
 
     @property
     def settling(self) -> int | None:
-        """The iteration from which on classes are the graph's and distortions gentle; None for never."""
+        """The iteration from which on distortions are gentle; None for never."""
         if not (self.unlabelled_batch and self.settle and self.spread_labels > 1):
             return None
         return int(self._burnt_in * (1 - self.settle)) or None
@@ -367,9 +367,7 @@ class Options:
         """The pair's name, `auto` resolved for data of this shape."""
         if self.network != "auto":
             return self.network
-        if len(data_shape) == 1:
-            return "mlp"
-        return "vgg" if self.semi else "dcgan"
+        return "dcgan" if len(data_shape) == 3 else "mlp"
 
     def networks(self, data_shape: tuple[int, ...], classes: int) -> Networks:
         """The run's two networks: the one place that knows them.

@@ -122,8 +122,6 @@ class RunFolder:
         if unknown := sorted(self.config["options"].keys() - known.keys()):
             raise InputError(f"there is no option {unknown[0]!r}")
         stored = {"gradient_noise": "ignore", **self.config["options"]}
-        if stored.get("network") == "auto":  # of a version that took another for such data
-            stored["network"] = self.config["data"]["network"]
         return Options(**{n: Path(v) if known[n].type is Path and isinstance(v, str) else v for n, v in stored.items()})
 
     def engines(self, device: torch.device | str) -> Engines | None:

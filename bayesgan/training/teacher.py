@@ -107,6 +107,8 @@ class Teacher:
         if self.listens:
             self.classes[among] = classes.to(among.device)
             self.surest[among] = surest.to(among.device)
+            rows = labelled_rows(data)
+            self.classes[rows], self.surest[rows] = data.train_labels[rows], True
 
     def doubts(self) -> str:
         """Why the newest graph is not listened to, in words; empty where it is."""

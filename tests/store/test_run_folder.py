@@ -84,15 +84,6 @@ def test_the_device_is_recorded(folder):
     assert "cores" in RunFolder.open(folder.path).config["device"]
 
 
-def test_a_run_goes_on_with_the_networks_that_it_was_begun_with(folder):
-    """Whatever `auto` stands for by now."""
-    content = json.loads((folder.path / "config.json").read_text())
-    assert content["options"]["network"] == "auto" and content["data"]["network"] == "dcgan"
-    content["data"]["network"] = "resize"
-    (folder.path / "config.json").write_text(json.dumps(content))
-    assert RunFolder.open(folder.path).options().network == "resize"
-
-
 def test_a_run_from_before_gradient_noise_was_subtracted_goes_on_as_it_was(folder):
     assert RunFolder.open(folder.path).options().gradient_noise == "subtract"
     config = folder.path / "config.json"
