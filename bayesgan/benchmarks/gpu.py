@@ -134,7 +134,9 @@ def first(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 def same_bits(settings: Settings, device: torch.device) -> dict[str, bool]:
     """Whether five iterations with a teacher give the same weights again, without and with --deterministic."""
-    options, _ = resolve({"dataset": "digits", "image_size": settings.image_size, "df_dim": settings.df_dim}, semi=True)
+    options, _ = resolve(
+        {"dataset": "digits", "network": "vgg", "image_size": settings.image_size, "df_dim": settings.df_dim}, semi=True
+    )
     data, found = load_data(options), {}
     for deterministic in (False, True):
         set_arithmetic("fp32", device, deterministic)

@@ -18,8 +18,8 @@ class Discriminator(nn.Module):
     """Stages of stride-1 convolutions that end in 2x2 max-pooling (Simonyan & Zisserman 2015), 512 features, logits.
 
     A 5x5 convolution of half the width first, then stages of two 3x3, the second stage of the width asked for and each
-    twice as wide as the one before: as wide as dcgan's at every size of a map. Group norm, unless another is asked for:
-    an image's score depends on that image alone.
+    twice as wide as the one before. Group norm, unless another is asked for: an image's score depends on that image
+    alone.
 
     (B, C, H, W) in [-1, 1] -> logits (B, outputs), features (B, 512).
     """

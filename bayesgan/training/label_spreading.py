@@ -74,7 +74,7 @@ def spread_labels(
 
     S is the edge weights divided by the roots of both ends' degrees, Y one-hot on the labelled points. Columns of F are
     scaled to the same mass, so that no class is the likelier for having more labels, then rows to add up to 1, so that
-    classes may be of any size. Cosines of several views are averaged.
+    classes may differ in size, within limits. Cosines of several views are averaged.
 
     Args:
         views: Of the same n points.

@@ -42,6 +42,7 @@ class Teacher:
         surest: (n,) bool, whose class is the graph's.
         found: Of the newest graph, see `Spread`; NaN before there is one.
         listens: Whether it is listened to.
+        decided: Whether it says the class of every image, so that the networks need not be asked.
         asked, sure: How many images were asked about and how many it was sure of, since `share` was called.
     """
 
@@ -54,7 +55,7 @@ class Teacher:
         self.average = {name: tensor.clone() for name, tensor in discriminators.state().items()}
         self.classes = torch.full((count,), UNKNOWN, device=discriminators.device)
         self.surest = torch.zeros(count, dtype=torch.bool, device=discriminators.device)
-        self.found, self.listens = float("nan"), False
+        self.found, self.listens, self.decided = float("nan"), False, False
         self.plain: tuple[View, Spread] | None = None
         self.asked, self.sure = 0, torch.zeros((), device=discriminators.device)
 
@@ -71,16 +72,19 @@ class Teacher:
     @torch.no_grad()
     def teach(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Classes (U,) of training images `rows` (U,), seen as `images` (U, ...); and whether it is sure, (U,) bool."""
+        self.asked += len(rows)
+        of_graph, surest = self.classes[rows], self.surest[rows]
+        if self.decided:
+            self.sure += len(rows)
+            return of_graph, surest
         total = images.new_zeros(len(images), self.outputs, dtype=self.discriminators.dtype)
         if self.discriminators.members:
             inputs = images.expand(self.discriminators.members, *images.shape)
             logits, _ = self.discriminators.forward(inputs, train=False, state=self.average)
             total = logits.softmax(-1).sum(0)
         probability, classes = (self.ranks.sum(total) / self.members).max(-1)
-        of_graph, surest = self.classes[rows], self.surest[rows]
         agreed = (of_graph == classes) | (of_graph == UNKNOWN)
         sure = surest | (agreed & (probability > self.confidence))
-        self.asked += len(rows)
         self.sure += sure.sum()
         return torch.where(surest, of_graph, classes), sure
 
@@ -109,6 +113,7 @@ class Teacher:
             self.surest[among] = surest.to(among.device)
             rows = labelled_rows(data)
             self.classes[rows], self.surest[rows] = data.train_labels[rows], True
+        self.decided = bool(self.surest.all())
 
     def doubts(self) -> str:
         """Why the newest graph is not listened to, in words; empty where it is."""
@@ -135,7 +140,7 @@ class Teacher:
             raise InputError("the teacher of a checkpoint has other shapes; it is damaged, or of another run")
         for name, tensor in stored.items():
             own[name].copy_(tensor)
-        self.listens = bool(self.surest.any())
+        self.listens, self.decided = bool(self.surest.any()), bool(self.surest.all())
 
 
 def spread_on_features(discriminators: Ensemble, data: Dataset, others: Tensor) -> Tensor:

@@ -73,6 +73,22 @@ def test_the_graph_overrules_the_networks_where_it_is_sure_and_elsewhere_must_ag
     assert classes[0] == other[0] and sure.tolist() == [True, False, True, True]
 
 
+def test_where_the_graph_decides_all_no_network_is_asked_and_labels_stay(monkeypatch):
+    one = trainer(spread_labels=1)
+    one.step()
+    one.teacher.spread(one.data, 250)
+    assert torch.equal(one.teacher.classes[one.labelled], one.data.train_labels[one.labelled])
+    one.teacher.share()
+    rows = torch.tensor([5, 2, 9])
+    asked = one.teacher.teach(one.real_batches()[0][:3], rows)
+    monkeypatch.setattr(one.teacher, "decided", False)
+    again = one.teacher.teach(one.real_batches()[0][:3], rows)
+    assert all(torch.equal(a, b) for a, b in zip(asked, again)) and torch.equal(asked[0], one.teacher.classes[rows])
+    monkeypatch.setattr(one.teacher, "decided", True)
+    monkeypatch.setattr(one.teacher.discriminators, "forward", lambda *a, **k: pytest.fail("asked"))
+    assert one.teacher.teach(one.real_batches()[0][:3], rows)[1].all() and one.teacher.share() == 1
+
+
 def test_labels_are_spread_at_the_start_and_again_before_sampling():
     options = trainer(spread_labels=3, train_iter=100, burn_in=60, settle=0.0).options
     assert options.spread_moments == (0, 11, 32)
