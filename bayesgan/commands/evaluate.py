@@ -174,8 +174,8 @@ def evaluate(
     place = folder.path / "evaluation"
     place.mkdir(exist_ok=True)
     with only_writer(place, "evaluated", wait):
-        rows, asked = measured(folder, posterior, data_path, device, asked or {})
-    return f"{options.dataset}, {options.N} labels, {asked} test data\n{table(rows)}"
+        rows, count = measured(folder, posterior, data_path, device, asked or {})
+    return f"{options.dataset}, {options.N} labels, {count} test data\n{table(rows)}"
 
 
 def measured(

@@ -28,8 +28,8 @@ class Teacher:
     """Averaged weights of every discriminator, and a graph's classes.
 
     An image's class is the likeliest under the average prediction of all members' averaged weights (of all processes:
-    each has its own members' here and sums what they predict over all), and the teacher is
-    sure of it if its probability is high enough. Once there is a graph, classes are the graph's: of one with networks
+    each has its own members' here and sums what they predict over all), and the teacher is sure of it if its
+    probability is high enough. Once there is a graph, classes are the graph's: of one with networks
     that have hardly learnt those of its surest nine tenths, and of the others the teacher is sure only where both
     agree. A graph that does not find labels again that are hidden from it is not listened to.
 
@@ -92,7 +92,8 @@ class Teacher:
         """Spreads the labels that `data` has along a graph of its training part, and keeps what it says.
 
         Args:
-            iteration: At 0 networks have learnt nothing: the graph is one of the data alone.
+            iteration: At 0 networks have learnt nothing: the graph is one of the data alone. Before `LEARNT` only the
+                classes it is surest of count.
         """
         among, parts, found = points_of_graph(data), [], None
         if iteration > 0:
@@ -107,13 +108,16 @@ class Teacher:
         classes, surest, self.found = self.ranks.gathered(found)[0]  # of one graph: roundings differ between machines
         self.classes.fill_(UNKNOWN)
         self.surest.fill_(False)
-        self.listens = not self.found < LEAST_FOUND  # NaN where there is one label a class
-        if self.listens:
+        if not self.found < LEAST_FOUND:  # NaN where there is one label a class
             self.classes[among] = classes.to(among.device)
             self.surest[among] = surest.to(among.device)
             rows = labelled_rows(data)
             self.classes[rows], self.surest[rows] = data.train_labels[rows], True
-        self.decided = bool(self.surest.all())
+        self._look()
+
+    def _look(self) -> None:
+        """Once, rather than wait for the device in every iteration."""
+        self.listens, self.decided = bool(self.surest.any()), bool(self.surest.all())
 
     def doubts(self) -> str:
         """Why the newest graph is not listened to, in words; empty where it is."""
@@ -140,7 +144,7 @@ class Teacher:
             raise InputError("the teacher of a checkpoint has other shapes; it is damaged, or of another run")
         for name, tensor in stored.items():
             own[name].copy_(tensor)
-        self.listens, self.decided = bool(self.surest.any()), bool(self.surest.all())
+        self._look()
 
 
 def spread_on_features(discriminators: Ensemble, data: Dataset, others: Tensor) -> Tensor:

@@ -59,12 +59,18 @@ def test_a_deep_generator_listens_to_its_input():
     assert between / (between + images.mean(0).var()) > 0.8
 
 
-def test_vgg_sees_every_pixel_and_is_as_wide_as_dcgan():
+def test_vgg_sees_every_pixel_before_it_pools():
     """At 28 pixels and width 32: 16 maps of 28x28, 32 of 14x14, 64 of 7x7, halved to 3x3."""
     _, discriminator = pair("vgg", data_shape=(1, 28, 28), discriminator_width=32, layers=3)
     shapes = [tuple(c.weight.shape[:2]) for c in discriminator.convolutions]
     assert shapes == [(16, 1), (32, 16), (32, 32), (64, 32), (64, 64)]
     assert discriminator.features.weight.shape == (512, 64 * 3 * 3)
+    sides = []
+    for convolution in discriminator.convolutions:
+        assert convolution.stride == (1, 1)
+        convolution.register_forward_hook(lambda _, inputs, maps: sides.append((inputs[0].shape[-1], maps.shape[-1])))
+    discriminator(torch.zeros(1, 1, 28, 28))
+    assert sides == [(28, 14), (14, 14), (14, 7), (7, 7), (7, 3)]
     with torch.no_grad():  # any pixel's neighbour is another image
         images = torch.zeros(1, 1, 28, 28)
         moved = images.clone()

@@ -11,6 +11,7 @@ from bayesgan import load_posterior
 from bayesgan.commands.evaluate import classify, evaluate
 from bayesgan.commands.train import main
 from bayesgan.data import labelled_rows
+from bayesgan.evaluation.questions import Questions
 from bayesgan.options import load_data, resolve
 from bayesgan.options.recipes import RECIPES, WITHOUT_LABELS
 from bayesgan.options.resolve import as_flag
@@ -119,6 +120,19 @@ def test_a_run_leaves_what_the_readme_says(tmp_path, capsys):
     assert stored["posterior, 2 discriminators"] == figures["posterior"]
     evaluate(folder)  # a run ends with answers that it has; asked again they are the same
     assert read(folder, "evaluation/figures.json") == stored
+
+
+def test_draws_whose_answers_are_known_are_not_asked_again(tmp_path, monkeypatch):
+    folder = run(tmp_path)
+    asked, ask = [], Questions.ask
+    monkeypatch.setattr(Questions, "ask", lambda *a: asked.append(ask(*a)) or asked[-1])
+    evaluate(folder)
+    stored, every = read(folder, "evaluation/figures.json"), len(asked)
+    steps = [entry["step"] for entry in load_posterior(folder).draws]
+    known = dict(zip(steps, asked[1:], strict=False))  # the supervised network was asked first
+    del asked[:]
+    evaluate(folder, asked=known)
+    assert len(asked) == every - 2 and read(folder, "evaluation/figures.json") == stored
 
 
 def test_new_data_are_classified_by_posterior_and_graph_together(tmp_path):
