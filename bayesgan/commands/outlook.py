@@ -14,6 +14,7 @@ from bayesgan.options import Options
 from bayesgan.training.algorithm import Engines, Trainer
 from bayesgan.training.label_spreading import MOST_POINTS
 from bayesgan.training.memory import nearest_fit, peak_bytes
+from bayesgan.training.teacher import LEARNT
 
 __all__ = ["describe", "memory_explained"]
 
@@ -36,7 +37,8 @@ def describe(trainer: Trainer) -> str:
         *data.notes,
         *parts_in_words(data),
         f"{options.generators} generators of {generators:,} weights, {options.discriminators} discriminators of "
-        f"{discriminators:,}, on {trainer.device}, at most {needed / GIB:.1f} GiB of memory",
+        f"{discriminators:,} (network {options.network_name(data.shape)}), on {trainer.device}, at most "
+        f"{needed / GIB:.1f} GiB of memory",
         f"{options.train_iter} iterations: {sampling}",
     ]
     side = data.shape[-1]
@@ -64,6 +66,9 @@ def taught(options: Options, data: Dataset) -> str:
     times = len(options.spread_moments)
     points = min(len(data.train), MOST_POINTS)
     graph = f"; labels are spread {times} times on a graph of {points} of {len(data.train)} data" if times else ""
+    decides = next((moment for moment in options.spread_moments if moment >= LEARNT), None)
+    if decides is not None:
+        graph += f", which from iteration {decides} on says all classes"
     if options.settling is not None:
         graph += f"; from iteration {options.settling} on distortions are gentle"
     return f"the teacher (--consistency {options.consistency:g}): {what}{graph}"

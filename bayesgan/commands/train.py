@@ -272,9 +272,9 @@ def resume(folder: RunFolder, trainer: Trainer, set_aside: bool = True) -> None:
         raise Agreed(f"{folder.path} has done {trainer.iteration} iterations already, got --train_iter "
                          f"{trainer.options.train_iter}; give more")
     if folder.config.get("format", 1) < FORMAT:
-        print("note: this run began with a version whose random streams had other keys, or that showed other fakes to "
-              "the discriminators; from here on it draws others of the same law, so the bits differ from those it "
-              "would have had")
+        taught = " and its teacher follows the graph in all classes" if trainer.teacher is not None else ""
+        print("note: this run began with an older version; from here on it draws other random numbers of the same law"
+              f"{taught}, so the bits differ from those it would have had")
     if folder.config.get("device_type", trainer.device.type) != trainer.device.type:
         print("note: this run comes from another kind of device, which draws other numbers of the same law; so from "
               "here on the bits differ from those it would have had")

@@ -14,7 +14,7 @@ from bayesgan.evaluation.classification import CHUNK
 from bayesgan.training.label_spreading import MOST_POINTS, Spread, View, spread_labels
 from bayesgan.training.oriented_gradients import gradient_histograms
 
-__all__ = ["SIDE", "Teacher", "spread_on_features"]
+__all__ = ["LEARNT", "SIDE", "Teacher", "spread_on_features"]
 
 SLOWEST_RATE = 0.002  # of the weights' running mean: it remembers 500 iterations
 SURE_SHARE = 0.9  # of all images, whose class is the graph's

@@ -156,11 +156,11 @@ def test_a_resumed_run_gets_no_defaults_that_came_later(tmp_path):
     assert RunFolder.open(folder).options().gen_batch_size is None
 
 
-@pytest.mark.parametrize("version, told", [(3, True), (4, False)])
+@pytest.mark.parametrize("version, told", [(3, True), (4, True), (5, False)])
 def test_a_run_of_an_older_version_is_told_that_its_bits_differ(version, told, tmp_path, capsys):
     folder = run(tmp_path, "--num_disc", "3")
     config = read(folder, "config.json")
-    assert config["format"] == 4
+    assert config["format"] == 5
     (folder / "config.json").write_text(json.dumps(config | {"format": version}))
     assert main(["--resume", str(folder), "--train_iter", "12"]) == 0
     assert ("the bits differ from those it would have had" in capsys.readouterr().out) == told
