@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 from bayesgan.basics.registry import Registry
 from bayesgan.ensemble.patches import PatchProducts
 
-__all__ = ["ENGINES", "Engine", "Outputs", "graphs_skipped", "make_engine", "mark_static"]
+__all__ = ["ENGINES", "Engine", "Outputs", "graphs_skipped", "laid_out", "make_engine", "mark_static"]
 
 Weights = dict[str, Tensor]  # name -> (members, ...)
 Outputs = Tensor | tuple | list | dict  # tensors (members, ...) in the structure that the network returns
@@ -47,19 +47,24 @@ def graphs_skipped() -> int:
     return torch._dynamo.utils.counters["inductor"]["cudagraph_skips"]
 
 
+def laid_out(batch: Tensor) -> Tensor:
+    """Images (B, C, H, W) in channels-last order on a CPU, where oneDNN convolves them faster.
+
+    Generators, whose inputs are vectors, gained nothing when measured, nor did bfloat16, in which normalising
+    channels-last maps takes longer than all convolutions.
+    """
+    if batch.dim() != 4 or batch.is_cuda or torch.is_autocast_enabled("cpu"):
+        return batch
+    # contiguous() leaves images of one channel alone, which fit both layouts and count as channels-first
+    return batch.clone(memory_format=torch.channels_last)
+
+
 @ENGINES.register("loop")
 def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Outputs:
     """Member by member. On a CPU the fastest for convolutions that fill the cores by themselves."""
     # unbind once, not weight[i] for each member: its backward is one stack instead of a full-size zero tensor each
     members = [dict(zip(weights, slices)) for slices in zip(*(weight.unbind(0) for weight in weights.values()))]
-    # oneDNN convolves channels-last images faster; generators, whose inputs are vectors, gained nothing when measured,
-    # nor did bfloat16, in which normalising channels-last maps takes longer than all convolutions.
-    # a clone, as contiguous() leaves images of one channel alone, which fit both layouts and count as channels-first
-    if inputs.dim() == 5 and not inputs.is_cuda and not torch.is_autocast_enabled("cpu"):
-        batches = [batch.clone(memory_format=torch.channels_last) for batch in inputs.unbind(0)]
-    else:
-        batches = inputs.unbind(0)
-    outputs = [functional_call(network, member, batch) for member, batch in zip(members, batches)]
+    outputs = [functional_call(network, member, laid_out(batch)) for member, batch in zip(members, inputs.unbind(0))]
     if torch.is_tensor(outputs[0]):
         return torch.stack(outputs)
     return tree_map(lambda *parts: torch.stack(parts) if torch.is_tensor(parts[0]) else parts[0], *outputs)

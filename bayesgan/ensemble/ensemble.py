@@ -9,7 +9,7 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
 from bayesgan.basics.errors import InputError
-from bayesgan.ensemble.engines import Outputs, make_engine, mark_static
+from bayesgan.ensemble.engines import Outputs, laid_out, make_engine, mark_static
 from bayesgan.ensemble.scales import fan_in_scales
 from bayesgan.ensemble.stochastic import drawn_for, random_layers
 
@@ -138,6 +138,5 @@ class Ensemble:
     def forward_member(self, member: int, inputs: Tensor) -> Outputs:
         """One member on inputs (B, ...), with its running statistics; gradients reach the inputs, not the weights."""
         self.network.eval()
-        return functional_call(
-            self.network, {name: t[member] for name, t in self.state().items()}, self._of_type(inputs)
-        )
+        weights = {name: t[member] for name, t in self.state().items()}
+        return functional_call(self.network, weights, laid_out(self._of_type(inputs)))

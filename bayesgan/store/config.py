@@ -16,8 +16,8 @@ from bayesgan.options import Options
 
 __all__ = ["FORMAT", "as_json", "computed", "describe_data", "git_commit", "new_config", "started"]
 
-# 1: random streams had seeds of 32 bits; 2: not of members; 3: mixture coupling paired whole minibatches; 4: the graph of
-# a semi-supervised run never decided all classes before it settled, and noise had more streams
+# 1: random streams had seeds of 32 bits; 2: not of members; 3: mixture coupling paired whole minibatches; 4: a graph
+# never decided all classes before a run settled, and noise had more streams
 FORMAT = 5
 
 
