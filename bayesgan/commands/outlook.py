@@ -70,7 +70,7 @@ def taught(options: Options, data: Dataset) -> str:
     if decides is not None:
         graph += f", which from iteration {decides} on says all classes"
     if options.settling is not None:
-        graph += f"; from iteration {options.settling} on distortions are gentle"
+        graph += f"; from iteration {options.settling} on distortions are gentle and classes are probabilities"
     return f"the teacher (--consistency {options.consistency:g}): {what}{graph}"
 
 

@@ -21,11 +21,12 @@ def labelled_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def consistency_loss(logits: Tensor, classes: Tensor, sure: Tensor) -> Tensor:
-    """-mean 1[sure] log p(class | real): (K, U, Y) of distorted images, (U,) classes, (U,) bool -> (K,).
+    """-mean 1[sure] E log p(class | real): (K, U, Y) of distorted images, (U, Y) probabilities, (U,) bool -> (K,).
 
-    Sohn et al. 2020 (FixMatch), eq. 4. Unlike the labelled term it leaves the fake class out: a distorted image need
-    not look real.
+    Sohn et al. 2020 (FixMatch), eq. 4, whose classes are certain. Unlike the labelled term it leaves the fake class
+    out: a distorted image need not look real.
     """
     members, count, _ = logits.shape
-    each = cross_entropy(logits.flatten(0, 1), classes.repeat(members), reduction="none").view(members, count)
+    classes = classes.to(logits).repeat(members, 1)
+    each = cross_entropy(logits.flatten(0, 1), classes, reduction="none").view(members, count)
     return (each * sure).mean(1)

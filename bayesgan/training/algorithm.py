@@ -71,8 +71,8 @@ class Trainer:
         U_G = N_g · [-mean_z mean_k log D_k(G(z))] - log p(θ_g)
 
     A semi-supervised run adds N_l · [-mean_labelled log D(x = y)] to U_D, N_l being label_count; D then stands for the
-    sum over the K classes. Consistency c also adds N · c · [-mean_unlabelled 1[sure] log p(class | distorted x)], the
-    classes being those of the `teacher`.
+    sum over the K classes. Consistency c also adds N · c · [-mean_unlabelled 1[sure] E log p(class | distorted x)], the
+    classes being those of the `teacher`, certain ones but for the end of burn-in and the draws.
 
     Full coupling uses every pair (as Algorithm 1 does); mixture coupling estimates the sums over opponents without
     bias: a discriminator sees as many random images of each generator, and scores a random share of each one's.
@@ -164,7 +164,9 @@ class Trainer:
 
     @property
     def settled(self) -> bool:
-        """Whether images are distorted gently, for the last graph is listened to."""
+        """Whether images are distorted gently and the graph's classes are probabilities, for the last one is listened
+        to.
+        """
         return self.options.settling is not None and self.iteration >= self.options.settling and self.teacher.listens
 
     def _readings(self) -> dict[str, bool]:
@@ -221,7 +223,7 @@ class Trainer:
     def _move_discriminators(self, real: Tensor, shown: Shown) -> Tensor:
         if self.teacher is not None:
             rows, seen = unlabelled_batch(self.options, self.data, self.random("unlabelled"))
-            classes, sure = self.teacher.teach(seen, rows)
+            classes, sure = self.teacher.teach(seen, rows, self.settled)
         if not len(real):
             self.discriminators.move(None, **self._readings())
             return real.new_zeros(0)

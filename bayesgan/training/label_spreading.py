@@ -27,22 +27,36 @@ COMPONENTS = 40  # principal components of the features
 POWER = 4  # of the cosine between neighbours: the weight of an edge
 DAMPING = 0.99  # share of a point's score that comes from its neighbours
 MOST_POINTS = 200_000  # beyond, the search for neighbours takes hours
+POWERS = np.arange(1, 4.25, 0.25)  # that make probabilities of shares
+USUAL_POWER = 2.0  # where no label can be hidden
+MISTAKEN = 0.01  # of the labels, perhaps: so that a few do not decide how sure a graph may be
 
 
 class Spread(NamedTuple):
     """What the graph says of each point.
 
     Attributes:
-        classes: (n,) int64.
-        sureness: (n,) in [0, 1], the share of the class in the point's score; 0 where no label reaches it.
-        others: (m, Y) the shares of all classes in what the nearest points say of each of the others.
-        found: Share of every second label that the others find again; NaN with one label a class.
+        shares: (n, Y) float64 of all classes in the point's score; 0 where no label reaches it.
+        others: (m, Y) the same in what the nearest points say of each of the others.
+        found: Share of all labels that one half of them finds again in the other; NaN with one label a class.
+        power: Which power of their shares makes those hidden labels the likeliest. Diffusion flattens what a graph
+            says, less so where classes mix.
     """
 
-    classes: Tensor
-    sureness: Tensor
+    shares: Tensor
     others: Tensor
     found: float
+    power: float
+
+    @property
+    def classes(self) -> Tensor:
+        """(n,) int64."""
+        return self.shares.argmax(1)
+
+    @property
+    def sureness(self) -> Tensor:
+        """(n,) in [0, 1], the share of the class; 0 where no label reaches the point."""
+        return self.shares.max(1).values
 
     def surest(self, share: float) -> Tensor:
         """The surest so many of all points: (n,) bool."""
@@ -92,19 +106,30 @@ def spread_labels(
     system = identity(len(points)) - DAMPING * scaled
     rows, labels = rows.numpy(force=True), labels.numpy(force=True)
     shares = shares_from(system, rows, labels, classes)
-    found = float("nan")
-    if len(labels) >= 2 * classes:
-        order = np.argsort(labels, kind="stable")
-        kept, hidden = order[::2], order[1::2]
-        again = shares_from(system, rows[kept], labels[kept], classes)[rows[hidden]].argmax(1)
-        found = float((again == labels[hidden]).mean())
     said = np.zeros((0, classes))
     if others is not None:
         theirs = side_by_side([view.of(features) for view, features in zip(views, others, strict=True)])
         said = edges(*search.kneighbors(theirs), len(points)) @ shares
         said = said / said.sum(1, keepdims=True).clip(1e-300)
-    sureness, best = torch.from_numpy(shares).max(1)
-    return Spread(best, sureness, torch.from_numpy(said), found)
+    return Spread(torch.from_numpy(shares), torch.from_numpy(said), *on_hidden(system, rows, labels, classes))
+
+
+def on_hidden(system: csr_matrix, rows: np.ndarray, labels: np.ndarray, classes: int) -> tuple[float, float]:
+    """`found` and `power` of a `Spread`: each half of the labels is hidden once."""
+    if len(labels) < 2 * classes:
+        return float("nan"), USUAL_POWER
+    order, again = np.argsort(labels, kind="stable"), np.zeros((len(labels), classes))
+    for kept, hidden in ((order[::2], order[1::2]), (order[1::2], order[::2])):
+        again[hidden] = shares_from(system, rows[kept], labels[kept], classes)[rows[hidden]]
+    own = np.arange(len(labels)), labels
+    likelihood = [np.log((1 - MISTAKEN) * sharpened(again, power)[own] + MISTAKEN / classes).mean() for power in POWERS]
+    return float((again.argmax(1) == labels).mean()), float(POWERS[np.argmax(likelihood)])
+
+
+def sharpened(shares: np.ndarray, power: float) -> np.ndarray:
+    """Class probabilities (n, Y) in proportion to a power of shares (n, Y); 0 where these are."""
+    values = shares**power
+    return values / values.sum(1, keepdims=True).clip(1e-300)
 
 
 def together(probabilities: Tensor, shares: Tensor) -> Tensor:

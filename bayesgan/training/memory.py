@@ -35,7 +35,7 @@ def peak_bytes(
 ) -> int:
     """An upper bound on what a run holds at its peak, in bytes, the interpreter and its libraries left out.
 
-        128 MiB + data + max(7 W + 2 A + max(2 G + 2 max(D, J), E, S),  R)
+        128 MiB + data + max(7 W + 2 A + P + max(2 G + 2 max(D, J), E, S),  R)
 
     W: weights of all members. In an iteration each has its gradient, momentum, preconditioner, second moment and, for a
     moment, its gradient a second time; one more is for holes between what is freed and what is needed next. When a run
@@ -43,7 +43,8 @@ def peak_bytes(
     fakes until their backward pass, and their largest single result, kept or not. D and J: the same of the
     discriminators while they train and while they judge the fakes. Twice, for the gradients passing through. E: what
     one network makes of `CHUNK` data, and the test data as floats. A: a teacher's averaged weights, a second time when
-    they are measured. S: features and neighbours of all data when labels are spread. R, after training, with
+    they are measured. P: the class probabilities of all data that a graph has. S: features and neighbours of all data
+    when labels are spread, and some more such probabilities. R, after training, with
     --resample: what training held and the system has not got back, all draws at once, training data and proposals as
     floats, and E.
 
@@ -75,7 +76,8 @@ def peak_bytes(
     if options.unlabelled_batch:
         averages = 4 * scale * own_discriminators * weight_count(discriminator)
         graph = graph_bytes(options, discriminator, data) if options.spread_moments else 0
-        peak = 2 * averages + max(peak, 7 * weights + of_chunk + graph)
+        said = 4 * len(data.classes) * len(data.train)
+        peak = 2 * averages + said + max(peak, 7 * weights + of_chunk + graph)
     if options.resample is not None:
         floats = datum * (RESAMPLED + 2 * len(data.train) + 4 * len(data.calibration))
         peak = max(peak, (collected(options) + 7) * weights + floats + of_chunk)
@@ -99,7 +101,8 @@ def graph_bytes(options: Options, discriminator: nn.Module, data: Dataset) -> in
     side = min(data.shape[-1], SIDE)
     own = ORIENTATIONS * histogram_count(side, side) if data.is_images else data.shape[0]
     widest = max(options.discriminators * features.shape[-1], own)
-    return min(len(data.train) + len(data.test), MOST_POINTS) * (16 * widest + 2000)
+    each = 16 * widest + 2000 + 64 * len(data.classes)
+    return min(len(data.train) + len(data.test), MOST_POINTS) * each
 
 
 def weight_count(network: nn.Module) -> int:

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, one_hot
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
@@ -11,7 +11,7 @@ from bayesgan.data import Dataset, labelled_rows, to_float
 from bayesgan.data.dataset import UNKNOWN
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
-from bayesgan.training.label_spreading import MOST_POINTS, Spread, View, spread_labels
+from bayesgan.training.label_spreading import MOST_POINTS, Spread, View, sharpened, spread_labels
 from bayesgan.training.oriented_gradients import gradient_histograms
 
 __all__ = ["LEARNT", "SIDE", "Teacher", "spread_on_features"]
@@ -33,12 +33,16 @@ class Teacher:
     that have hardly learnt those of its surest nine tenths, and of the others the teacher is sure only where both
     agree. A graph that does not find labels again that are hidden from it is not listened to.
 
+    Certain classes teach networks best, and to be surer than the graph has reason to be. So at the end of burn-in, as a
+    run settles, the classes of the graph become its probabilities: powers of its shares, the power that fits the labels
+    which are hidden from the graph of the data alone (networks have seen these labels).
+
     Neighbours on the graph are near by the networks' features and by what needs no network, images' gradients and
     vectors as they are; by the former alone where the latter tell too little of the classes.
 
     Attributes:
         average: Name -> (members, ...): the exponential average of weights and statistics.
-        classes: (n,) what the graph says of each training image, `UNKNOWN` before there is one.
+        probabilities: (n, Y) of the classes, by the graph; 0 before there is one.
         surest: (n,) bool, whose class is the graph's.
         found: Of the newest graph, see `Spread`; NaN before there is one.
         listens: Whether it is listened to.
@@ -53,7 +57,7 @@ class Teacher:
         self.ranks = ranks or Ranks()
         self.members = sum(self.ranks.gathered(discriminators.members))
         self.average = {name: tensor.clone() for name, tensor in discriminators.state().items()}
-        self.classes = torch.full((count,), UNKNOWN, device=discriminators.device)
+        self.probabilities = torch.zeros(count, outputs, device=discriminators.device)
         self.surest = torch.zeros(count, dtype=torch.bool, device=discriminators.device)
         self.found, self.listens, self.decided = float("nan"), False, False
         self.plain: tuple[View, Spread] | None = None
@@ -69,11 +73,24 @@ class Teacher:
             else:
                 self.average[name].copy_(tensor)
 
+    @property
+    def classes(self) -> Tensor:
+        """(n,) what the graph says of each training image, `UNKNOWN` where it says nothing."""
+        return classes_of(self.probabilities)
+
     @torch.no_grad()
-    def teach(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Classes (U,) of training images `rows` (U,), seen as `images` (U, ...); and whether it is sure, (U,) bool."""
+    def teach(self, images: Tensor, rows: Tensor, settled: bool = False) -> tuple[Tensor, Tensor]:
+        """Class probabilities (U, Y) of training images, and whether it is sure, (U,) bool.
+
+        Args:
+            images: (U, ...), as they are seen.
+            rows: (U,) which these are.
+            settled: Probabilities of the graph's surest, not certain classes.
+        """
         self.asked += len(rows)
-        of_graph, surest = self.classes[rows], self.surest[rows]
+        by_graph, surest = self.probabilities[rows], self.surest[rows]
+        said = classes_of(by_graph)
+        of_graph = by_graph if settled else one_hot(said.clamp_min(0), self.outputs).to(by_graph)
         if self.decided:
             self.sure += len(rows)
             return of_graph, surest
@@ -83,10 +100,10 @@ class Teacher:
             logits, _ = self.discriminators.forward(inputs, train=False, state=self.average)
             total = logits.softmax(-1).sum(0)
         probability, classes = (self.ranks.sum(total) / self.members).max(-1)
-        agreed = (of_graph == classes) | (of_graph == UNKNOWN)
+        agreed = (said == classes) | (said == UNKNOWN)
         sure = surest | (agreed & (probability > self.confidence))
         self.sure += sure.sum()
-        return torch.where(surest, of_graph, classes), sure
+        return torch.where(surest[:, None], of_graph, one_hot(classes, self.outputs).to(of_graph)), sure
 
     def spread(self, data: Dataset, iteration: int) -> None:
         """Spreads the labels that `data` has along a graph of its training part, and keeps what it says.
@@ -101,18 +118,21 @@ class Teacher:
             parts = [features] if self.ranks.size == 1 else self.ranks.at_first(features)
         if self.ranks.first:
             self.plain = self.plain or spread_plainly(data, among)
-            view, graph = self.plain
+            view, plain = self.plain
+            graph = plain
             if iteration > 0:
-                graph = spread_among(data, among, [View(torch.cat(parts, 1)), *([view] if worth(graph) else [])])
-            found = graph.classes, graph.surest(SURE_SHARE if iteration < LEARNT else 1.0), graph.found
-        classes, surest, self.found = self.ranks.gathered(found)[0]  # of one graph: roundings differ between machines
-        self.classes.fill_(UNKNOWN)
+                graph = spread_among(data, among, [View(torch.cat(parts, 1)), *([view] if worth(plain) else [])])
+            probabilities = torch.from_numpy(sharpened(graph.shares.numpy(), plain.power)).float()
+            found = probabilities, graph.surest(SURE_SHARE if iteration < LEARNT else 1.0), graph.found
+        probabilities, surest, self.found = self.ranks.gathered(found)[0]  # of one: roundings differ between machines
+        self.probabilities.zero_()
         self.surest.fill_(False)
         if not self.found < LEAST_FOUND:  # NaN where there is one label a class
-            self.classes[among] = classes.to(among.device)
+            self.probabilities[among] = probabilities.to(among.device)
             self.surest[among] = surest.to(among.device)
             rows = labelled_rows(data)
-            self.classes[rows], self.surest[rows] = data.train_labels[rows], True
+            self.probabilities[rows] = one_hot(data.train_labels[rows], self.outputs).to(self.probabilities)
+            self.surest[rows] = True
         self._look()
 
     def _look(self) -> None:
@@ -134,17 +154,27 @@ class Teacher:
 
     def state_dict(self) -> dict:
         """Tensors alone."""
-        return {"average": self.average, "classes": self.classes, "surest": self.surest}
+        return {"average": self.average, "probabilities": self.probabilities, "surest": self.surest}
 
     def load_state_dict(self, state: dict) -> None:
         """Continues where `state_dict()` was taken; raises ValueError for a state of other networks or data."""
-        own = {**self.average, "classes": self.classes, "surest": self.surest}
-        stored = {**state["average"], "classes": state["classes"], "surest": state["surest"]}
+        own = {**self.average, "probabilities": self.probabilities, "surest": self.surest}
+        if "classes" in state:  # of an older version
+            known = state["classes"] != UNKNOWN
+            certain = one_hot(state["classes"].clamp_min(0), self.outputs) * known[:, None]
+            state = {**state, "probabilities": certain.to(self.probabilities)}
+        stored = {**state["average"], "probabilities": state["probabilities"], "surest": state["surest"]}
         if {name: tensor.shape for name, tensor in own.items()} != {name: t.shape for name, t in stored.items()}:
             raise InputError("the teacher of a checkpoint has other shapes; it is damaged, or of another run")
         for name, tensor in stored.items():
             own[name].copy_(tensor)
         self._look()
+
+
+def classes_of(probabilities: Tensor) -> Tensor:
+    """(n, Y) -> the likeliest (n,), `UNKNOWN` where all are 0."""
+    best, classes = probabilities.max(1)
+    return classes.where(best > 0, UNKNOWN)
 
 
 def spread_on_features(discriminators: Ensemble, data: Dataset, others: Tensor) -> Tensor:

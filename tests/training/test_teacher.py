@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.functional import one_hot
 
 from bayesgan.basics.errors import Diverged
 from bayesgan.basics.randomness import keyed_generator
@@ -25,8 +26,9 @@ def trainer(**changes):
 
 def test_consistency_is_the_cross_entropy_of_the_sure_among_all():
     logits = torch.randn(2, 5, 3, generator=keyed_generator(0))
-    classes, sure = torch.tensor([0, 1, 2, 0, 1]), torch.tensor([True, False, True, False, False])
-    expected = [-(row.log_softmax(-1)[0, 0] + row.log_softmax(-1)[2, 2]) / 5 for row in logits]
+    classes, sure = torch.zeros(5, 3), torch.tensor([True, False, True, False, False])
+    classes[0, 0], classes[2, 2], classes[2, 1] = 1, 0.75, 0.25
+    expected = [-(row[0, 0] + 0.75 * row[2, 2] + 0.25 * row[2, 1]) / 5 for row in logits.log_softmax(-1)]
     assert consistency_loss(logits, classes, sure) == pytest.approx(torch.stack(expected))
 
 
@@ -55,7 +57,7 @@ def test_a_class_is_that_of_the_members_average_and_sure_above_the_confidence():
     mean = (each[0] + each[1]) / 2
     one.teacher.confidence = mean.max(1).values.median().item() + 1e-6
     classes, sure = one.teacher.teach(images, rows)
-    assert torch.equal(classes, mean.argmax(1)) and torch.equal(sure, mean.max(1).values > one.teacher.confidence)
+    assert torch.equal(classes, one_hot(mean.argmax(1), 10).float()) and torch.equal(sure, mean.max(1).values > one.teacher.confidence)
     assert 0 < sure.sum() < len(sure)
     assert one.teacher.share() > 0 and one.teacher.asked == 0
 
@@ -66,11 +68,14 @@ def test_the_graph_overrules_the_networks_where_it_is_sure_and_elsewhere_must_ag
     images, rows = one.real_batches()[0][:4], torch.arange(4)
     networks, sure = one.teacher.teach(images, rows)
     assert sure.all()
-    other = (networks + 1) % 10
-    one.teacher.classes[:4] = torch.stack([other[0], other[1], networks[2], torch.tensor(UNKNOWN)])
+    other = networks.roll(1, 1)
+    by_graph = 0.75 * torch.stack([other[0], other[1], networks[2], torch.zeros(10)])
+    one.teacher.probabilities[:4] = by_graph
     one.teacher.surest[0] = True
     classes, sure = one.teacher.teach(images, rows)
-    assert classes[0] == other[0] and sure.tolist() == [True, False, True, True]
+    assert torch.equal(classes, torch.stack([other[0], *networks[1:]])) and sure.tolist() == [True, False, True, True]
+    classes, same = one.teacher.teach(images, rows, settled=True)
+    assert torch.equal(classes, torch.stack([by_graph[0], *networks[1:]])) and torch.equal(sure, same)
 
 
 def test_where_the_graph_decides_all_no_network_is_asked_and_labels_stay(monkeypatch):
@@ -83,7 +88,10 @@ def test_where_the_graph_decides_all_no_network_is_asked_and_labels_stay(monkeyp
     asked = one.teacher.teach(one.real_batches()[0][:3], rows)
     monkeypatch.setattr(one.teacher, "decided", False)
     again = one.teacher.teach(one.real_batches()[0][:3], rows)
-    assert all(torch.equal(a, b) for a, b in zip(asked, again)) and torch.equal(asked[0], one.teacher.classes[rows])
+    assert all(torch.equal(a, b) for a, b in zip(asked, again))
+    assert torch.equal(asked[0].argmax(1), one.teacher.classes[rows]) and (asked[0].max(1).values == 1).all()
+    probabilities, _ = one.teacher.teach(one.real_batches()[0][:3], rows, settled=True)
+    assert torch.equal(probabilities, one.teacher.probabilities[rows])
     monkeypatch.setattr(one.teacher, "decided", True)
     monkeypatch.setattr(one.teacher.discriminators, "forward", lambda *a, **k: pytest.fail("asked"))
     assert one.teacher.teach(one.real_batches()[0][:3], rows)[1].all() and one.teacher.share() == 1
