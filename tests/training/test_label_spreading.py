@@ -1,11 +1,12 @@
 """Label spreading against a dense solution, on clusters with a known answer, and where no label reaches."""
 
+import numpy as np
 import pytest
 import torch
 
 from bayesgan.data import Dataset
 from bayesgan.training import teacher
-from bayesgan.training.label_spreading import View, spread_labels, together
+from bayesgan.training.label_spreading import View, on_hidden, sharpened, spread_labels, together
 
 SOURCE = torch.Generator().manual_seed(0)
 
@@ -97,6 +98,34 @@ def test_too_many_points_are_thinned_out_and_the_labelled_stay(monkeypatch):
     spread = teacher.spread_among(data, among, [View(teacher.last_features(None, data.train[among]))])
     assert len(among) <= 100 and set(rows.tolist()) <= set(among.tolist())
     assert torch.equal(spread.classes, classes[among])
+
+
+@pytest.mark.parametrize("right, share, power", [(18, 0.8, 1.5), (18, 0.9, 1.0), (15, 0.6, 2.75), (20, 0.8, 4.0)])
+def test_labels_are_found_again_and_shares_get_the_power_that_fits_them(right, share, power, monkeypatch):
+    """Of 20 hidden labels so many are right where a share is `share`: log odds log(right / wrong) = power · log odds
+    of the share, but for the labels' own mistakes; within limits and on a grid of quarters.
+    """
+    labels, rows = np.arange(20) % 2, np.arange(20) + 100
+    said = np.where(np.arange(20) < right, labels, 1 - labels)
+    seen = []
+
+    def told(system, kept, given, classes):
+        seen.append(set(kept))
+        assert (given == labels[kept - 100]).all()
+        shares = np.full((200, 2), 1 - share)
+        shares[rows, said] = share
+        return shares
+
+    monkeypatch.setattr("bayesgan.training.label_spreading.shares_from", told)
+    assert on_hidden(None, rows, labels, 2) == (right / 20, power)
+    assert seen[0] | seen[1] == set(rows) and not seen[0] & seen[1]  # each is hidden once
+    found, usual = on_hidden(None, rows[:3], labels[:3], 2)
+    assert found != found and usual == 2
+
+
+def test_probabilities_are_powers_of_shares_and_nothing_where_no_label_reaches():
+    found = sharpened(np.array([[0.8, 0.2, 0.0], [0.0, 0.0, 0.0]]), 2.0)
+    assert found == pytest.approx(np.array([[0.64 / 0.68, 0.04 / 0.68, 0.0], [0.0, 0.0, 0.0]]))
 
 
 def test_two_witnesses_together_are_a_geometric_mean():

@@ -11,7 +11,7 @@ from bayesgan.data.dataset import UNKNOWN
 from bayesgan.objectives import consistency_loss
 from bayesgan.options import load_data, resolve
 from bayesgan.training.algorithm import Trainer
-from bayesgan.training.label_spreading import spread_labels
+from bayesgan.training.label_spreading import sharpened, spread_labels
 from bayesgan.training.oriented_gradients import gradient_histograms
 from bayesgan.training.teacher import last_features, spread_on_features
 
@@ -57,7 +57,8 @@ def test_a_class_is_that_of_the_members_average_and_sure_above_the_confidence():
     mean = (each[0] + each[1]) / 2
     one.teacher.confidence = mean.max(1).values.median().item() + 1e-6
     classes, sure = one.teacher.teach(images, rows)
-    assert torch.equal(classes, one_hot(mean.argmax(1), 10).float()) and torch.equal(sure, mean.max(1).values > one.teacher.confidence)
+    assert torch.equal(classes, one_hot(mean.argmax(1), 10).float())
+    assert torch.equal(sure, mean.max(1).values > one.teacher.confidence)
     assert 0 < sure.sum() < len(sure)
     assert one.teacher.share() > 0 and one.teacher.asked == 0
 
@@ -95,6 +96,31 @@ def test_where_the_graph_decides_all_no_network_is_asked_and_labels_stay(monkeyp
     monkeypatch.setattr(one.teacher, "decided", True)
     monkeypatch.setattr(one.teacher.discriminators, "forward", lambda *a, **k: pytest.fail("asked"))
     assert one.teacher.teach(one.real_batches()[0][:3], rows)[1].all() and one.teacher.share() == 1
+
+
+def test_the_graphs_probabilities_are_powers_fitted_without_networks_and_are_kept(monkeypatch):
+    one, graphs = trainer(spread_labels=1), []
+
+    def noted(*given):
+        graphs.append(spread_labels(*given))
+        return graphs[-1]
+
+    monkeypatch.setattr("bayesgan.training.teacher.spread_labels", noted)
+    one.step()
+    one.teacher.spread(one.data, 250)
+    (plain, newest), own = graphs, one.teacher.probabilities
+    others = torch.ones(len(own), dtype=torch.bool)
+    others[one.labelled] = False
+    assert torch.equal(own[others], torch.from_numpy(sharpened(newest.shares.numpy(), plain.power)).float()[others])
+    assert torch.equal(own[one.labelled], one_hot(one.data.train_labels[one.labelled], 10).float())
+    again, older = trainer(spread_labels=1), one.teacher.state_dict()
+    again.teacher.load_state_dict(older)
+    assert torch.equal(again.teacher.probabilities, own) and again.teacher.decided
+    older["classes"] = torch.cat([one.teacher.classes[:-1], torch.tensor([UNKNOWN])])  # all that older versions kept
+    del older["probabilities"]
+    again.teacher.load_state_dict(older)
+    assert torch.equal(again.teacher.classes, older["classes"])
+    assert set(again.teacher.probabilities.unique().tolist()) == {0, 1}
 
 
 def test_labels_are_spread_at_the_start_and_again_before_sampling():
