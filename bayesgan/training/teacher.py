@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, one_hot
+from torch.nn.functional import adaptive_avg_pool2d
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
@@ -90,7 +90,7 @@ class Teacher:
         self.asked += len(rows)
         by_graph, surest = self.probabilities[rows], self.surest[rows]
         said = classes_of(by_graph)
-        of_graph = by_graph if settled else one_hot(said.clamp_min(0), self.outputs).to(by_graph)
+        of_graph = by_graph if settled else certain(said, by_graph)
         if self.decided:
             self.sure += len(rows)
             return of_graph, surest
@@ -103,7 +103,7 @@ class Teacher:
         agreed = (said == classes) | (said == UNKNOWN)
         sure = surest | (agreed & (probability > self.confidence))
         self.sure += sure.sum()
-        return torch.where(surest[:, None], of_graph, one_hot(classes, self.outputs).to(of_graph)), sure
+        return torch.where(surest[:, None], of_graph, certain(classes, by_graph)), sure
 
     def spread(self, data: Dataset, iteration: int) -> None:
         """Spreads the labels that `data` has along a graph of its training part, and keeps what it says.
@@ -131,7 +131,7 @@ class Teacher:
             self.probabilities[among] = probabilities.to(among.device)
             self.surest[among] = surest.to(among.device)
             rows = labelled_rows(data)
-            self.probabilities[rows] = one_hot(data.train_labels[rows], self.outputs).to(self.probabilities)
+            self.probabilities[rows] = certain(data.train_labels[rows], self.probabilities[rows])
             self.surest[rows] = True
         self._look()
 
@@ -160,9 +160,7 @@ class Teacher:
         """Continues where `state_dict()` was taken; raises ValueError for a state of other networks or data."""
         own = {**self.average, "probabilities": self.probabilities, "surest": self.surest}
         if "classes" in state:  # of an older version
-            known = state["classes"] != UNKNOWN
-            certain = one_hot(state["classes"].clamp_min(0), self.outputs) * known[:, None]
-            state = {**state, "probabilities": certain.to(self.probabilities)}
+            state = {**state, "probabilities": certain(state["classes"], self.probabilities)}
         stored = {**state["average"], "probabilities": state["probabilities"], "surest": state["surest"]}
         if {name: tensor.shape for name, tensor in own.items()} != {name: t.shape for name, t in stored.items()}:
             raise InputError("the teacher of a checkpoint has other shapes; it is damaged, or of another run")
@@ -175,6 +173,11 @@ def classes_of(probabilities: Tensor) -> Tensor:
     """(n, Y) -> the likeliest (n,), `UNKNOWN` where all are 0."""
     best, classes = probabilities.max(1)
     return classes.where(best > 0, UNKNOWN)
+
+
+def certain(classes: Tensor, like: Tensor) -> Tensor:
+    """Probabilities like (n, Y) of classes (n,), 0 where they are `UNKNOWN`; one_hot would wait for the device."""
+    return torch.zeros_like(like).scatter_(1, classes.clamp_min(0)[:, None], (classes != UNKNOWN)[:, None].to(like))
 
 
 def spread_on_features(discriminators: Ensemble, data: Dataset, others: Tensor) -> Tensor:
