@@ -152,8 +152,8 @@ class Options:
         most=100, needs=TAUGHT, timing=False,
     )
     settle: float = labels(
-        0.0, "last part of burn-in, from which on distortions are gentle, if the graph is listened to; it begins with "
-        "the last label spreading", least=0, most=0.9, needs=SPREAD, timing=False,
+        0.0, "last part of burn-in, from which on distortions are gentle and the graph's classes are probabilities; it "
+        "begins with the last label spreading", least=0, most=0.9, needs=SPREAD, timing=False,
     )
     unlabelled_batch_size: int | None = labels(
         None, "unlabelled images a discriminator is taught on per iteration (default: twice batch_size)", **WIDTH,
@@ -354,7 +354,7 @@ class Options:
 
     @property
     def settling(self) -> int | None:
-        """The iteration from which on distortions are gentle; None for never."""
+        """The iteration from which on distortions are gentle and classes are probabilities; None for never."""
         if not (self.unlabelled_batch and self.settle and self.spread_labels > 1):
             return None
         return int(self._burnt_in * (1 - self.settle)) or None
