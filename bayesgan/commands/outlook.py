@@ -67,8 +67,8 @@ def taught(options: Options, data: Dataset) -> str:
     points = min(len(data.train), MOST_POINTS)
     graph = f"; labels are spread {times} times on a graph of {points} of {len(data.train)} data" if times else ""
     decides = next((moment for moment in options.spread_moments if moment >= LEARNT), None)
-    if decides is not None:
-        graph += f", which from iteration {decides} on says all classes"
+    if decides is not None and points == len(data.train):
+        graph += f", which from iteration {decides} on says all classes if it finds half of the labels again"
     if options.settling is not None:
         graph += f"; from iteration {options.settling} on distortions are gentle and classes are probabilities"
     return f"the teacher (--consistency {options.consistency:g}): {what}{graph}"

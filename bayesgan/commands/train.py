@@ -272,7 +272,8 @@ def resume(folder: RunFolder, trainer: Trainer, set_aside: bool = True) -> None:
         raise Agreed(f"{folder.path} has done {trainer.iteration} iterations already, got --train_iter "
                          f"{trainer.options.train_iter}; give more")
     if folder.config.get("format", 1) < FORMAT:
-        taught = " and its teacher follows the graph in all classes" if trainer.teacher is not None else ""
+        spreads = trainer.options.spread_moments
+        taught = ", and its graph says all classes, at the end as probabilities" if spreads else ""
         print("note: this run began with an older version; from here on it draws other random numbers of the same law"
               f"{taught}, so the bits differ from those it would have had")
     if folder.config.get("device_type", trainer.device.type) != trainer.device.type:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import wide_generator
 
 __all__ = ["NoiseBuffer"]
@@ -43,6 +44,9 @@ class NoiseBuffer:
             Which, and flat noise for them; or None, and noise of like's shape.
         """
         count = like.numel()
+        if count % len(sources):
+            raise InputError(f"{count} numbers cannot be shared out among {len(sources)} generators; give one for each "
+                             "of the leading axis, or one for all")
         streams = [stream for source in sources for stream in streams_of(count // len(sources), source)]
         if whole or like.device.type != "cpu" or count <= BLOCK or count >= LARGE and torch.get_num_threads() > 1:
             yield None, fill_normal(self._kept(like, count), streams).view(like.shape)

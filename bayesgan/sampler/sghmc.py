@@ -230,7 +230,7 @@ class SGHMC(Optimizer):
         if not any(parameter is own for own in self._all_parameters()):
             raise InputError("hold takes a parameter of this SGHMC, got another tensor; give it at construction")
         try:
-            held = mask.expand_as(parameter).to(parameter.device)
+            held = mask.expand_as(parameter).contiguous().to(parameter.device)
         except RuntimeError:
             held = None
         if held is None or mask.dtype != torch.bool:

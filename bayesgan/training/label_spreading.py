@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bayesgan.basics.later import later
 
-__all__ = ["MOST_POINTS", "Spread", "View", "spread_labels", "together"]
+__all__ = ["MOST_POINTS", "USUAL_POWER", "Spread", "View", "spread_labels", "together"]
 
 csr_matrix = later("scipy.sparse", "csr_matrix")
 diags = later("scipy.sparse", "diags")
@@ -28,7 +28,7 @@ POWER = 4  # of the cosine between neighbours: the weight of an edge
 DAMPING = 0.99  # share of a point's score that comes from its neighbours
 MOST_POINTS = 200_000  # beyond, the search for neighbours takes hours
 POWERS = np.arange(1, 4.25, 0.25)  # that make probabilities of shares
-USUAL_POWER = 2.0  # where no label can be hidden
+USUAL_POWER = 2.0  # where labels are too few to be hidden, or say nothing about it
 MISTAKEN = 0.01  # of the labels, perhaps: so that a few do not decide how sure a graph may be
 
 
@@ -38,7 +38,7 @@ class Spread(NamedTuple):
     Attributes:
         shares: (n, Y) float64 of all classes in the point's score; 0 where no label reaches it.
         others: (m, Y) the same in what the nearest points say of each of the others.
-        found: Share of all labels that one half of them finds again in the other; NaN with one label a class.
+        found: Share of all labels that one half of them finds again in the other; NaN with fewer than two a class.
         power: Which power of their shares makes those hidden labels the likeliest. Diffusion flattens what a graph
             says, less so where classes mix.
     """
@@ -135,8 +135,8 @@ def sharpened(shares: np.ndarray, power: float) -> np.ndarray:
 def together(probabilities: Tensor, shares: Tensor) -> Tensor:
     """Class probabilities (n, Y) of two witnesses: the geometric mean of networks' (n, Y) and of squared shares (n, Y).
 
-    Diffusion flattens what a graph says; squared, shares are about as sure as they are right, and say nothing where no
-    label reaches.
+    Diffusion flattens what a graph says; squared, shares of MNIST are about as sure as they are right. They say nothing
+    where no label reaches.
     """
     logarithm = probabilities.double().clamp_min(1e-12).log() / 2 + shares.double().clamp_min(1e-12).log()
     return logarithm.softmax(-1)

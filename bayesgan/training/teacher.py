@@ -11,7 +11,7 @@ from bayesgan.data import Dataset, labelled_rows, to_float
 from bayesgan.data.dataset import UNKNOWN
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
-from bayesgan.training.label_spreading import MOST_POINTS, Spread, View, sharpened, spread_labels
+from bayesgan.training.label_spreading import MOST_POINTS, USUAL_POWER, Spread, View, sharpened, spread_labels
 from bayesgan.training.oriented_gradients import gradient_histograms
 
 __all__ = ["LEARNT", "SIDE", "Teacher", "spread_on_features"]
@@ -19,8 +19,8 @@ __all__ = ["LEARNT", "SIDE", "Teacher", "spread_on_features"]
 SLOWEST_RATE = 0.002  # of the weights' running mean: it remembers 500 iterations
 SURE_SHARE = 0.9  # of all images, whose class is the graph's
 LEARNT = 250  # iterations, after which all classes are the graph's; before, it knows little more than pixels tell
-LEAST_FOUND = 0.5  # of every second label by the others; a graph that finds fewer is not listened to
-WORTH = 0.75  # of every second label; what the data are by themselves finds as many, or has no say later on
+LEAST_FOUND = 0.5  # of the labels, each half by the other; a graph that finds fewer is not listened to
+WORTH = 0.75  # of the labels; what the data are by themselves finds as many, or has no say later on
 SIDE = 32  # of images whose gradients are features, at most
 
 
@@ -35,7 +35,7 @@ class Teacher:
 
     Certain classes teach networks best, and to be surer than the graph has reason to be. So at the end of burn-in, as a
     run settles, the classes of the graph become its probabilities: powers of its shares, the power that fits the labels
-    which are hidden from the graph of the data alone (networks have seen these labels).
+    which are hidden from the graph of the data alone (networks have seen these labels), where that is worth anything.
 
     Neighbours on the graph are near by the networks' features and by what needs no network, images' gradients and
     vectors as they are; by the former alone where the latter tell too little of the classes.
@@ -122,7 +122,8 @@ class Teacher:
             graph = plain
             if iteration > 0:
                 graph = spread_among(data, among, [View(torch.cat(parts, 1)), *([view] if worth(plain) else [])])
-            probabilities = torch.from_numpy(sharpened(graph.shares.numpy(), plain.power)).float()
+            power = plain.power if worth(plain) else USUAL_POWER
+            probabilities = torch.from_numpy(sharpened(graph.shares.numpy(), power)).float()
             found = probabilities, graph.surest(SURE_SHARE if iteration < LEARNT else 1.0), graph.found
         probabilities, surest, self.found = self.ranks.gathered(found)[0]  # of one: roundings differ between machines
         self.probabilities.zero_()
@@ -160,7 +161,10 @@ class Teacher:
         """Continues where `state_dict()` was taken; raises ValueError for a state of other networks or data."""
         own = {**self.average, "probabilities": self.probabilities, "surest": self.surest}
         if "classes" in state:  # of an older version
-            state = {**state, "probabilities": certain(state["classes"], self.probabilities)}
+            classes = state["classes"].to(self.probabilities.device)
+            if len(classes) != len(self.probabilities) or classes.max() >= self.outputs:
+                raise InputError("the teacher of a checkpoint has other classes; it is damaged, or of another run")
+            state = {**state, "probabilities": certain(classes, self.probabilities)}
         stored = {**state["average"], "probabilities": state["probabilities"], "surest": state["surest"]}
         if {name: tensor.shape for name, tensor in own.items()} != {name: t.shape for name, t in stored.items()}:
             raise InputError("the teacher of a checkpoint has other shapes; it is damaged, or of another run")

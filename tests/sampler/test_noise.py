@@ -7,6 +7,8 @@ from bayesgan.sampler import SGHMC, RMSprop
 from bayesgan.sampler.noise import BLOCK, STREAM, NoiseBuffer
 from tests.targets import LIMIT, law_z_scores
 
+NOISE = NoiseBuffer.blocks
+
 
 def seeded(rows: int, seed: int = 1) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed + row) for row in range(rows)]
@@ -29,6 +31,11 @@ def test_blocks_are_what_is_drawn_at_once(rows, columns, blocks):
     pieces, count = drawn(like, seeded(rows), whole=False)
     at_once, one = drawn(like, seeded(rows), whole=True)
     assert (count, one) == (blocks, 1) and torch.equal(pieces, at_once)
+
+
+def test_numbers_that_cannot_be_shared_out_are_refused():
+    with pytest.raises(ValueError, match="7 numbers cannot be shared out among 2 generators; give one for each"):
+        next(NoiseBuffer().blocks(torch.empty(7), seeded(2)))
 
 
 def test_a_members_noise_does_not_depend_on_its_companions():
@@ -78,6 +85,15 @@ def test_a_chain_in_blocks_is_the_chain_at_once(monkeypatch, scheme, metric, hel
     start = torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
     force = torch.randn(rows, columns, generator=torch.Generator().manual_seed(1))
 
+    slices = []
+
+    def noted(self, *given):
+        for where, noise in NOISE(self, *given):
+            slices.append(where)
+            yield where, noise
+
+    monkeypatch.setattr(NoiseBuffer, "blocks", noted)
+
     def moved(block: int) -> list[torch.Tensor]:
         monkeypatch.setattr("bayesgan.sampler.noise.BLOCK", block)
         theta = start.clone().requires_grad_()
@@ -95,5 +111,7 @@ def test_a_chain_in_blocks_is_the_chain_at_once(monkeypatch, scheme, metric, hel
 
     for in_blocks, at_once in zip(moved(1200), moved(2**20)):
         assert torch.equal(in_blocks, at_once)
+    in_rows = [slice(row * columns, (row + 1) * columns) for row in range(rows)]
+    assert slices == (4 * [None] if metric == "transposed" else 2 * in_rows + 2 * [None])  # it is not contiguous
     if held:
         assert torch.equal(in_blocks[1], torch.zeros(columns)) and in_blocks[0].any()

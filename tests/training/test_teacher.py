@@ -13,7 +13,7 @@ from bayesgan.options import load_data, resolve
 from bayesgan.training.algorithm import Trainer
 from bayesgan.training.label_spreading import sharpened, spread_labels
 from bayesgan.training.oriented_gradients import gradient_histograms
-from bayesgan.training.teacher import last_features, spread_on_features
+from bayesgan.training.teacher import Teacher, last_features, spread_on_features
 
 GIVEN = {"num_gen": 2, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "num_layers": 2, "N": 20,
          "batch_size": 16, "train_iter": 12, "consistency": 1.0, "spread_labels": 0}
@@ -113,6 +113,9 @@ def test_the_graphs_probabilities_are_powers_fitted_without_networks_and_are_kep
     others[one.labelled] = False
     assert torch.equal(own[others], torch.from_numpy(sharpened(newest.shares.numpy(), plain.power)).float()[others])
     assert torch.equal(own[one.labelled], one_hot(one.data.train_labels[one.labelled], 10).float())
+    monkeypatch.setattr("bayesgan.training.teacher.WORTH", 1.01)  # of a graph of no worth the power means nothing
+    one.teacher.spread(one.data, 250)
+    assert torch.equal(own[others], torch.from_numpy(sharpened(graphs[-1].shares.numpy(), 2.0)).float()[others])
     again, older = trainer(spread_labels=1), one.teacher.state_dict()
     again.teacher.load_state_dict(older)
     assert torch.equal(again.teacher.probabilities, own) and again.teacher.decided
@@ -121,6 +124,9 @@ def test_the_graphs_probabilities_are_powers_fitted_without_networks_and_are_kep
     again.teacher.load_state_dict(older)
     assert torch.equal(again.teacher.classes, older["classes"])
     assert set(again.teacher.probabilities.unique().tolist()) == {0, 1}
+    for wrong in (older["classes"][:-1], older["classes"] + 5):
+        with pytest.raises(ValueError, match="other classes; it is damaged"):
+            again.teacher.load_state_dict({**older, "classes": wrong})
 
 
 def test_labels_are_spread_at_the_start_and_again_before_sampling():
@@ -144,7 +150,9 @@ def test_a_run_settles_with_its_last_spreading_on_gentle_distortions(monkeypatch
                   {"burn_in": 5, "settle": 0.9}):  # from the first iteration on, before any network has learnt
         assert trainer(**{**given, **never}).options.settling is None, never
     assert trainer(**{**given, "spread_labels": 1}).options.spread_moments == (0,)
-    strengths = []
+    strengths, settled, teach = [], [], Teacher.teach
+    monkeypatch.setattr(Teacher, "teach", lambda self, images, rows, late: settled.append(late) or teach(
+        self, images, rows, late))
 
     def noted(images, strength, source):
         strengths.append(strength)
@@ -158,7 +166,7 @@ def test_a_run_settles_with_its_last_spreading_on_gentle_distortions(monkeypatch
     assert one.teacher.surest.sum() == round(0.9 * len(one.data.train))  # of a graph from before networks have learnt
     one.step()
     assert one.teacher.surest.all() and (one.teacher.classes != UNKNOWN).all()
-    assert strengths == [1.0] * 4 + [pytest.approx(0.3)]
+    assert strengths == [1.0] * 4 + [pytest.approx(0.3)] and settled == [False] * 4 + [True]
     resumed = trainer(spread_labels=2, temperature=0.0, train_iter=8, settle=0.5, confidence=0.9999, num_disc=1)
     resumed.load_state_dict(one.state_dict())
     assert resumed.settled and resumed.teacher.surest.all()
