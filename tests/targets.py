@@ -6,7 +6,6 @@ import torch
 
 from bayesgan.sampler import SGHMC, stationary_moments
 
-LIMIT = 5.0  # |z|: a false alarm in 1.7 million comparisons
 COORDINATES = 65_536
 STEPS = 200
 # (alpha, eta, curvature, temperature)

@@ -176,28 +176,30 @@ class SGHMC(Optimizer):
             gradient = gradient.float()
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(position)
-        noisy = noise_variance(**{key: own[key] for key in LAW}, scheme=self.scheme) > 0
+        noise = None
+        if noise_variance(**{key: own[key] for key in LAW}, scheme=self.scheme) > 0:
+            noise = self._noise.draw(position, sources)
         if "held" in state:
             gradient = gradient.masked_fill(state["held"], 0)
+            noise = noise if noise is None else noise.masked_fill_(state["held"], 0)
         if self.rule is not None and not self.frozen:
             self.rule.update(state, gradient)
         elif self.rule is not None and "preconditioner" not in state:
             raise InputError(f"{self._name(parameter)} was frozen while the preconditioner adapted and has none; "
                              "freeze it again, or begin anew")
-        doubtful = noisy and parameter not in self._proven and self._checks()
+        doubtful = noise is not None and parameter not in self._proven and self._checks()
         before = position.clone() if doubtful else None
-        diagonal = state.get("preconditioner")
-        root = self._roots.of(parameter, diagonal) if noisy else None
-        tensors = position, state["momentum"], gradient, diagonal, root, state.get("held")
-        whole = not all(tensor is None or tensor.is_contiguous() for tensor in tensors)
-        # block by block: noise that is used while it is in the cache, one pass over momenta and positions
-        for block, noise in self._noise.blocks(position, sources, whole) if noisy else [(None, None)]:
-            theta, momentum, force, metric, root_of_metric, held = (
-                tensor if tensor is None or block is None else tensor.view(-1)[block] for tensor in tensors)
-            if held is not None and noise is not None:
-                noise.masked_fill_(held, 0)
-            sghmc_step(theta, momentum, force, noise, scheme=self.scheme, preconditioner=metric, root=root_of_metric,
-                       rescale=rescale, **own)
+        sghmc_step(
+            position,
+            state["momentum"],
+            gradient,
+            noise,
+            scheme=self.scheme,
+            preconditioner=state.get("preconditioner"),
+            root=None if noise is None else self._roots.of(parameter, state.get("preconditioner")),
+            rescale=rescale,
+            **own,
+        )
         if doubtful:
             self._proven.add(parameter)
             check_moved(self._name(parameter), state["momentum"], position, before)
@@ -230,7 +232,7 @@ class SGHMC(Optimizer):
         if not any(parameter is own for own in self._all_parameters()):
             raise InputError("hold takes a parameter of this SGHMC, got another tensor; give it at construction")
         try:
-            held = mask.expand_as(parameter).contiguous().to(parameter.device)
+            held = mask.expand_as(parameter).to(parameter.device)
         except RuntimeError:
             held = None
         if held is None or mask.dtype != torch.bool:

@@ -60,7 +60,7 @@ class Teacher:
         self.probabilities = torch.zeros(count, outputs, device=discriminators.device)
         self.surest = torch.zeros(count, dtype=torch.bool, device=discriminators.device)
         self.found, self.listens, self.decided = float("nan"), False, False
-        self.plain: tuple[View, Spread] | None = None
+        self.plain: tuple[View | None, float] | None = None  # the data without a network, if worth it, and its power
         self.asked, self.sure = 0, torch.zeros((), device=discriminators.device)
 
     @torch.no_grad()
@@ -117,12 +117,12 @@ class Teacher:
             features = last_features(self.discriminators, data.train[among], self.average)
             parts = [features] if self.ranks.size == 1 else self.ranks.at_first(features)
         if self.ranks.first:
-            self.plain = self.plain or spread_plainly(data, among)
-            view, plain = self.plain
-            graph = plain
+            if iteration == 0 or self.plain is None:
+                view, graph = spread_plainly(data, among)
+                self.plain = view if worth(graph) else None, graph.power if worth(graph) else USUAL_POWER
+            view, power = self.plain
             if iteration > 0:
-                graph = spread_among(data, among, [View(torch.cat(parts, 1)), *([view] if worth(plain) else [])])
-            power = plain.power if worth(plain) else USUAL_POWER
+                graph = spread_among(data, among, [View(torch.cat(parts, 1)), *([] if view is None else [view])])
             probabilities = torch.from_numpy(sharpened(graph.shares.numpy(), power)).float()
             found = probabilities, graph.surest(SURE_SHARE if iteration < LEARNT else 1.0), graph.found
         probabilities, surest, self.found = self.ranks.gathered(found)[0]  # of one: roundings differ between machines

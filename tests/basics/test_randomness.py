@@ -3,6 +3,7 @@
 import torch
 
 from bayesgan.basics.randomness import WORDS, keyed_generator, wide_generator
+from bayesgan.sampler.noise import LARGE, fill_normal
 
 
 def test_the_key_alone_decides():
@@ -24,3 +25,9 @@ def test_streams_are_standard_normal_across_keys():
     n = 20_000
     first = torch.cat([torch.randn(1, generator=wide_generator(f"{i}".encode())) for i in range(n)]).double()
     assert abs(first.mean()) < 5 / n**0.5 and abs((first**2).mean() - 1) < 5 * (2 / n) ** 0.5
+
+
+def test_blocks_of_a_large_tensor_follow_the_samplers_generator():
+    values = [fill_normal(torch.empty(1, LARGE), [torch.Generator().manual_seed(seed)]) for seed in (1, 1, 2)]
+    assert torch.equal(values[0], values[1]) and not torch.equal(values[0], values[2])
+    assert abs(values[0].double().mean()) < 5 / LARGE**0.5

@@ -7,7 +7,10 @@ import torch
 
 from bayesgan import SGHMC
 from bayesgan.sampler import RMSprop, sghmc_step, stationary_moments
-from tests.targets import GRID, LIMIT, law_z_scores
+from bayesgan.sampler.noise import fill_normal
+from tests.targets import GRID, law_z_scores
+
+LIMIT = 5.0  # |z|: a false alarm in 1.7 million comparisons
 
 
 @pytest.mark.parametrize("scheme", ["symplectic", "baoa"])
@@ -160,6 +163,34 @@ def test_every_parameter_coordinate_and_step_has_noise_of_its_own():
     correlation = torch.corrcoef(series) - torch.eye(5, dtype=torch.float64)
     assert (correlation.abs() * 65_536**0.5).max() < LIMIT, correlation
     assert ((series.var(1) - 1.0) / (2 / 65_536) ** 0.5).abs().max() < LIMIT  # 2 eta alpha T = 1
+
+
+def test_blocks_of_noise_have_streams_of_their_own_whatever_the_cores(monkeypatch):
+    monkeypatch.setattr("bayesgan.sampler.noise.BLOCK", 1000)
+    monkeypatch.setattr("bayesgan.sampler.noise.LARGE", 1000)
+    source, draws = torch.Generator(), []
+    source.seed()
+    start = source.get_state()
+    for count in (1, 4):
+        monkeypatch.setattr("torch.get_num_threads", lambda count=count: count)
+        source.set_state(start)
+        draws.append([fill_normal(torch.empty(1, 100_500, dtype=torch.float64), [source])[0] for _ in range(2)])
+    assert all(torch.equal(a, b) for a, b in zip(*draws))
+    blocks = torch.cat([draw[:100_000] for draw in draws[0]]).view(200, 1000)  # of two steps
+    correlation = torch.corrcoef(blocks) - torch.eye(200, dtype=torch.float64)
+    assert (correlation.abs() * 1000**0.5).max() < LIMIT + 1  # 19,900 pairs
+    assert (
+        abs(blocks.mean()) * blocks.numel() ** 0.5 < LIMIT
+        and abs(blocks.var() - 1) * (blocks.numel() / 2) ** 0.5 < LIMIT
+    )
+
+
+@pytest.mark.parametrize("preconditioner", [None, 3.0])
+def test_the_law_holds_with_noise_in_blocks(preconditioner, monkeypatch):
+    monkeypatch.setattr("bayesgan.sampler.noise.BLOCK", 5000)
+    monkeypatch.setattr("bayesgan.sampler.noise.LARGE", 5000)
+    z = law_z_scores(0.3, 0.1, 2.0, 1.0, preconditioner=preconditioner)
+    assert max(map(abs, z)) < LIMIT, z
 
 
 def test_a_preconditioner_changed_in_place_moves_and_shakes_alike():
