@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shlex
 from collections.abc import Iterable
 from functools import partial
@@ -21,6 +22,9 @@ from bayesgan.store.run_folder import RunFolder
 __all__ = ["Cell", "collect", "draws_option", "jobs_option", "report", "train_iter_option"]
 
 FIGURES = ("errors", "nll", "brier", "ece", "ece_floor")
+TRAINED = ("supervised", "current", "averaged", "posterior")  # predictors, as results_<iter>.json has them
+ENTROPY = "entropy on "
+WITH_GRAPH = ("label spreading", "posterior and spreading")  # as evaluation/figures.json has them
 PANELS = {"errors": "test errors", "nll": "NLL (nats)", "ece": "ECE"}
 
 draws_option = partial(option, help="label draws a cell", least=1)
@@ -46,7 +50,7 @@ def collect(
 
     Returns:
         One row a method, N, draw and predictor (current: the last ensemble; averaged: its averaged weights, where there
-        is a teacher; posterior: averaged over draws).
+        is a teacher; posterior: averaged over draws; and with the graph, where labels are spread).
     """
     first, runs = next(iter(wanted))[0], {}
     for draw in range(draws):  # all methods of a draw before the next, so that a stopped table is balanced
@@ -56,33 +60,36 @@ def collect(
             if method != first:
                 shared["no_supervised"] = True
             runs[Cell(method, labels, draw)] = {**given, **shared}
-    found = run_cells(cells, runs, measured, semi=True, jobs=jobs)
+    found = run_cells(cells, runs, measured, semi=True, jobs=jobs, predictors=TRAINED + WITH_GRAPH)
     return [row for key in runs for row in found[key]]
 
 
 def measured(key: Cell, run: RunFolder) -> list[dict]:
     """The rows of one run."""
-    figures = last_results(run.path)["classification"]
+    results = last_results(run.path)["classification"]
+    evaluated = json.loads((run.path / "evaluation" / "figures.json").read_text())
+    found = {name: results.get(name) for name in TRAINED} | {name: evaluated.get(name) for name in WITH_GRAPH}
     command = ["python", "run_bgan_semi.py", *run.config["commands"][0]["command"]]
     common = {
-        "N": key.N, "draw": key.draw, "test_size": figures["test_size"], "seconds": round(seconds(run), 1),
+        "N": key.N, "draw": key.draw, "test_size": results["test_size"], "seconds": round(seconds(run), 1),
         "device": device_of(run), "command": shlex.join(command),
     }
-    parts = [(key.method, part) for part in ("current", "averaged", "posterior") if figures.get(part)]
-    if figures["supervised"]:
-        parts.insert(0, ("supervised", "supervised"))
-    return [{"method": method, "predictor": part, **{name: figures[part][name] for name in FIGURES}, **common}
-            for method, part in parts]
+    return [{"method": part if part == "supervised" else key.method, "predictor": part,
+             **{name: figures[name] for name in FIGURES},
+             **{ENTROPY + case: value for case, value in figures["entropy"].items()}, **common}
+            for part, figures in found.items() if figures]
 
 
 def report(rows: list[dict]) -> Report:
     """The rows as they are, their means over label draws as a table and a plot."""
     groups = grouped(rows)
+    entropies = [name for name in rows[0] if name.startswith(ENTROPY)]  # of one's own test data, ..., foreign data
     table = [
         {"method": method, "predictor": predictor, "N": str(labels), "draws": str(len(group)),
          "errors": mean_sd(column(group, "errors"), ".1f"), "NLL": mean_sd(column(group, "nll")),
          "ECE": mean_sd(column(group, "ece")),
-         "ECE floor": mean_sd(column(group, "ece_floor")), "seconds": f"{np.mean(column(group, 'seconds')):.0f}"}
+         "ECE floor": mean_sd(column(group, "ece_floor")),
+         **{name: mean_sd(column(group, name)) for name in (entropies[0], entropies[-1])}, "seconds": f"{np.mean(column(group, 'seconds')):.0f}"}
         for (method, predictor, labels), group in groups.items()
     ]
     note = f"errors of {rows[0]['test_size']}, mean ± sd over label draws"

@@ -17,7 +17,7 @@ from bayesgan.options.recipes import FEW_LABELS, RECIPES, WITHOUT_LABELS
 __all__ = ["check_given", "explain", "idle", "resolve"]
 
 ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0}
-OF_A_LENGTH = ("burn_in", "ramp")  # a layer's schedule belongs to its own train_iter
+OF_A_LENGTH = ("burn_in", "ramp")  # a layer's schedule belongs to its own train_iter, and is as long in proportion
 PATHS = {field.name for field in dataclasses.fields(Options) if kind_of(field)[0] is Path}
 SEMI = {"N": 100, **FEW_LABELS}  # 128 labels, the reference's default, are no multiple of 10 classes
 
@@ -64,11 +64,14 @@ def layers(given: dict, semi: bool) -> list[Layer]:
         found = [Layer("run_bgan_semi.py", few), *found, Layer(f"data set {name} with labels", source.semi)]
     if not keeps_norms(given, recipe):
         recipe = {name: value for name, value in recipe.items() if name != "normalise"}
-    found += [Layer(f"recipe {given.get('recipe')}", recipe), Layer("given", given)]
+    found.append(Layer(f"recipe {given.get('recipe')}", recipe))
     for number, (origin, values) in enumerate(found):
         lengths = [stronger.values["train_iter"] for stronger in found[number + 1:] if "train_iter" in stronger.values]
         if any(length != values.get("train_iter") for length in lengths):
             found[number] = Layer(origin, {name: value for name, value in values.items() if name not in OF_A_LENGTH})
+    if "train_iter" in given:
+        found = [Layer(origin, at_length(values, given["train_iter"])) for origin, values in found]
+    found.append(Layer("given", given))
     merged = {name: value for layer in found for name, value in layer.values.items()}
     counted = semi and merged["N"] != ALL
     if counted and "label_batch_size" not in given and (merged.get("label_batch_size") or 0) > merged["N"]:
@@ -82,6 +85,12 @@ def layers(given: dict, semi: bool) -> list[Layer]:
         plain = {"consistency": 0.0, "spread_labels": 0, "settle": 0.0} if own else {}
         found.append(Layer("--ml", {**ML_OVERRIDES, **plain}))
     return found
+
+
+def at_length(values: dict, length: int) -> dict:
+    """A layer's values for a run of so many iterations: its schedule in proportion, rounded down."""
+    scaled = {name: values[name] * length // values["train_iter"] for name in OF_A_LENGTH if name in values}
+    return values | scaled
 
 
 def keeps_norms(given: dict, recipe: dict) -> bool:

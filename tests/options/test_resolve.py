@@ -24,6 +24,17 @@ def test_precedence_is_as_stated():
     assert resolve({**given, "ml": True}, semi=True)[0].num_gen == 1
 
 
+@pytest.mark.parametrize("given, schedule", [
+    ({}, (7000, 100)), ({"train_iter": 1500}, (1312, 18)), ({"train_iter": 2}, (1, 0)),
+    ({"train_iter": 1500, "burn_in": 9}, (9, 18)), ({"train_iter": 16000}, (14000, 200)),
+    ({"dataset": "digits", "train_iter": 1500}, (750, 75)),  # its own length has no schedule of its own
+    ({"recipe": "mnist-paper", "train_iter": 1500}, (750, 75)),
+])
+def test_a_schedule_is_as_long_in_proportion_as_the_run(given, schedule):
+    options, _ = resolve({"dataset": "mnist", **given}, semi=True)
+    assert (options.burn_in, options.ramp) == schedule
+
+
 def test_paths_may_be_strings():
     options, _ = resolve({"data_path": "here/data", "out_dir": "there"})
     assert (options.data_path, options.out_dir) == (Path("here/data"), Path("there"))
