@@ -87,9 +87,9 @@ def report(rows: list[dict]) -> Report:
     table = [
         {"method": method, "predictor": predictor, "N": str(labels), "draws": str(len(group)),
          "errors": mean_sd(column(group, "errors"), ".1f"), "NLL": mean_sd(column(group, "nll")),
-         "ECE": mean_sd(column(group, "ece")),
-         "ECE floor": mean_sd(column(group, "ece_floor")),
-         **{name: mean_sd(column(group, name)) for name in (entropies[0], entropies[-1])}, "seconds": f"{np.mean(column(group, 'seconds')):.0f}"}
+         "ECE": mean_sd(column(group, "ece")), "ECE floor": mean_sd(column(group, "ece_floor")),
+         **{name: mean_sd(column(group, name)) for name in (entropies[0], entropies[-1])},
+         "seconds": f"{np.mean(column(group, 'seconds')):.0f}"}
         for (method, predictor, labels), group in groups.items()
     ]
     note = f"errors of {rows[0]['test_size']}, mean ± sd over label draws"
