@@ -47,13 +47,15 @@ def graphs_skipped() -> int:
     return torch._dynamo.utils.counters["inductor"]["cudagraph_skips"]
 
 
-def laid_out(batch: Tensor) -> Tensor:
+def laid_out(network: nn.Module, batch: Tensor) -> Tensor:
     """Images (B, C, H, W) in channels-last order on a CPU, where oneDNN convolves them faster.
 
+    For networks whose class says `channels_last = True`: others may call `view` on their maps, which then fails.
     Generators, whose inputs are vectors, gained nothing when measured, nor did bfloat16, in which normalising
     channels-last maps takes longer than all convolutions.
     """
-    if batch.dim() != 4 or batch.is_cuda or torch.is_autocast_enabled("cpu"):
+    known = getattr(network, "channels_last", False)
+    if not known or batch.dim() != 4 or batch.is_cuda or torch.is_autocast_enabled("cpu"):
         return batch
     # contiguous() leaves images of one channel alone, which fit both layouts and count as channels-first
     return batch.clone(memory_format=torch.channels_last)
@@ -64,7 +66,8 @@ def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Outputs:
     """Member by member. On a CPU the fastest for convolutions that fill the cores by themselves."""
     # unbind once, not weight[i] for each member: its backward is one stack instead of a full-size zero tensor each
     members = [dict(zip(weights, slices)) for slices in zip(*(weight.unbind(0) for weight in weights.values()))]
-    outputs = [functional_call(network, member, laid_out(batch)) for member, batch in zip(members, inputs.unbind(0))]
+    outputs = [functional_call(network, member, laid_out(network, batch))
+               for member, batch in zip(members, inputs.unbind(0))]
     if torch.is_tensor(outputs[0]):
         return torch.stack(outputs)
     return tree_map(lambda *parts: torch.stack(parts) if torch.is_tensor(parts[0]) else parts[0], *outputs)

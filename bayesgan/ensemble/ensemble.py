@@ -139,4 +139,4 @@ class Ensemble:
         """One member on inputs (B, ...), with its running statistics; gradients reach the inputs, not the weights."""
         self.network.eval()
         weights = {name: t[member] for name, t in self.state().items()}
-        return functional_call(self.network, weights, laid_out(self._of_type(inputs)))
+        return functional_call(self.network, weights, laid_out(self.network, self._of_type(inputs)))

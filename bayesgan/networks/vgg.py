@@ -24,6 +24,8 @@ class Discriminator(nn.Module):
     (B, C, H, W) in [-1, 1] -> logits (B, outputs), features (B, 512).
     """
 
+    channels_last = True
+
     def __init__(self, sizes: NetworkSizes):
         super().__init__()
         channels, side, _ = sizes.data_shape

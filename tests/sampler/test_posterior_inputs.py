@@ -40,6 +40,37 @@ def test_buffers_keep_their_type_and_scalars_are_sampled():
     assert "scale" in sampler.diagnostics(classes()[0][:3]).temperatures
 
 
+class LeNet(nn.Module):
+    """Convolutions whose maps are flattened by `view`, as most are; `seen`: strides of what reaches it."""
+
+    def __init__(self, channels=1):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(channels, 4, 3), nn.Conv2d(4, 6, 3)
+        self.logits = nn.Linear(6 * 4 * 4, 3)
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x.stride())
+        maps = self.second(nn.functional.max_pool2d(self.first(x).relu(), 2)).relu()
+        return self.logits(maps.view(len(x), -1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_network_may_view_its_maps(channels):
+    """Images come as they are, unless a class says `channels_last = True`."""
+    images, (_, labels) = torch.randn(50, channels, 14, 14), classes()
+    sampler = PosteriorSampler(LeNet(channels), mean_loss=nn.functional.cross_entropy, num_data=50, burn_in=2)
+    sampler.run((images, labels), draws=2, progress=False)
+    assert torch.allclose(sampler.predict_proba(images[:5]).sum(1), torch.ones(5, dtype=torch.float64))
+    network = sampler.ensemble.network
+    network.seen.clear()
+    sampler.ensemble.forward_member(0, images)
+    network.channels_last = True
+    with pytest.raises(RuntimeError, match="view"):
+        sampler.ensemble.forward_member(0, images)
+    assert [stride[3] for stride in network.seen] == [1, channels]
+
+
 def tied():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).double()
     model[1].weight = model[0].weight
