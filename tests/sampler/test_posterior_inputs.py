@@ -60,8 +60,7 @@ def test_a_network_may_view_its_maps(channels):
     """Images come as they are, unless a class says `channels_last = True`."""
     images, (_, labels) = torch.randn(50, channels, 14, 14), classes()
     sampler = PosteriorSampler(LeNet(channels), mean_loss=nn.functional.cross_entropy, num_data=50, burn_in=2)
-    sampler.run((images, labels), draws=2, progress=False)
-    assert torch.allclose(sampler.predict_proba(images[:5]).sum(1), torch.ones(5, dtype=torch.float64))
+    assert len(sampler.run((images, labels), draws=2, progress=False).draws) == 2
     network = sampler.ensemble.network
     network.seen.clear()
     sampler.ensemble.forward_member(0, images)
