@@ -140,7 +140,8 @@ class DataSource(NamedTuple):
 
     load: Callable[[DataOptions], Dataset]
     defaults: dict = {}  # never changed
-    semi: dict = {}  # in place of these for run_bgan_semi.py
+    semi: dict | Callable[[Path, int | None], dict] = {}  # in place of these for run_bgan_semi.py; perhaps by the data
+    # at --data_path and by --image_size
     foreign: Callable[[DataOptions], Dataset | None] = lambda options: (
         None
     )  # data of no class of it, if its files are there

@@ -61,7 +61,10 @@ def layers(given: dict, semi: bool) -> list[Layer]:
     found = [Layer(f"data set {name}", source.defaults)]
     if semi:
         few = {name: value for name, value in SEMI.items() if name != "normalise" or keeps_norms(given, recipe)}
-        found = [Layer("run_bgan_semi.py", few), *found, Layer(f"data set {name} with labels", source.semi)]
+        own = source.semi
+        if callable(own):
+            own = own(given.get("data_path", Options.data_path), given.get("image_size"))
+        found = [Layer("run_bgan_semi.py", few), *found, Layer(f"data set {name} with labels", own)]
     if not keeps_norms(given, recipe):
         recipe = {name: value for name, value in recipe.items() if name != "normalise"}
     found.append(Layer(f"recipe {given.get('recipe')}", recipe))

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bayesgan.commands.train import parser
@@ -33,6 +34,21 @@ def test_precedence_is_as_stated():
 def test_a_schedule_is_as_long_in_proportion_as_the_run(given, schedule):
     options, _ = resolve({"dataset": "mnist", **given}, semi=True)
     assert (options.burn_in, options.ramp) == schedule
+
+
+@pytest.mark.parametrize("shape, given, found", [
+    ((20, 28, 28), {}, ("vgg", "bf16")), ((20, 3, 16, 18), {}, ("vgg", "bf16")), ((20, 32, 32, 3), {}, ("vgg", "bf16")),
+    ((20, 8, 8), {}, ("auto", "fp32")), ((20, 8, 8), {"image_size": 16}, ("vgg", "bf16")),
+    ((20, 28, 28), {"image_size": 8}, ("auto", "fp32")), ((20, 7), {}, ("auto", "fp32")), (None, {}, ("auto", "fp32")),
+    ((20, 28, 28), {"network": "dcgan"}, ("dcgan", "bf16")),
+])
+def test_arrays_of_images_take_what_images_take(tmp_path, shape, given, found):
+    """With labels, by what the file's header says; `auto` is dcgan for images and mlp for vectors."""
+    if shape is not None:
+        np.savez(tmp_path / "mine.npz", train_images=np.zeros(shape))
+    options, _ = resolve({"dataset": "npz", "data_path": tmp_path, **given}, semi=True)
+    assert (options.network, options.precision) == found
+    assert resolve({"dataset": "npz", "data_path": tmp_path})[0].network == "auto"
 
 
 def test_paths_may_be_strings():
