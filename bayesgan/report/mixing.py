@@ -38,7 +38,8 @@ def mixing(followed: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
     found = {}
     for group, values in followed.items():
         convergence = converge(values.double().numpy())  # (members, draws, 64)
-        networks, ess = values.shape[0] * values.shape[1], float(np.nanmedian(convergence.ess))
+        networks = values.shape[0] * values.shape[1]
+        ess = min(networks, float(np.nanmedian(convergence.ess)))  # an estimate from few draws can be more than these
         found[group] = {
             "networks": networks,
             "ess": ess,

@@ -114,9 +114,6 @@ def diagnose(
 
 def converge(values: np.ndarray) -> Convergence:
     """ESS and R-hat of every entry of (chains, draws, ...), by arviz-stats."""
-    if len(values) == 1:  # R-hat compares the two halves of a single chain
-        half = values.shape[1] // 2
-        values = values[0, : 2 * half].reshape(2, half, *values.shape[2:])
     chains, draws = values.shape[:2]
     flat = np.moveaxis(values.reshape(chains, draws, -1), 2, 0)  # (entries, chains, draws)
     constant = np.ptp(flat, axis=(1, 2)) == 0
@@ -124,8 +121,11 @@ def converge(values: np.ndarray) -> Convergence:
     if not constant.all():
         from arviz_stats.base import array_stats  # takes half a second
 
-        ess[~constant] = array_stats.ess(flat[~constant], method="bulk")
-        rhat[~constant] = array_stats.rhat(flat[~constant], method="rank")
+        moving = flat[~constant]
+        ess[~constant] = array_stats.ess(moving, method="bulk")
+        if chains == 1:  # R-hat compares two halves; ESS of halves would see no correlation longer than they are
+            moving = moving[..., : draws // 2 * 2].reshape(len(moving), 2, -1)
+        rhat[~constant] = array_stats.rhat(moving, method="rank")
     return Convergence(ess.reshape(values.shape[2:]), rhat.reshape(values.shape[2:]))
 
 

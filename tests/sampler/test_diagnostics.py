@@ -25,6 +25,15 @@ def test_effective_sample_size_of_an_autoregression(coefficient):
     assert result.rhat < 1.01
 
 
+def test_a_short_single_chain_is_worth_few_samples():
+    """18 draws of an autoregression of .8 are worth 2; arviz, seeing all of them, says 5, and of halves 19."""
+    series = autoregressive(0.8, chains=300, draws=18).T[None]  # (1, draws, entries)
+    result = converge(series)
+    assert np.median(result.ess) < 7 and np.median(result.rhat) > 1.3
+    alone = converge(series[..., :1])
+    assert alone.ess[0] == result.ess[0] and alone.rhat[0] == result.rhat[0]
+
+
 def test_rhat_of_chains_that_disagree():
     """Two chains 3 sd above two others: normal scores keep the ratio of variances near the raw one, sqrt(1 + 3)."""
     values = autoregressive(0.0) + np.array([0, 0, 3, 3])[:, None]
