@@ -4,10 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-import torch
-
-from bayesgan.basics.randomness import keyed_generator
-from bayesgan.data import DATA_SETS, DataOptions, Dataset, to_float
+from bayesgan.data import DATA_SETS, DataOptions, Dataset, some, to_float
 from bayesgan.data.class_labels import parts_in_words
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.options import Options, add_flags, check_given, given_flags, idle
@@ -39,9 +36,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_given(given)
     data = DATA_SETS[arguments.name].load(DataOptions(**given))
     print(*idle(given, Options(dataset=arguments.name, **given)), describe(data), sep="\n")
-    rows = torch.randperm(len(data.train), generator=keyed_generator(0, "shown"))[:SHOWN]
     out = arguments.out or Path("runs") / f"data_{arguments.name}.png"
-    save_picture(out, to_float(data.train[rows]), to_float(data.train[:2000]))
+    save_picture(out, to_float(some(data.train, SHOWN)), to_float(some(data.train, 2000)))
     print(f"look at {out}")
     if data.is_images:
         check_images(data)

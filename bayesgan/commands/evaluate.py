@@ -213,6 +213,7 @@ def by_spreading(discriminators: Ensemble, data: Dataset, questions: Questions) 
     """What the graph of the training data, with these networks' features, says of all cases; none is part of it."""
     cases = list(questions.cases.values())
     others = spread_on_features(discriminators, data.to(discriminators.device), torch.cat(cases))
+    others = others.where(others.sum(1, keepdim=True) > 0, 1 / others.shape[1])  # no label reaches these: no idea
     shares = others.split([len(case) for case in cases])
     return {name: alone(own) for name, own in zip(questions.cases, shares)}
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from bayesgan.basics.errors import InputError, reason
-from bayesgan.data import to_float
+from bayesgan.data import some, to_float
 from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.report.mixing import kept_mixing
@@ -83,7 +83,7 @@ def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list
         store.add(groups, entry["step"], entry["temperature"], entry["kinetic_temperature"])
     samples = posterior.sample(100 if len(posterior.shape) == 3 else 1000, units=False)
     data = story.attempt("data", folder.load_data)
-    save_picture(place / "samples.png", samples, samples if data is None else to_float(data.train[:2000]))
+    save_picture(place / "samples.png", samples, samples if data is None else to_float(some(data.train, 2000)))
     lines = [f"{several(len(posterior.draws), 'draw')} in posterior/", as_programs(place, posterior)]
     (place / "README.md").write_text(card(name, story, posterior))
     write_sums(place)

@@ -16,7 +16,7 @@ from bayesgan.basics.errors import InputError, refuse_count
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.locks import only_writer
 from bayesgan.basics.randomness import keyed_generator
-from bayesgan.data import to_bytes, to_float
+from bayesgan.data import some, to_bytes, to_float
 from bayesgan.data.dataset import UNKNOWN
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
@@ -223,7 +223,7 @@ def resampled(folder: RunFolder, n: int, seed: int, judge_steps: int, options: d
     with torch.no_grad():
         codes = resampler.proposal.draw(min(n, 1000), keyed_generator(seed, "before"))
         before = resampler.proposal.decode(codes).cpu()
-    real = to_float(data.train[:2000])
+    real = to_float(some(data.train, 2000))
     save_picture(place / "before.png", before[:100] if data.is_images else before, real)
     save_picture(place / "after.png", samples[:100] if data.is_images else samples, real)
     shown = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}

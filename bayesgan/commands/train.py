@@ -22,7 +22,7 @@ from bayesgan.commands.evaluate import Evaluator, evaluate, supervised_network
 from bayesgan.commands.outlook import describe, memory_explained
 from bayesgan.commands.parser import Parser, call
 from bayesgan.commands.resample import resample_run
-from bayesgan.data import Dataset, to_float
+from bayesgan.data import Dataset, some, to_float
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.evaluation.questions import Answers
 from bayesgan.options import (
@@ -312,7 +312,7 @@ def summary(
     options, posterior = folder.options(), load_posterior(folder.path, device)
     picture = folder.path / "samples" / "posterior.png"
     count = 100 if data.is_images else 1000
-    save_picture(picture, posterior.sample(count, units=False), to_float(data.train[:SHOWN]).cpu())
+    save_picture(picture, posterior.sample(count, units=False), to_float(some(data.train, SHOWN)).cpu())
     if options.resample is not None:
         resample_run(folder.path, 100, wait=True, method=options.resample, device=device)
     lines = []

@@ -2,7 +2,7 @@
 
 from bayesgan.data import arrays, bundled, cifar, folders, four_shapes, idx, imagenet, stacked, svhn
 from bayesgan.data.bundled import GENERATED
-from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, to_bytes, to_float
+from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, some, to_bytes, to_float
 from bayesgan.data.distortions import distorted
 from bayesgan.data.labels import ALL, choose_labels, labelled_rows, with_labels
 from bayesgan.data.shifts import shifted
@@ -17,6 +17,7 @@ __all__ = [
     "distorted",
     "labelled_rows",
     "shifted",
+    "some",
     "to_bytes",
     "to_float",
     "with_labels",

@@ -21,6 +21,7 @@ from bayesgan.data.dataset import (
     check_varied,
     images_tensor,
     in_parts,
+    never_changing,
     to_float,
 )
 from bayesgan.data.pictures import background_colour
@@ -80,7 +81,7 @@ def npz(options: DataOptions) -> Dataset:
         notes.append(note)
     if train.ndim == 2:
         data = torch.from_numpy(np.concatenate(both).astype(np.float64))
-        if constant := (data == data[:1]).all(0).nonzero()[:, 0].tolist():
+        if constant := never_changing(data).nonzero()[:, 0].tolist():
             notes.append(f"columns that never change: {', '.join(map(str, constant[:SHOWN]))}")
         largest = torch.maximum(data.amax(0), -data.amin(0))
         if wrong := ((largest != 0) & ~((LEAST <= largest) & (largest <= MOST))).nonzero()[:, 0].tolist():

@@ -57,12 +57,13 @@ def read_labels(given: list[np.ndarray], sizes: list[int], name: str) -> tuple[T
     Raises:
         ValueError: For other shapes or fractions, or where nearly every datum would be a class of its own.
     """
-    flat, forms = [], []
+    flat, forms, widths = [], [], []  # widths of one-hot rows
     for y, size in zip(given, sizes, strict=True):
         if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "uifb" and len(y) == size:
             if not (np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all()):
                 raise InputError(f"{name}: y of shape {y.shape} must be one-hot, a 1 and zeros in every row; or give "
                                  f"{size} class numbers")
+            widths.append(y.shape[1])
             y = y.argmax(1)
             forms.append("one-hot rows")
         else:
@@ -71,6 +72,9 @@ def read_labels(given: list[np.ndarray], sizes: list[int], name: str) -> tuple[T
         if y.shape != (size,) or y.dtype.kind not in "uifbUS":
             raise InputError(f"{name}: y must be {size} labels, got {y.dtype} of shape {y.shape}; give one a datum")
         flat.append(np.char.strip(y) if y.dtype.kind in "US" else y)
+    if len(set(widths)) > 1:
+        raise InputError(f"{name}: one-hot labels must have the same columns in all parts, got "
+                         f"{' and '.join(map(str, widths))} of them; give class numbers, or a column for every class")
     if len(set(forms)) > 1:
         raise InputError(f"{name}: labels must be of one form in all parts, got {' and '.join(forms)}; convert one")
     y = np.concatenate(flat)

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.registry import Registry
 
-__all__ = ["DATA_SETS", "DataOptions", "DataSource", "Dataset", "UNKNOWN", "to_bytes", "to_float"]
+__all__ = ["DATA_SETS", "DataOptions", "DataSource", "Dataset", "UNKNOWN", "some", "to_bytes", "to_float"]
 
+ROUNDINGS = 10  # of a number, which sums of shares that add up to it differ by
 UNKNOWN = -1  # in place of a label that is not there or must not be read
 
 
@@ -156,6 +158,14 @@ def to_float(data: Tensor) -> Tensor:
     return data.float().div_(127.5).sub_(1) if data.dtype == torch.uint8 else data
 
 
+def some(data: Tensor, count: int) -> Tensor:
+    """At most `count` rows, always the same ones, chosen at random: data may lie in the order of their classes."""
+    if len(data) <= count:
+        return data
+    rows = torch.randperm(len(data), generator=keyed_generator(0, "some"))[:count]
+    return data[rows.to(data.device)]
+
+
 def to_bytes(images: Tensor) -> Tensor:
     """Images in [-1, 1] to uint8: the inverse of `to_float`."""
     return ((images + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
@@ -250,11 +260,16 @@ def a_share_of_each_class(labels: Tensor, share: float) -> Tensor:
     return chosen
 
 
+def never_changing(data: Tensor) -> Tensor:
+    """Which columns of (n, D) float64 are one number up to rounding: (D,) bool."""
+    return data.amax(0) - data.amin(0) <= ROUNDINGS * torch.finfo(data.dtype).eps * data.abs().amax(0)
+
+
 def standardise(data: Tensor, train: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """(n, D) float64 as float32 with zero mean and unit variance in each column of `train`; constants are centred.
 
     Also the mean and the spread (D,) that did it, 0 of a constant.
     """
-    constant = (train == train[:1]).all(0)  # whose computed mean may be another number
+    constant = never_changing(train)  # whose computed mean may be another number
     mean, spread = train[0].where(constant, train.mean(0)), train.std(0, correction=0).where(~constant, 0)
     return ((data - mean) / spread.where(spread > 0, 1)).float(), (mean, spread)

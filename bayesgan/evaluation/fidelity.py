@@ -100,5 +100,5 @@ def class_figures(classes: Tensor, shares: Tensor) -> dict[str, float]:
     """
     counts = classes.bincount(minlength=len(shares)).double()
     own = counts / counts.sum()
-    return {"found": int((counts > 0).sum()), "covered": int((own >= shares / 4).sum()),
+    return {"found": int((counts > 0).sum()), "covered": int(((shares > 0) & (own >= shares / 4)).sum()),
             "class_kl": float(entropy(own, shares))}

@@ -119,7 +119,9 @@ def share_within(points: Tensor, others: Tensor) -> float:
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
     """|m_a - m_b|² + tr(S_a + S_b - 2 (S_a S_b)^½) of rows a (n, F) and b (m, F)."""
-    covariances = [np.cov(rows, rowvar=False) + 1e-6 * np.eye(rows.shape[1]) for rows in (a, b)]
+    covariances = [np.cov(rows, rowvar=False).reshape(2 * rows.shape[1:]) for rows in (a, b)]
+    floor = 1e-6 * np.trace(covariances[1]) / b.shape[1]  # a root of what has one
+    covariances = [covariance + floor * np.eye(b.shape[1]) for covariance in covariances]
     cross = sqrtm(covariances[0] @ covariances[1]).real
     return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * cross))
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from bayesgan.data import to_float
+from bayesgan.data import some, to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import Predictive, classification_figures
 from bayesgan.evaluation.uncertainty import shuffled
@@ -29,8 +29,8 @@ class Questions:
     def __init__(self, test: Tensor, labels: Tensor, foreign: dict[str, Tensor]):
         self.labels = labels
         test = to_float(test)
-        self.cases = {"test": test, "shuffled pixels": shuffled(test[:FOREIGN])}
-        self.cases |= {name: to_float(data[:FOREIGN]) for name, data in foreign.items()}
+        self.cases = {"test": test, "shuffled pixels": shuffled(some(test, FOREIGN))}
+        self.cases |= {name: to_float(some(data, FOREIGN)) for name, data in foreign.items()}
 
     def ask(self, ensemble: Ensemble, member: int | None = None) -> Answers:
         """What the members of an ensemble, or one of them, answer on every case."""

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.tables import mean_sd
-from bayesgan.data import Dataset, to_bytes, to_float
+from bayesgan.data import Dataset, some, to_bytes, to_float
 from bayesgan.evaluation.image_scores import Judge, two_sample_auc
 from bayesgan.evaluation.pictures import image_grid
 from bayesgan.experiments.registry import Report
@@ -36,7 +36,7 @@ def compare(sets: dict[str, Tensor], data: Dataset, judge_steps: int) -> dict[st
     rows = {}
     for name, images in {**sets, "real": to_float(real)}.items():
         images = to_bytes(images[: len(real)])  # as real images are stored, or a classifier tells them by grey levels
-        auc = two_sample_auc(data.train[: len(images)], images, max(1, judge_steps // 3))
+        auc = two_sample_auc(some(data.train, len(images)), images, max(1, judge_steps // 3))
         rows[name] = {**judge.scores(images), "two_sample_auc": auc, "judge_accuracy": judge.accuracy,
                       "images": len(images)}
         print(f"scored {name}", flush=True)

@@ -9,7 +9,7 @@ from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.schema import Number, Optional, checked, read_json
-from bayesgan.data import Dataset, to_float
+from bayesgan.data import Dataset, some, to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.objectives import real_score
 from bayesgan.sampler.diagnostics import LEAST_DRAWS, converge
@@ -33,12 +33,15 @@ def mixing(followed: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
 
     Returns:
         "generators" and "discriminators" -> networks (draws x members), ess (the median over the 64), ess_share (of
-        networks), rhat (the median), rhat_max.
+        networks), rhat (the median), rhat_max; these None where nothing ever changes.
     """
     found = {}
     for group, values in followed.items():
         convergence = converge(values.double().numpy())  # (members, draws, 64)
         networks = values.shape[0] * values.shape[1]
+        if np.isnan(convergence.ess).all():  # nothing ever changes
+            found[group] = {"networks": networks, "ess": 1.0, "ess_share": 1 / networks, "rhat": None, "rhat_max": None}
+            continue
         ess = min(networks, float(np.nanmedian(convergence.ess)))  # an estimate from few draws can be more than these
         found[group] = {
             "networks": networks,
@@ -71,7 +74,7 @@ def traces(posterior: Posterior, data: Dataset) -> dict[str, torch.Tensor]:
     """The functions that `mixing` follows, of each group (members, draws, 64); empty where there are too few draws."""
     if len(posterior.draws) < LEAST:
         return {}
-    real = to_float((data.test if len(data.test) else data.train)[:OUTPUTS])
+    real = to_float(some(data.test if len(data.test) else data.train, OUTPUTS))
     source = keyed_generator(0, "mixing")
     latent = torch.randn(OUTPUTS, posterior.options.z_dim, generator=source)
     direction = torch.randn(OUTPUTS, int(np.prod(posterior.shape)), generator=source)
@@ -89,6 +92,7 @@ def traces(posterior: Posterior, data: Dataset) -> dict[str, torch.Tensor]:
 def mixing_words(found: dict[str, dict[str, float]]) -> str:
     """One line for people."""
     return "; ".join(
-        f"{values['networks']} {group} are worth {values['ess']:.0f} independent ones (R-hat {values['rhat']:.2f})"
+        f"{values['networks']} {group} are worth {values['ess']:.0f} independent ones ("
+        + ("they never change)" if values["rhat"] is None else f"R-hat {values['rhat']:.2f})")
         for group, values in found.items()
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
-from bayesgan.data import Dataset, to_float
+from bayesgan.data import Dataset, some, to_float
 from bayesgan.report.drawings import grid, lines, picture_file, row_pairs
 from bayesgan.report.mixing import mixing, traces
 from bayesgan.report.story import Curve, Story, best_errors, command_of, several, told
@@ -176,9 +176,9 @@ def samples(story: Story, posterior: Posterior | None, data: Dataset | None) -> 
     section = Section("Samples", [] if figures else ["There are no pictures yet."], figures)
     if posterior is not None and data is not None and data.is_images:
         made = posterior.sample(NEAR).cpu()
-        real = to_float(data.train[:COMPARED])
+        real = to_float(some(data.train, COMPARED))
         distance, nearest = distances(made, real)
-        held, _ = distances(to_float(data.test[:NEAR]), real) if len(data.test) else (None, None)
+        held, _ = distances(to_float(some(data.test, NEAR)), real) if len(data.test) else (None, None)
         section.figures.append((f"{SHOWN} samples and, below, the nearest of {len(real)} training images",
                                 row_pairs(made[:SHOWN], real[nearest[:SHOWN]])))
         if held is not None:
@@ -221,7 +221,8 @@ def at_work(story: Story, posterior: Posterior, data: Dataset | None) -> Section
     found = mixing(followed)
     section.table = [{
         "": group, "networks": str(values["networks"]), "independent (ESS)": f"{values['ess']:.0f}",
-        "R-hat, median": f"{values['rhat']:.2f}", "R-hat, worst": f"{values['rhat_max']:.2f}",
+        **{f"R-hat, {name}": "they never change" if values[key] is None else f"{values[key]:.2f}"
+           for name, key in (("median", "rhat"), ("worst", "rhat_max"))},
         "kinetic temperature": kinetic_words(story, group),
     } for group, values in found.items()]
     if found:

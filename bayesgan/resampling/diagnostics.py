@@ -215,5 +215,8 @@ def show(value: float | None) -> str:
 @torch.no_grad()
 def nearest_distance(data: Tensor, training: Tensor, chunk: int = 256) -> float:
     """Median Euclidean distance of each datum (n, ...) to its nearest of (m, ...)."""
-    points, parts = training.flatten(1).float(), data.flatten(1).float().split(chunk)
+    points, rows = (part.flatten(1) if part.is_floating_point() else part.flatten(1).float()
+                    for part in (training, data))
+    centre = points.mean(0)  # distances come from products, in which a large mean would leave nothing of them
+    points, parts = (points - centre).float(), (rows - centre).float().split(chunk)
     return torch.cat([torch.cdist(part, points).min(1).values for part in parts]).median().item()

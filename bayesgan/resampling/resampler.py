@@ -15,9 +15,9 @@ from bayesgan.resampling.diagnostics import Diagnostics, nearest_distance
 from bayesgan.resampling.guard import LEAST_JUDGED, PLAIN, Expected, Guard, choose
 from bayesgan.resampling.pool import Pool
 from bayesgan.resampling.proposals import CallableProposal, Codes, LatentProposal
-from bayesgan.resampling.ratio import DensityRatio, checked, refuse_overlap
+from bayesgan.resampling.ratio import DensityRatio, as_bytes, checked, refuse_overlap
 from bayesgan.resampling.ratios.fitting import AUTO, fit_ratios
-from bayesgan.resampling.ratios.task import Task, refuse_other_data, refuse_strange_scores
+from bayesgan.resampling.ratios.task import Task, refuse_other_data, refuse_strange_scores, refuse_unrepeated
 from bayesgan.resampling.registry import RULES, Ratio, Rule
 from bayesgan.resampling.rules.latent import LatentRule, LatentSpace
 
@@ -89,6 +89,7 @@ class Resampler:
         self.log_ratio, self.method, self.budget = log_ratio, method, budget
         self.chunk, self.training = chunk, None if training is None else data_of(training, "training")
         self.diagnostics: Diagnostics | None = None
+        self._repeats = False  # whether a callable was seen to give the same data for the same torch.Generator
 
     @classmethod
     def calibrated(
@@ -173,7 +174,11 @@ class Resampler:
                 starts = range(0, n, self.chunk)
                 data = torch.cat([self.proposal.decode(codes.rows(slice(i, i + self.chunk))) for i in starts])
         else:
+            if isinstance(self.proposal, CallableProposal) and not self._repeats:
+                refuse_unrepeated(self.proposal, seed)  # a large pool is drawn again
+                self._repeats = True
             data = self._pick(n, seed, pool or self.pool(n, seed))
+        self.diagnostics.duplicates = 1 - len(set(as_bytes(data))) / n
         self._measure(data)
         return data
 
@@ -185,7 +190,6 @@ class Resampler:
         selection = self.rule.select(log_w, n, source, real)
         result = self.diagnostics
         result.of_pool(log_w)
-        result.duplicates = 1 - len(selection.picked.unique()) / n
         if selection.moved is not None:
             result.never_moved = 1 - selection.moved.double().mean().item()
         if pool.members is not None:

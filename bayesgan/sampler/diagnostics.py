@@ -95,6 +95,8 @@ def diagnose(
     convergence, warnings, traces = {}, [], {}
     for name, values in quantities.items():
         array = values.double().cpu().numpy()
+        if not np.isfinite(array).all():
+            warnings.append(f"{name} is not finite in some draws: look at the model, or lower lr")
         convergence[name] = converge(array)
         traces[name] = array.reshape(chains, draws, -1)[:, :, 0]
         warnings += list(words(name, convergence[name], chains))

@@ -276,9 +276,10 @@ class PosteriorSampler:
             quantities[name] = self._over_draws(lambda draw, name=name: draw.weights[name])
         sizes = {name: self.ensemble.size(name) for name in self.ensemble.parameters}
         kinetic = {name: self._over_draws(lambda draw, name=name: draw.kinetic[name]) for name in sizes}
-        # draws closer than 1/friction share their momentum
-        spacing = min(1.0, self.settings.thin * self.settings.friction)
-        return diagnose(quantities, kinetic, sizes, self.settings.temperature_at(self.draws[-1].step - 1), spacing)
+        # the correlation of a squared momentum with that of the draw before
+        shared = (1 - self.settings.friction) ** (2 * self.settings.thin)
+        temperature = sum(self.settings.temperature_at(draw.step - 1) for draw in self.draws) / len(self.draws)
+        return diagnose(quantities, kinetic, sizes, temperature, (1 - shared) / (1 + shared))
 
     def save(self, path: Path | str) -> None:
         """Everything to go on from, draws included, in one file; the old file survives a failure.

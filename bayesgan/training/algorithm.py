@@ -11,7 +11,7 @@ from torch import Tensor
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.ranks import Ranks
-from bayesgan.data import Dataset, labelled_rows, to_float
+from bayesgan.data import Dataset, labelled_rows, some, to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
 from bayesgan.objectives import OBJECTIVES, consistency_loss, feature_matching, labelled_loss, real_score
@@ -355,13 +355,13 @@ class Trainer:
 
     @torch.no_grad()
     def losses_on(self, data: Tensor) -> Tensor:
-        """Of every discriminator as it is, nothing random: mean loss on the first of these data and on fakes, (K,).
+        """Of every discriminator as it is: mean loss on some of these data and on fakes, always the same, (K,).
 
         The data's labels, a teacher and the slope penalty are left out. On data it has not seen a discriminator that
         learns by heart does worse.
         """
         generators, discriminators = (player.ensemble for player in self.players)
-        real, each, made = to_float(data[:CHUNK]).to(self.dtype), -(-CHUNK // self.options.generators), []
+        real, each, made = to_float(some(data, CHUNK)).to(self.dtype), -(-CHUNK // self.options.generators), []
         for place, member in enumerate(self.generators.numbers):
             source = self.random("fixed noise", member, iteration=0)
             latent = latent_draw(each, self.options.z_dim, [source])[0]

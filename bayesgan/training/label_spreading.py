@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.later import later
+from bayesgan.basics.randomness import keyed_generator
 
 __all__ = ["MOST_POINTS", "USUAL_POWER", "Spread", "View", "spread_labels", "together"]
 
@@ -38,7 +39,8 @@ class Spread(NamedTuple):
     Attributes:
         shares: (n, Y) float64 of all classes in the point's score; 0 where no label reaches it.
         others: (m, Y) the same in what the nearest points say of each of the others.
-        found: Share of all labels that one half of them finds again in the other; NaN with fewer than two a class.
+        found: Share of the labels that one half of them finds again in the other, of classes with two or more; NaN if
+            there are none.
         power: Which power of their shares makes those hidden labels the likeliest. Diffusion flattens what a graph
             says, less so where classes mix.
     """
@@ -60,25 +62,38 @@ class Spread(NamedTuple):
 
     def surest(self, share: float) -> Tensor:
         """The surest so many of all points: (n,) bool."""
-        chosen = torch.zeros(len(self.classes), dtype=torch.bool)
-        chosen[self.sureness.argsort(descending=True, stable=True)[: round(share * len(chosen))]] = True
-        return chosen & (self.sureness > 0)
+        sureness = self.sureness
+        mixed = torch.randperm(len(sureness), generator=keyed_generator(0, "ties"))  # data may lie in order of classes
+        chosen = torch.zeros(len(sureness), dtype=torch.bool)
+        chosen[mixed[sureness[mixed].argsort(descending=True, stable=True)[: round(share * len(chosen))]]] = True
+        return chosen & (sureness > 0)
 
 
 class View:
     """Features (n, F) of n points, as a graph sees them: their principal components, on the unit sphere.
 
+    Args:
+        lengths: Of features, and not directions alone, tell classes: they get one more coordinate, as large for all as
+            they are on average, so that neighbours on the sphere are those in space.
+
     Attributes:
-        points: (n, at most 40).
+        points: (n, at most 41).
     """
 
-    def __init__(self, features: Tensor):
+    def __init__(self, features: Tensor, lengths: bool = False):
         self.axes = PCA(min(COMPONENTS, *features.shape), svd_solver="randomized", random_state=0)
-        self.points = on_the_sphere(self.axes.fit_transform(features.numpy(force=True)))
+        points = self.axes.fit_transform(features.numpy(force=True))
+        self.lift = np.full(int(lengths), np.sqrt((points**2).sum(1).mean()), points.dtype)
+        self.points = self._on_the_sphere(points)
 
     def of(self, others: Tensor) -> np.ndarray:
         """Other points (m, F) on the same axes."""
-        return on_the_sphere(self.axes.transform(others.numpy(force=True)))
+        return self._on_the_sphere(self.axes.transform(others.numpy(force=True)))
+
+    def _on_the_sphere(self, points: np.ndarray) -> np.ndarray:
+        """Rows (n, d), lifted or not, scaled to norm 1."""
+        points = np.concatenate([points, np.broadcast_to(self.lift, (len(points), len(self.lift)))], 1)
+        return points / np.linalg.norm(points, axis=1, keepdims=True).clip(1e-12)
 
 
 def spread_labels(
@@ -116,14 +131,16 @@ def spread_labels(
 
 def on_hidden(system: csr_matrix, rows: np.ndarray, labels: np.ndarray, classes: int) -> tuple[float, float]:
     """`found` and `power` of a `Spread`: each half of the labels is hidden once."""
-    if len(labels) < 2 * classes:
+    several = np.bincount(labels, minlength=classes)[labels] > 1  # whose class one half has if the other does
+    if not several.any():
         return float("nan"), USUAL_POWER
     order, again = np.argsort(labels, kind="stable"), np.zeros((len(labels), classes))
     for kept, hidden in ((order[::2], order[1::2]), (order[1::2], order[::2])):
         again[hidden] = shares_from(system, rows[kept], labels[kept], classes)[rows[hidden]]
-    own = np.arange(len(labels)), labels
+    again, own = again[several], (np.arange(several.sum()), labels[several])
     likelihood = [np.log((1 - MISTAKEN) * sharpened(again, power)[own] + MISTAKEN / classes).mean() for power in POWERS]
-    return float((again.argmax(1) == labels).mean()), float(POWERS[np.argmax(likelihood)])
+    right = (again.argmax(1) == own[1]) & (again.sum(1) > 0)
+    return float(right.mean()), float(POWERS[np.argmax(likelihood)])
 
 
 def sharpened(shares: np.ndarray, power: float) -> np.ndarray:
@@ -135,11 +152,12 @@ def sharpened(shares: np.ndarray, power: float) -> np.ndarray:
 def together(probabilities: Tensor, shares: Tensor) -> Tensor:
     """Class probabilities (n, Y) of two witnesses: the geometric mean of networks' (n, Y) and of squared shares (n, Y).
 
-    Diffusion flattens what a graph says; squared, shares of MNIST are about as sure as they are right. They say nothing
-    where no label reaches.
+    Diffusion flattens what a graph says; squared, shares of MNIST are about as sure as they are right. Where no label
+    reaches and shares are 0, the networks alone speak.
     """
     logarithm = probabilities.double().clamp_min(1e-12).log() / 2 + shares.double().clamp_min(1e-12).log()
-    return logarithm.softmax(-1)
+    reached = shares.sum(-1, keepdim=True) > 0
+    return torch.where(reached, logarithm.softmax(-1), probabilities.double())
 
 
 def shares_from(system: csr_matrix, rows: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
@@ -149,11 +167,6 @@ def shares_from(system: csr_matrix, rows: np.ndarray, labels: np.ndarray, classe
     scores = np.stack([cg(system, column, rtol=1e-6)[0] for column in given.T], 1).clip(0)
     shares = scores / scores.sum(0).clip(1e-300)
     return shares / shares.sum(1, keepdims=True).clip(1e-300)
-
-
-def on_the_sphere(points: np.ndarray) -> np.ndarray:
-    """Rows (n, d) scaled to norm 1."""
-    return points / np.linalg.norm(points, axis=1, keepdims=True).clip(1e-12)
 
 
 def side_by_side(views: list[np.ndarray]) -> np.ndarray:

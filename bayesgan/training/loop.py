@@ -10,7 +10,7 @@ import torch
 
 from bayesgan.basics.progress import Progress
 from bayesgan.basics.stopping import handlers_for
-from bayesgan.data import to_float
+from bayesgan.data import some, to_float
 from bayesgan.evaluation.pictures import image_grid, save_picture
 from bayesgan.options import Options
 from bayesgan.store import RunFolder
@@ -235,7 +235,7 @@ def save_samples(trainer: Trainer, folder: RunFolder, writer: Events, files: boo
     samples = torch.cat(parts)  # (I, 100, ...)
     rows = torch.arange(GRID, device=samples.device)
     mixture = samples[rows % generators.members, rows]
-    real = to_float(trainer.data.train[:SHOWN])
+    real = to_float(some(trainer.data.train, SHOWN))
     if trainer.data.is_images:
         writer.add_image("samples/mixture", image_grid(mixture), done)
     if not files:

@@ -196,7 +196,7 @@ def spread_on_features(discriminators: Ensemble, data: Dataset, others: Tensor) 
 
 def spread_plainly(data: Dataset, among: Tensor) -> tuple[View, Spread]:
     """What the data are without a network, and label spreading along that alone."""
-    view = View(last_features(None, data.train[among]))
+    view = View(last_features(None, data.train[among]), lengths=data.train.dim() == 2)
     return view, spread_among(data, among, [view])
 
 

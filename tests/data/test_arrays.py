@@ -189,6 +189,8 @@ def test_the_user_says_what_is_black_and_what_is_white(tmp_path):
         ({"x": np.ones((4, 8, 8)), "y": np.full(4, -1)}, "y has no label at all"),
         ({"x": np.ones((8, 8, 8)), "y": np.arange(8)}, "y has 8 different values for 8 data, which are no classes"),
         ({"x": np.ones((4, 8, 8)), "y": np.tri(4)}, r"y of shape \(4, 4\) must be one-hot"),
+        ({"x": np.ones((9, 8, 8)), "y": np.eye(3)[[0, 1, 2] * 3], "x_test": np.ones((4, 8, 8)),
+          "y_test": np.eye(2)[[0, 1, 0, 1]]}, "the same columns in all parts, got 3 and 2 of them"),
         ({"x": np.ones((4, 8, 8)), "images": np.ones((4, 8, 8))}, "has both 'x' and 'images', and either could be x"),
         ({"x": np.ones((4, 8, 8)), "x_test": np.ones((4, 9, 9))}, "x_test must be data like x"),
         ({"x": np.ones((4, 8, 8)), "y_test": np.ones(4)}, "belong together, got"),
@@ -233,6 +235,12 @@ def test_vectors_are_standardised_by_their_training_rows_alone(tmp_path):
     plain = DATA_SETS["npz"].load(DataOptions(data_path=tmp_path))
     assert plain.train.mean(0).abs().max() < 1e-6 and (plain.train.std(0, correction=0)[:2] - 1).abs().max() < 1e-5
     assert (plain.train[:, 2] == 0).all() and plain.test.mean(0).abs().max() > 1e-3
+    x[:, 2] = (lambda shares: (shares / shares.sum(1, keepdims=True)).sum(1))(np.random.default_rng(1).random((200, 3)))
+    np.savez(tmp_path / "data.npz", x=x)
+    rounded = DATA_SETS["npz"].load(DataOptions(data_path=tmp_path))  # 1 but for rounding
+    assert len(np.unique(x[:, 2])) > 1 and rounded.train[:, 2].abs().max() < 1e-10
+    assert "columns that never change: 2" in rounded.notes
+    x[:, 2] = 4
     moved = x.copy()
     rows = np.random.default_rng(0).permutation(200)[180:]  # the test part
     moved[rows, :2] += 1000

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bayesgan.data import DATA_SETS, DataOptions, stacked, svhn, to_bytes, to_float
+from bayesgan.data import DATA_SETS, DataOptions, some, stacked, svhn, to_bytes, to_float
 from bayesgan.data.bundled import gaussian_grid
 from bayesgan.data.four_shapes import SHAPES
 from bayesgan.data.idx import PARTS, read_idx
@@ -71,6 +71,13 @@ def test_contract(name, tmp_path, monkeypatch):
     assert all(path.read_bytes() == content for path, content in before.items()), "the source was written to"
     if data.is_images:
         assert load(name, tmp_path, image_size=16).shape == (data.shape[0], 16, 16)
+
+
+def test_some_rows_are_of_all_classes_where_data_lie_in_their_order():
+    data = torch.arange(3).repeat_interleave(1000)
+    chosen = some(data, 300)
+    assert len(chosen) == 300 and min(chosen.bincount()) > 70 and torch.equal(chosen, some(data, 300))
+    assert torch.equal(some(data, 3000), data)
 
 
 def test_only_some_classes():

@@ -30,6 +30,8 @@ def test_class_figures_of_a_known_histogram():
     few = class_figures(torch.tensor([0] * 29 + [1] + [2] * 2), shares)
     assert (few["found"], few["covered"]) == (3, 2), "1/32 is under a quarter of 1/4, 2/32 is that quarter"
     assert class_figures(torch.tensor([0, 1, 2, 0]), shares)["class_kl"] == pytest.approx(0)
+    absent = torch.tensor([0.5, 0.5, 0], dtype=torch.float64)
+    assert class_figures(torch.tensor([0, 1]), absent)["covered"] == 2, "what the data lack cannot be covered"
 
 
 def test_equal_sets_are_at_distance_zero():

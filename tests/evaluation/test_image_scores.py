@@ -29,6 +29,8 @@ def test_frechet_of_gaussians_is_known():
     random = np.random.default_rng(0)
     a, b = random.standard_normal((200_000, 3)), 2 * random.standard_normal((200_000, 3)) + np.array([1.0, 0, 0])
     assert frechet(a, b) == pytest.approx(4, abs=0.05)
+    assert frechet(1e-5 * a, 1e-5 * b) == pytest.approx(1e-10 * frechet(a, b), rel=1e-6)  # whatever the unit
+    assert frechet(a[:, :1], b[:, :1]) == pytest.approx(2, abs=0.05)
 
 
 def test_two_sample_auc_is_half_for_the_same_law_and_one_for_another(digits):

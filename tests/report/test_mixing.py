@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bayesgan.options import load_data, resolve
-from bayesgan.report.mixing import keep_mixing, mixing, mixing_words, traces
+from bayesgan.report.mixing import keep_mixing, kept_mixing, mixing, mixing_words, traces
 from bayesgan.store import Posterior, RunFolder
 from bayesgan.training.algorithm import Trainer
 
@@ -39,6 +39,14 @@ def test_near_copies_are_worth_little(tmp_path):
     found = mixing(traces(*collected(tmp_path, 20, jitter)[1:]))
     for values in found.values():
         assert values["rhat"] > 1.5 and values["ess_share"] < 0.5
+
+
+def test_networks_that_never_change_are_worth_one(tmp_path):
+    folder, *parts = collected(tmp_path, 8, lambda t, source: torch.zeros_like(t))
+    found = mixing(traces(*parts))
+    assert {values["ess"] for values in found.values()} == {1} and "(they never change)" in mixing_words(found)
+    keep_mixing(folder, found)
+    assert kept_mixing(folder) == found
 
 
 @pytest.mark.parametrize("draws", [1, 7])

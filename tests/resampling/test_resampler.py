@@ -15,6 +15,7 @@ from bayesgan.commands.train import main
 from bayesgan.experiments.mixture1d import generate, log_ratio
 from bayesgan.house import main as command_line
 from bayesgan.resampling import RULES, DensityRatio, LatentProposal, ratio_figure, refit
+from bayesgan.resampling.diagnostics import nearest_distance
 from bayesgan.resampling.rules.latent import LatentRule
 from bayesgan.store.run_folder import RunFolder
 from tests.commands.helpers import ROOT, TINY
@@ -53,6 +54,28 @@ def test_mh_can_start_from_held_out_scores():
     assert not np.isin(drawn.numpy(), real(2000).numpy()).any()  # nothing real is ever output
     with pytest.raises(ValueError, match="start real needs the scores of held-out real data"):
         Resampler(generate, log_ratio, "mh", 20, start="real", stuck="restart").sample(5)
+
+
+def test_outputs_that_repeat_another_are_counted_by_their_values():
+    three = lambda n, source: torch.randint(3, (n, 1), generator=source).double()  # noqa: E731
+    resampler = Resampler(three, lambda x: 0.1 * x[:, 0], budget=5)
+    resampler.sample(100)
+    assert resampler.diagnostics.duplicates == pytest.approx(0.97)
+    assert any("97% of the outputs repeat another" in words for words in resampler.diagnostics.warnings)
+
+
+def test_a_generator_that_heeds_no_torch_generator_is_refused():
+    """A large pool is drawn again, and would be other data than what was scored."""
+    with pytest.raises(ValueError, match="generate gives other data for the same torch.Generator"):
+        Resampler(lambda n, source: torch.randn(n, 2), lambda x: x[:, 0], budget=5).sample(10)
+
+
+def test_distances_survive_a_large_mean():
+    data, training = torch.randn(2, 300, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    by_hand = (data[:, None] - training).norm(dim=-1).min(1).values.median().item()
+    for moved in (0, 1e4):
+        assert nearest_distance(data + moved, training + moved) == pytest.approx(by_hand, rel=1e-5)
+    assert nearest_distance((data + 1e4).float(), (training + 1e4).float()) == pytest.approx(by_hand, rel=1e-2)
 
 
 def test_training_data_alone_gives_a_distance():
@@ -119,7 +142,7 @@ def test_weights_choose_generators():
     (lambda: Resampler(generate, log_ratio).held_out_scores(), "not calibrated here"),
     (lambda: Resampler(None, log_ratio), r"generate must be a function, generate\(n, generator\) -> .* got None"),
     (lambda: Resampler(generate, None), "log_ratio must be a function, .* got None"),
-    (lambda: Resampler(lambda n: real(n), log_ratio).sample(5), r"generate\(500, generator\) failed .*torch.Generator"),
+    (lambda: Resampler(lambda n: real(n), log_ratio).sample(5), r"generate\(64, generator\) failed .*torch.Generator"),
     (lambda: Resampler(lambda n, source: real(n).to("meta"), log_ratio).sample(5), "generated data must hold numbers"),
     (lambda: Resampler(generate, log_ratio, "drs", percentile="a"), "drs is of the wrong type, got percentile='a'"),
     (lambda: Resampler(generate, log_ratio, "mala", step=None), "method mala is of the wrong type, got step=None"),

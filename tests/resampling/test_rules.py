@@ -27,6 +27,12 @@ def source(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def test_a_constant_added_to_all_log_ratios_changes_nothing():
+    log_w = torch.randn(2000, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    plain, moved = (metropolis_hastings(log_w + added, torch.Generator().manual_seed(1)) for added in (0, 1e8))
+    assert (plain == moved).double().mean() > 0.99
+
+
 def test_the_scan_equals_the_loop():
     log_w = 3 * torch.randn(10_000, 13, dtype=torch.float64, generator=source())
     log_w[:100, 3] = log_w[:100, 7]  # ties

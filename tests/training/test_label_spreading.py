@@ -119,8 +119,41 @@ def test_labels_are_found_again_and_shares_get_the_power_that_fits_them(right, s
     monkeypatch.setattr("bayesgan.training.label_spreading.shares_from", told)
     assert on_hidden(None, rows, labels, 2) == (right / 20, power)
     assert seen[0] | seen[1] == set(rows) and not seen[0] & seen[1]  # each is hidden once
-    found, usual = on_hidden(None, rows[:3], labels[:3], 2)
+    found, usual = on_hidden(None, rows[:2], labels[:2], 2)
     assert found != found and usual == 2
+
+
+def test_a_class_with_one_label_is_not_asked_for():
+    """The half without it cannot find it again; and a class of number 0 is not found where no label reaches."""
+    points, classes = clusters(4, 50)
+    rows = torch.tensor([0, 1, 2, 3, 50, 100])
+    assert spread_labels([View(points)], rows, classes[rows], 4).found == 1
+    lonely = torch.cat([torch.eye(8)[:1].repeat(40, 1), torch.eye(8)[4:5].repeat(40, 1), points[50:100]])
+    given = torch.tensor([0, 40, 80, 81])  # two islands have one label of class 0 each
+    assert spread_labels([View(lonely)], given, torch.tensor([0, 0, 1, 1]), 2).found == 0.5
+
+
+def test_equally_sure_points_of_all_classes_are_left_out():
+    points, classes = clusters(8, 100, spread=1e-6)
+    rows = torch.arange(8) * 100
+    chosen = spread_labels([View(points)], rows, classes[rows], 8).surest(0.9)
+    assert chosen.sum() == 720 and min(classes[chosen].bincount(minlength=8)) > 75
+
+
+@pytest.mark.parametrize("centres", [[[0, 0], [4, 0], [-4, 0], [0, 4], [0, -4]], [[-9], [0], [9]]])
+def test_lengths_tell_vectors_apart(centres):
+    """A cross and its middle, three clouds on a line: the middle has no direction of its own."""
+    centres = torch.tensor(centres, dtype=torch.float32)
+    classes = torch.arange(len(centres)).repeat_interleave(100)
+    points = centres[classes] + 0.3 * torch.randn(len(classes), centres.shape[1], generator=SOURCE)
+    data = Dataset("vectors", points, points[:0], torch.full_like(classes, -1), classes[:0], tuple(map(str, range(5))))
+    rows = torch.arange(len(centres)) * 100
+    data.train_labels[rows] = classes[rows]
+    view, graph = teacher.spread_plainly(data, torch.arange(len(points)))
+    assert torch.equal(graph.classes, classes)
+    said = spread_labels([view], rows, classes[rows], len(centres), [points]).others
+    assert torch.equal(said.argmax(1), classes)
+    assert not torch.equal(spread_labels([View(points)], rows, classes[rows], len(centres)).classes, classes)
 
 
 def test_probabilities_are_powers_of_shares_and_nothing_where_no_label_reaches():
@@ -134,5 +167,5 @@ def test_two_witnesses_together_are_a_geometric_mean():
     found = together(networks, shares)
     by_hand = torch.tensor([0.9 * 0.3, 0.3 * 0.6, 0.1**0.5 * 0.1]).double()
     assert torch.allclose(found[0], by_hand / by_hand.sum(), atol=1e-6)
-    assert torch.allclose(found[1], networks[1].sqrt() / networks[1].sqrt().sum(), atol=1e-6)  # no label reaches it
+    assert torch.equal(found[1], networks[1])  # no label reaches it
     assert found.isfinite().all() and torch.allclose(found.sum(1), torch.ones(3).double())

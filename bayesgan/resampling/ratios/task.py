@@ -14,7 +14,7 @@ from bayesgan.resampling.pool import chunks
 from bayesgan.resampling.proposals import CallableProposal, LatentProposal
 from bayesgan.resampling.ratio import scores
 
-__all__ = ["CHUNK", "Task", "refuse_changing", "refuse_other_data", "refuse_strange_scores"]
+__all__ = ["CHUNK", "Task", "refuse_changing", "refuse_other_data", "refuse_strange_scores", "refuse_unrepeated"]
 
 CHUNK = 1000  # data looked at at a time
 SCALES = ((-1, 1), (0, 1), (0, 255))  # of images of 8 bits
@@ -111,20 +111,27 @@ class Task:
 
 
 @torch.no_grad()
-def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor, seed: int) -> torch.device:
-    """Where data are generated; InputError where they are not repeated, or of another shape or range than real ones."""
-    fake, again = (proposal.decode(proposal.draw(LOOKED_AT, keyed_generator(seed, "first look"))) for _ in range(2))
-    if fake.shape[1:] != real.shape[1:] or len(fake) != LOOKED_AT:
-        raise InputError(f"generate({LOOKED_AT}, generator) gave data {tuple(fake.shape)} and real ones are "
-                         f"{tuple(real.shape)}; bring both to one shape")
-    refuse_not_finite(fake, "generated data", "look at the generator's weights")
-    other = proposal.decode(proposal.draw(LOOKED_AT, keyed_generator(seed, "second look")))
+def refuse_unrepeated(proposal: CallableProposal | LatentProposal, seed: int) -> Tensor:
+    """Some generated data; InputError where a torch.Generator does not decide them."""
+    fake, again, other = (proposal.decode(proposal.draw(LOOKED_AT, keyed_generator(seed, look)))
+                          for look in ("first look", "first look", "second look"))
     if close(fake, other):
         raise InputError("generate gives the same data for every torch.Generator; draw from the one it is given, "
                          "torch.randn(n, 64, generator=generator)")
     if not close(fake, again):
         raise InputError("generate gives other data for the same torch.Generator; draw everything from the one it is "
                          "given, torch.randn(n, 64, generator=generator), and put the network in eval mode")
+    return fake
+
+
+@torch.no_grad()
+def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor, seed: int) -> torch.device:
+    """Where data are generated; InputError where they are not repeated, or of another shape or range than real ones."""
+    fake = refuse_unrepeated(proposal, seed)
+    if fake.shape[1:] != real.shape[1:] or len(fake) != LOOKED_AT:
+        raise InputError(f"generate({LOOKED_AT}, generator) gave data {tuple(fake.shape)} and real ones are "
+                         f"{tuple(real.shape)}; bring both to one shape")
+    refuse_not_finite(fake, "generated data", "look at the generator's weights")
     low, high = real.min().item(), real.max().item()
     allowed = MARGIN * (high - low)
     narrow = fake.max() - fake.min() < (high - low) / 20  # of 64 images: another scale, or a generator of one grey

@@ -38,7 +38,8 @@ def metropolis_hastings(log_w: Tensor, generator: torch.Generator | None = None)
         raise InputError("log_w holds NaN; a score is undefined there, see the discriminator")
     source = generator or torch.default_generator
     seed = int(torch.randint(2**62, (), generator=source, device=source.device))
-    chains = log_w.detach().cpu().numpy()
+    top = log_w.amax(1, keepdim=True)  # in float32 a large constant would leave nothing of the differences
+    chains = (log_w - top.where(top.isfinite(), 0)).detach().cpu().numpy()
 
     def run(first: int) -> np.ndarray:
         part = np.ascontiguousarray(chains[first : first + CHAINS].T, dtype=np.float32)
