@@ -143,7 +143,7 @@ def end_table(rows: list[dict], end: int) -> list[dict[str, str]]:
             if row["model"] == model and row["iteration"] == end:
                 groups.setdefault((model, row["ratio"], row["method"]), []).append(row)
     return [
-        {"model": model, "ratio": ratio, "method": method,
+        {"model": model, "ratio": ratio, "method": method, "seeds": str(len(group)),  # rejection can fail for some
          **{title: mean_sd([row[name] for row in group], ".1f" if name == "modes" else ".4f")
             for name, title in FIGURES.items()}}
         for (model, ratio, method), group in groups.items()
