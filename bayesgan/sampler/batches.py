@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import (
+    DistributedSampler,
     RandomSampler,
     SequentialSampler,
     SubsetRandomSampler,
@@ -110,6 +111,9 @@ def loader_batches(
     if isinstance(sampler, WeightedRandomSampler):
         raise InputError("the loader draws some rows more often than others, which is another posterior; pass "
                          "shuffle=True, and weigh the likelihood's terms if that is what you mean")
+    if isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1:
+        raise InputError(f"the loader's DistributedSampler gives each process a part of the data, {len(sampler)} rows, "
+                         "and its chains would sample another posterior; pass shuffle=True in every process")
     # a random sampler may go through more or fewer rows in a pass than there are; others name the rows they go through
     sized = getattr(loader, "dataset", None) if sampler is None or isinstance(sampler, RandomSampler) else sampler
     known = isinstance(sized, Sized)

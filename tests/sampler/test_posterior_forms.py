@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDataset, WeightedRandomSampler
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from bayesgan import PosteriorSampler
 from bayesgan.sampler.schedules import ramp
@@ -174,6 +181,8 @@ def test_data_in_every_usual_form(form):
         (DataLoader(Dicts(), 10, shuffle=True), {}, r"got a dict of 3; .*unpack=lambda batch: \(batch\['x'\], "),
         (DataLoader(Dicts(), 10, shuffle=True), {"unpack": lambda batch: batch["x"]}, "unpack must return pairs"),
         (DataLoader(TensorDataset(X, Y, Y), 10, shuffle=True), {}, "got a list of 3"),
+        (DataLoader(TensorDataset(X, Y), 5, sampler=DistributedSampler(TensorDataset(X, Y), 2, 0)), {},
+         "gives each process a part of the data, 25 rows"),
         (DataLoader(TensorDataset(X, Y), 10, sampler=WeightedRandomSampler(torch.ones(50), 50)), {},
          "some rows more often than others, which is another posterior; pass shuffle=True"),
         ((X, Y, Y), {}, "must be inputs and targets, got 3 arrays"),
