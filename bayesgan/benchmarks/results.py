@@ -87,7 +87,7 @@ TASKS = {
     "mnist": Task(
         {"dataset": "mnist", "N": 100, "no_supervised": True}, True, "errors, %", (2, 1.5, 1), False, qualities.errors,
         {OURS: Way({"recipe": "mnist-fast"}, this_project),
-         "one GAN, Salimans et al. 2016": Way(
+         "one GAN, features matched, Adam": Way(
              {"network": "noisy_mlp", "df_dim": 1000, "gf_dim": 500, "num_layers": 5, "num_gen": 1, "num_disc": 1,
               "noise": 0.3, "dropout": 0.0, "shift": 0, "normalise": "auto", "feature_matching": True,
               "consistency": 0.0, "spread_labels": 0, "batch_size": 100, "label_batch_size": 100},
