@@ -1,6 +1,6 @@
 """The density ratio of real over generated data, from a discriminator's score; with what it was measured on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -165,6 +165,6 @@ def overlap(real: Tensor, training: Tensor) -> int:
     return sum(row in known for row in as_bytes(real))
 
 
-def as_bytes(data: Tensor) -> list[bytes]:
+def as_bytes(data: Tensor) -> Iterator[bytes]:
     """Each row's bits."""
-    return [row.tobytes() for row in data.detach().cpu().flatten(1).contiguous().view(torch.uint8).numpy()]
+    return (row.tobytes() for row in data.detach().cpu().flatten(1).contiguous().view(torch.uint8).numpy())

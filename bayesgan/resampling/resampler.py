@@ -178,7 +178,7 @@ class Resampler:
                 refuse_unrepeated(self.proposal, seed)  # a large pool is drawn again
                 self._repeats = True
             data = self._pick(n, seed, pool or self.pool(n, seed))
-        self.diagnostics.duplicates = 1 - len(set(as_bytes(data))) / n
+        self.diagnostics.duplicates = 1 - len(set(map(hash, as_bytes(data)))) / n
         self._measure(data)
         return data
 
