@@ -109,7 +109,6 @@ def as_images(parts: dict[str, np.ndarray], options: DataOptions, path: Path) ->
     opaque = None
     if parts["x"].shape[3:] == (4,):
         opaque = np.concatenate([array[..., 3:] for array in parts.values()])
-        opaque = opaque / next(top for top in (1, 255, 65535, opaque.max()) if opaque.max() <= top)
         parts = {name: array[..., :3] for name, array in parts.items()}
     black, white, note = scale_of_parts(parts, options.value_range)
     images = np.concatenate([as_bytes(array, black, white) for array in parts.values()])
@@ -117,6 +116,7 @@ def as_images(parts: dict[str, np.ndarray], options: DataOptions, path: Path) ->
     if height != width and options.crop == "center":
         notes.append("they were not square and are cut to their middle square")
     if opaque is not None:
+        opaque = opacity(opaque, black, white)
         under = np.array(background_colour(options.background))
         images = np.rint(images * opaque + under * (1 - opaque)).astype(np.uint8)
         notes.append(f"transparent pixels are {options.background} now")
@@ -128,6 +128,17 @@ def as_images(parts: dict[str, np.ndarray], options: DataOptions, path: Path) ->
     if options.channels is not None and images.ndim != (3 if options.channels == 1 else 4):
         images = (grey_channel if options.channels == 1 else colour_channels)(images)
     return images, notes
+
+
+def opacity(alpha: np.ndarray, black: float, white: float) -> np.ndarray:
+    """Alpha in [0, 1]: as it is, or on the colours' scale if it goes beyond that, or on one of its own."""
+    low, high = float(alpha.min()), float(alpha.max())
+    if low >= 0 and high <= 1:
+        return alpha.astype(np.float64)
+    if black <= low and high <= white:
+        return (alpha.astype(np.float64) - black) / (white - black)
+    top = next(top for top in (255, 65535, high) if high <= top)
+    return alpha.clip(0) / top
 
 
 @contextmanager

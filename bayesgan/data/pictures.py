@@ -26,12 +26,15 @@ class Picture(NamedTuple):
         cropped: Whether its ends were cut off.
         clear: Whether it had transparent pixels.
         several: Whether its file holds more pictures.
+        values: Of a grey file with more than 8 bits the smallest and the largest value, and one that is not whole, if
+            any is, before it was scaled; else empty.
     """
 
     pixels: np.ndarray
     cropped: bool
     clear: bool
     several: bool
+    values: np.ndarray
 
 
 def is_picture(suffix: str) -> bool:
@@ -65,15 +68,17 @@ def read_picture(content: bytes, name: str, options: DataOptions) -> Picture:
         with Image.open(io.BytesIO(content)) as picture:
             several = getattr(picture, "n_frames", 1) > 1
             picture, clear = plain(ImageOps.exif_transpose(picture), background_colour(options.background))
-            oblong = picture.width != picture.height
+            oblong, values = picture.width != picture.height, np.asarray(())
+            if picture.mode not in ("L", "RGB"):
+                before = np.asarray(picture)
+                if not np.isfinite(before).all():
+                    raise ValueError("it holds NaN or infinity")
+                values = np.array([before.min(), before.max(), *before[before % 1 != 0][:1]], before.dtype)
             if options.image_size is not None and picture.size != (options.image_size,) * 2:
                 scale = ImageOps.fit if options.crop == "center" else Image.Image.resize
                 picture = scale(picture, (options.image_size,) * 2, Image.Resampling.BOX)
                 oblong &= options.crop == "center"
-            pixels = np.asarray(picture)
-            if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-                raise ValueError("it holds NaN or infinity")
-            return Picture(pixels, oblong and options.image_size is not None, clear, several)
+            return Picture(np.asarray(picture), oblong and options.image_size is not None, clear, several, values)
     except Exception as error:  # every decoder has errors of its own
         if isinstance(error, InputError):
             raise
@@ -125,7 +130,8 @@ def read_pictures(
     if clear and (stacked == stacked[:1]).all():
         raise InputError(f"all {len(names)} pictures are the same on {options.background}, which shows where they are "
                          "transparent; give another --background")
-    black, white, values = value_scale([stacked], options.value_range)
+    found = np.concatenate([picture.values for picture in pictures])  # scaling takes ends off
+    black, white, values = value_scale([found if len(found) else stacked], options.value_range)
     if cropped := sum(picture.cropped for picture in pictures):
         notes.append(f"{cropped} were not square and are cut to their middle square")
     if several := sum(picture.several for picture in pictures):

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 
 from bayesgan.basics.errors import InputError
 from bayesgan.ensemble.engines import Outputs, laid_out, make_engine, mark_static
-from bayesgan.ensemble.scales import fan_in_scales
+from bayesgan.ensemble.scales import fan_in_scales, weights_of
 from bayesgan.ensemble.stochastic import drawn_for, random_layers
 
 __all__ = ["Ensemble"]
@@ -53,12 +53,12 @@ class Ensemble:
         self.members = members
         self.device, self.dtype, self.compute = torch.device(device), dtype, compute
         self.use(engine)
-        self.scales = fan_in_scales(self.network)
+        self.scales, weights = fan_in_scales(self.network), weights_of(self.network)
         generators = [generator(member) for member in range(members)] if generator else []
         self.parameters = {}
         for name, parameter in self.network.named_parameters():
             values = torch.zeros(members, *parameter.shape)  # float32 for every dtype: all start alike
-            if parameter.dim() > 1:
+            if name in weights:
                 for member, source in enumerate(generators):
                     values[member].normal_(0, self.scales[name], generator=source)
             self.parameters[name] = values.to(self.device, dtype).requires_grad_()

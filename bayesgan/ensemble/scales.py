@@ -4,11 +4,20 @@ import math
 
 from torch import nn
 
-__all__ = ["fan_in_scales"]
+__all__ = ["fan_in_scales", "weights_of"]
+
+NORMS = (nn.LayerNorm, nn.RMSNorm)  # whose gains and biases may have several axes
+
+
+def weights_of(module: nn.Module) -> set[str]:
+    """Names of the parameters that are weights: neither biases nor gains of normalisations."""
+    layers = [(f"{prefix}." if prefix else "", layer) for prefix, layer in module.named_modules()]
+    return {prefix + name for prefix, layer in layers if not isinstance(layer, NORMS)
+            for name, values in layer.named_parameters(recurse=False) if values.dim() > 1 and "bias" not in name}
 
 
 def fan_in_scales(module: nn.Module) -> dict[str, float]:
-    """sqrt(2 / fan-in) for each weight of `module`, 1 for each bias: He et al. 2015, eq. 10, as a prior's scale.
+    """sqrt(2 / fan-in) for each weight of `module`, 1 for biases and gains: He et al. 2015, eq. 10, as a prior's scale.
 
     fan-in is the number of inputs that one output adds up; a transposed convolution with stride s sees 1/s² of its
     kernel at a time. Why not one scale for all: under N(0, 1) or N(0, 10) a wide layer's flat directions diffuse to
@@ -17,13 +26,13 @@ def fan_in_scales(module: nn.Module) -> dict[str, float]:
     Returns:
         Parameter name -> scale, in the order of module.named_parameters().
     """
-    scales = {}
+    scales, weights = {}, weights_of(module)
     for prefix, layer in module.named_modules():
         for name, parameter in layer.named_parameters(recurse=False):
-            fan_in = 2.0  # biases and rows of embeddings, which nothing is added to: scale 1
-            if parameter.dim() > 1 and not isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
+            fan_in, whole = 2.0, f"{prefix}.{name}" if prefix else name
+            if whole in weights and not isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):  # rows are not added up
                 fan_in = parameter[0].numel()
-            if isinstance(layer, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)) and parameter.dim() > 1:
-                fan_in = parameter.numel() / parameter.shape[1] / math.prod(layer.stride)
-            scales[f"{prefix}.{name}" if prefix else name] = math.sqrt(2 / fan_in)
+                if isinstance(layer, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+                    fan_in = parameter.numel() / parameter.shape[1] / layer.groups / math.prod(layer.stride)
+            scales[whole] = math.sqrt(2 / fan_in)
     return {name: scales[name] for name, _ in module.named_parameters()}

@@ -47,6 +47,7 @@ class Generator(nn.Module):
     """`layers` softplus layers with batch norm, at most theirs: 2. z (B, Z) -> (B, *data_shape), tanh for images."""
 
     images_only = False
+    least_batch = 2  # of which batch norm takes the variance
 
     def __init__(self, sizes: NetworkSizes):
         super().__init__()

@@ -1,6 +1,7 @@
 """What a network is told, and the registry of pairs: name -> (generator class, discriminator class).
 
-A generator class says with `images_only` whether it can make vectors.
+A generator class says with `images_only` whether it can make vectors, and may say with `least_batch` how many data it
+makes at least at a time in training.
 """
 
 from dataclasses import dataclass

@@ -159,8 +159,11 @@ def add_flag(parser: argparse._ActionsContainer, field: dataclasses.Field) -> No
     word, shown_kind = field.metadata["word"], kind.__name__.upper()
     kind = finite if kind is float else kind
     if word is not None:
-        parser.add_argument(f"--{field.name}", type=lambda text: text if text == word else kind(text),
-                            metavar=f"{shown_kind}|{word}", **keywords)
+        def number_or_word(text: str):
+            return text if text == word else kind(text)
+
+        number_or_word.__name__ = f"{shown_kind.lower()} or {word}"  # as argparse calls it
+        parser.add_argument(f"--{field.name}", type=number_or_word, metavar=f"{shown_kind}|{word}", **keywords)
         return
     parser.add_argument(f"--{field.name}", type=kind, metavar=shown_kind, **keywords)
 

@@ -93,6 +93,8 @@ def layers(given: dict, semi: bool) -> list[Layer]:
 def at_length(values: dict, length: int) -> dict:
     """A layer's values for a run of so many iterations: its schedule in proportion, rounded down."""
     scaled = {name: values[name] * length // values["train_iter"] for name in OF_A_LENGTH if name in values}
+    if "burn_in" in scaled:
+        scaled["burn_in"] = max(1, scaled["burn_in"])
     return values | scaled
 
 

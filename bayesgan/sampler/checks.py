@@ -69,7 +69,8 @@ def check_same_outputs(once: Outputs, twice: Outputs) -> None:
     if not all(torch.allclose(*pair, rtol=1e-3, atol=1e-5, equal_nan=True) for pair in pairs):
         raise InputError(
             "the model is random while it trains (dropout, also inside attention and LSTMs, or noise), which is no "
-            "part of the posterior; set its rate to 0"
+            "part of the posterior; set its rate to 0. Or its buffers change what it says, as those of spectral_norm: "
+            "leave that out"
         )
 
 

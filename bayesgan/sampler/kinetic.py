@@ -24,25 +24,26 @@ def kinetic_temperature(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str
     Returns:
         Name -> (chains,), where the chain is: nothing waits for the device.
     """
-    group = chain.param_groups[0]
+    groups = {parameter: group for group in chain.param_groups for parameter in group["params"]}
     temperatures = {}
     for name, parameter in parameters.items():
-        state = chain.state[parameter]
+        group, state, chains = groups[parameter], chain.state[parameter], len(parameter) if parameter.dim() else 1
         if "momentum" not in state:
-            temperatures[name] = parameter.new_zeros(len(parameter))
+            temperatures[name] = parameter.new_zeros(chains)
             continue
         values = chain.values_of(group, parameter, max(0, chain.steps - 1))
         eta, alpha = values["eta"], values["alpha"]
-        momentum = state["momentum"].reshape(len(parameter), -1)
+        momentum = state["momentum"].reshape(chains, -1)
         square = momentum**2
         if "preconditioner" in state:
-            square = square / state["preconditioner"].reshape(len(parameter), -1)
-        moving = 1.0 if "held" not in state else 1 - state["held"].reshape(len(parameter), -1).float().mean(1)
+            square = square / state["preconditioner"].reshape(chains, -1)
+        moving = 1.0 if "held" not in state else 1 - state["held"].reshape(chains, -1).float().mean(1)
         value = square.mean(1) / eta / moving
         if chain.scheme == "symplectic":
-            force = group["gradient_scale"] * parameter.grad.reshape(len(parameter), -1)
+            force = group["gradient_scale"] * parameter.grad.reshape(chains, -1)
             value = (1 - alpha / 2) * value - (force * momentum).mean(1) / moving / 2
         else:
             value = value + values["beta_hat"] * (4 - 3 * alpha) / (4 - 2 * alpha)
-        temperatures[name] = value
+        # where every weight is held nothing has a temperature, and nothing is wrong
+        temperatures[name] = value if "held" not in state else value.where(moving > 0, values["temperature"])
     return temperatures

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesgan.basics.errors import InputError
-from bayesgan.ensemble import Ensemble, checksum
+from bayesgan.ensemble import Ensemble, checksum, weights_of
 
 __all__ = ["padding_rows", "sampled_copy", "set_start"]
 
@@ -64,11 +64,11 @@ def padding_rows(model: nn.Module) -> dict[str, Tensor]:
 @torch.no_grad()
 def set_start(ensemble: Ensemble, model: nn.Module, padding: dict[str, Tensor], start: str) -> None:
     """Buffers and gains as in the model, and every weight where `start` is "model"; rows of padding in any case."""
-    parameters = dict(model.named_parameters())
+    parameters, weights = dict(model.named_parameters()), weights_of(model)
     for name, tensor in ensemble.state().items():
         if name not in parameters:
             tensor.copy_(model.get_buffer(name))
-        elif start == "model" or (parameters[name].dim() < 2 and "bias" not in name.split(".")[-1]):
+        elif start == "model" or (name not in weights and "bias" not in name.split(".")[-1]):
             tensor.copy_(parameters[name])
         elif name in padding:
             tensor.copy_(torch.where(padding[name].to(tensor.device), parameters[name], tensor))

@@ -149,7 +149,12 @@ class PosteriorSampler:
         )
         padding = padding_rows(model)
         set_start(self.ensemble, model, padding, start)
-        self.prior = prior or Normal(1.0, fan_in_scales(model))
+        self.prior = Normal(1.0, fan_in_scales(model)) if prior is None else prior
+        if not isinstance(self.prior, Prior):
+            raise InputError(f"prior must be a Prior, for example Normal(1.0), got {prior!r}")
+        if self.prior.scales is not None and (absent := parameters.keys() - self.prior.scales.keys()):
+            raise InputError(f"the prior has no scale for parameter {min(absent)}; give one for each, for example "
+                             "fan_in_scales(model) with some of them changed")
         self.chain = SGHMC.from_sgd(
             list(self.ensemble.parameters.items()),
             self.settings.lr,

@@ -24,7 +24,9 @@ class Prior:
     def __init__(self, scale: float = 1.0, scales: Mapping[str, float] | None = None):
         if not (scale > 0 and math.isfinite(scale)):
             raise InputError(f"a prior's scale must be positive and finite, got {scale}; with fan-in scales 1 is usual")
-        self.scale, self.scales = scale, scales
+        # numpy's numbers could not be loaded from a saved file
+        self.scale = float(scale)
+        self.scales = None if scales is None else {name: float(own) for name, own in scales.items()}
 
     def log_prob(self, weights: Mapping[str, Tensor]) -> Tensor:
         """log p(weights), a scalar, normalisation included."""
@@ -78,7 +80,7 @@ class StudentT(Prior):
         super().__init__(scale, scales)
         if not degrees > 0:
             raise InputError(f"degrees must be positive, got {degrees}; 4 has a finite variance and heavy tails")
-        self.degrees = degrees
+        self.degrees = float(degrees)
 
     def _density(self, scale):
         return torch.distributions.StudentT(torch.full_like(scale, self.degrees), torch.zeros_like(scale), scale)

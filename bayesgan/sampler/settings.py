@@ -82,8 +82,16 @@ class Settings:
     def fingerprint(self, likelihood: str, prior: Prior) -> dict:
         """Plain values that two samplers of one chain share; functions of the step are compared at some steps."""
         values = {
-            name: [float(value(step)) for step in FINGERPRINT] if callable(value) else value
+            name: [asked(value, step) for step in FINGERPRINT] if callable(value) else value
             for name, value in vars(self).items()
         }
         of_prior = {f"prior's {name}": value for name, value in vars(prior).items()}
         return {**values, "likelihood": likelihood, "prior": type(prior).__name__, **of_prior}
+
+
+def asked(schedule: Callable[[int], float], step: int) -> float | None:
+    """What a function of the step says; None for a step that it knows nothing of, to which the chain may never come."""
+    try:
+        return float(schedule(step))
+    except Exception:  # a user's function may raise anything
+        return None

@@ -248,6 +248,17 @@ def test_vectors_are_standardised_by_their_training_rows_alone(tmp_path):
     assert torch.equal(DATA_SETS["npz"].load(DataOptions(data_path=tmp_path)).train, plain.train)
 
 
+@pytest.mark.parametrize("scale", [lambda x: x / 255, lambda x: x / 127.5 - 1, lambda x: (x * 4.01).astype(np.uint16),
+                                   lambda x: np.concatenate([x[..., :3] / 127.5 - 1, x[..., 3:] / 255], -1)])
+def test_transparency_is_read_on_the_scale_of_the_colours(tmp_path, scale):
+    x = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 4)).astype(float)
+    x[0, 0, 0], x[0, 0, 1] = 0, 255
+    np.savez(tmp_path / "mine.npz", x=x.astype(np.uint8))
+    plain = load("npz", tmp_path)
+    np.savez(tmp_path / "mine.npz", x=scale(x))
+    assert (load("npz", tmp_path).train.int() - plain.train.int()).abs().max() <= 2
+
+
 def test_images_of_arrays_are_cut_laid_on_a_background_and_made_grey(tmp_path):
     x = np.zeros((6, 8, 12, 4), np.uint8)
     x[..., 0], x[..., 3] = 200, 255  # red and opaque

@@ -123,6 +123,19 @@ def test_greys_of_twelve_bits_keep_their_levels(tmp_path):
     assert len(data.train.unique()) == 64 and "taken for 0..4095" in " ".join(data.notes)
 
 
+@pytest.mark.parametrize("pixels, told", [
+    (np.uint16([60_000, 0]), "values 0..60000, taken for 0..65535"),
+    (np.float32([1, -1]), "values -1..1, taken for -1..1"),
+    (np.float32([255, 0]), "values 0..255, taken for 0..255"),
+])
+def test_black_and_white_are_those_of_the_files_not_of_scaled_pictures(tmp_path, pixels, told):
+    for number in range(3):
+        picture = np.full((16, 16), pixels[1])
+        picture[number, ::5] = pixels[0]
+        Image.fromarray(picture).save(tmp_path / f"{number}.tif")
+    assert told in " ".join(load(tmp_path, image_size=8).notes)
+
+
 def disc(size, radius):
     """A white disc in the middle of a black oblong picture, its radius as a share of the shorter side."""
     height, width = np.ogrid[:size[1], :size[0]]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bayesgan.basics.randomness import keyed_generator
-from bayesgan.ensemble import ENGINES, Ensemble
+from bayesgan.ensemble import ENGINES, Ensemble, fan_in_scales, weights_of
 from bayesgan.networks import NETWORKS, NetworkSizes
 
 SIZES = NetworkSizes((1, 12, 12), latent=6, generator_width=8, discriminator_width=8, layers=2)
@@ -52,6 +52,17 @@ def test_every_engine_equals_one_network_at_a_time(engine, pair, role, train):
     else:
         singles = torch.stack(singles)
     assert (flat(singles) - output).abs().max() < 1e-10
+
+
+def test_gains_and_biases_of_several_axes_are_no_weights():
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.LayerNorm((4, 8, 8)),
+                                  torch.nn.ConvTranspose2d(4, 8, 4, 2, 1, groups=4))
+    assert weights_of(network) == {"0.weight", "2.weight"}
+    scales = fan_in_scales(network)
+    assert scales["1.weight"] == scales["1.bias"] == 1
+    assert scales["2.weight"] == pytest.approx(2**0.5 / 4**0.5)  # 4x4 taps, stride 2: 4 of one channel reach an output
+    made = Ensemble(lambda: network.to("meta"), 2, lambda m: keyed_generator(0, m))
+    assert (made.parameters["1.bias"] == 0).all() and made.parameters["0.weight"].std() > 0.1
 
 
 def test_members_start_different_and_reproducibly():

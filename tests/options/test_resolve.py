@@ -36,6 +36,11 @@ def test_a_schedule_is_as_long_in_proportion_as_the_run(given, schedule):
     assert (options.burn_in, options.ramp) == schedule
 
 
+def test_a_schedule_of_one_iteration_is_refused_for_what_it_is():
+    with pytest.raises(ValueError, match="no iteration would sample; raise --train_iter"):
+        resolve({"dataset": "mnist", "train_iter": 1}, semi=True)
+
+
 @pytest.mark.parametrize("shape, given, found", [
     ((20, 28, 28), {}, ("vgg", "bf16")), ((20, 3, 16, 18), {}, ("vgg", "bf16")), ((20, 32, 32, 3), {}, ("vgg", "bf16")),
     ((20, 8, 8), {}, ("auto", "fp32")), ((20, 8, 8), {"image_size": 16}, ("vgg", "bf16")),

@@ -1,11 +1,13 @@
 """Settings, models, likelihoods and data that cannot be sampled, each refused in words; and odd models that can be."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from bayesgan import PosteriorSampler
+from bayesgan.sampler import Normal, StudentT
 from tests.sampler.helpers import classes, classifier, network, sum_of_squares
 
 
@@ -68,6 +70,29 @@ def test_a_network_may_view_its_maps(channels):
     with pytest.raises(RuntimeError, match="view"):
         sampler.ensemble.forward_member(0, images)
     assert [stride[3] for stride in network.seen] == [1, channels]
+
+
+def test_gains_of_several_axes_start_as_in_the_model_and_have_scale_one():
+    model = nn.Sequential(nn.Unflatten(1, (1, 2)), nn.LayerNorm((1, 2)), nn.Flatten(), nn.Linear(2, 3)).double()
+    sampler = classifier(model=model)
+    assert (sampler.ensemble.parameters["1.weight"] == 1).all() and (sampler.ensemble.parameters["1.bias"] == 0).all()
+    assert sampler.prior.scales["1.weight"] == 1
+
+
+@pytest.mark.parametrize("options", [{"prior": Normal(np.sqrt(0.5))}, {"prior": StudentT(degrees=np.float32(3))},
+                                     {"lr": lambda step: [0.05] * 200 + [][step - 200 :] if step >= 200 else 0.05}])
+def test_what_was_sampled_can_be_saved_and_loaded(options, tmp_path):
+    """Priors in numpy's numbers; a function that knows nothing of steps which the chain never takes."""
+    sampler = classifier(**options).run(classes(), draws=2, progress=False)
+    sampler.save(tmp_path / "chain.pt")
+    assert len(classifier(**options).load(tmp_path / "chain.pt").draws) == 2
+
+
+@pytest.mark.parametrize("prior, words", [(1.0, "prior must be a Prior, for example Normal"),
+                                          (Normal(1.0, {"0.weight": 1.0}), "the prior has no scale for parameter")])
+def test_priors_that_are_none(prior, words):
+    with pytest.raises(ValueError, match=words):
+        classifier(prior=prior)
 
 
 def tied():

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bayesgan import PosteriorSampler
-from bayesgan.sampler import SGHMC, Cyclical, Laplace, Normal, polynomial, ramp
+from bayesgan.sampler import SGHMC, Cyclical, Laplace, Normal, kinetic_temperature, polynomial, ramp
 from tests.sampler.helpers import classes, classifier, network, sum_of_squares
 
 LIMIT = 5.0  # |z|
@@ -270,6 +270,23 @@ def test_kinetic_temperature_reads_the_temperature_at_large_steps(scheme):
     sampler = make(scheme=scheme, lr=0.8 * SIZE / stiff, temperature=0.7).run((x, y), draws=30, progress=False)
     reading = sampler.diagnostics().temperatures["weight"]
     assert reading.as_expected and reading.low < 0.7 < reading.high, reading
+
+
+def test_each_parameter_is_read_with_its_own_groups_settings():
+    """Without a potential momenta have variance eta T 2 / (2 - alpha); one row held, one parameter without axes."""
+    many, few, single = torch.zeros(1, 20_000), torch.zeros(3, 20_000), torch.zeros(())
+    for parameter in (many, few, single):
+        parameter.requires_grad_()
+    groups = [{"params": [many]}, {"params": [few, single], "eta": 1e-3, "alpha": 0.9, "temperature": 0.1}]
+    chain = SGHMC(groups, 0.01, 0.1, generator=torch.Generator().manual_seed(0))
+    chain.hold(few, torch.tensor([[True], [False], [False]]))
+    for _ in range(60):
+        for parameter in (many, few, single):
+            parameter.grad = torch.zeros_like(parameter)
+        chain.step()
+    found = kinetic_temperature(chain, {"many": many, "few": few, "single": single})
+    assert found["many"].item() == pytest.approx(1, abs=0.05)
+    assert found["few"].tolist() == pytest.approx([0.1] * 3, abs=0.005) and found["single"].shape == (1,)
 
 
 def test_kinetic_temperature_shows_gradient_noise():
