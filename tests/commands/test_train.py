@@ -234,7 +234,7 @@ def test_ml_says_what_it_overrides(tmp_path, capsys):
         (["--num_disc", "0"], "--num_disc must be"),
         (["--num_mcmc", "-1"], "--num_mcmc must be"),
         (["--batch_size", "0"], "--batch_size must be in 1.."),
-        (["--network", "noisy_mlp", "--gen_batch_size", "1"], "--gen_batch_size must be at least 2 with --network noisy"),
+        (["--network", "noisy_mlp", "--gen_batch_size", "1"], "--gen_batch_size must be at least 2 with --network"),
         (["--batch_size", "5000"], "--batch_size must be at most the 1294 training data, got 5000"),
         (["--image_size", "7"], "--image_size must be in 8..200"),
         (["--image_size", "201"], "--image_size must be in 8..200"),
