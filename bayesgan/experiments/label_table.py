@@ -23,8 +23,8 @@ __all__ = ["Cell", "collect", "draws_option", "jobs_option", "report", "train_it
 
 FIGURES = ("errors", "nll", "brier", "ece", "ece_floor")
 TRAINED = ("supervised", "current", "averaged", "posterior")  # predictors, as results_<iter>.json has them
-ENTROPY = "entropy on "
 WITH_GRAPH = ("label spreading", "posterior and spreading")  # as evaluation/figures.json has them
+ENTROPY = "entropy on "
 PANELS = {"errors": "test errors", "nll": "NLL (nats)", "ece": "ECE"}
 
 draws_option = partial(option, help="label draws a cell", least=1)

@@ -80,7 +80,7 @@ def test_gains_of_several_axes_start_as_in_the_model_and_have_scale_one():
 
 
 @pytest.mark.parametrize("options", [{"prior": Normal(np.sqrt(0.5))}, {"prior": StudentT(degrees=np.float32(3))},
-                                     {"lr": lambda step: [0.05] * 200 + [][step - 200 :] if step >= 200 else 0.05}])
+                                     {"lr": lambda step: ([0.05] * 200)[step]}])
 def test_what_was_sampled_can_be_saved_and_loaded(options, tmp_path):
     """Priors in numpy's numbers; a function that knows nothing of steps which the chain never takes."""
     sampler = classifier(**options).run(classes(), draws=2, progress=False)
