@@ -5,13 +5,14 @@ import shlex
 import sys
 
 from bayesgan.benchmarks import BENCHMARKS
-from bayesgan.commands import check, data, evaluate, export, judge, report, resample, runs, score
+from bayesgan.commands import check, classify, data, evaluate, export, judge, report, resample, runs, score
 from bayesgan.commands.parser import Parser, call
 from bayesgan.options import add_flags, check_values, given_flags
 
 PROGRAM = "python -m bayesgan"
 COMMANDS = {
     "check": (check, "whether a run's folder is whole, every checksum compared, and what to do where it is not"),
+    "classify": (classify, "the classes of new pictures or arrays by a semi-supervised run, with its doubt about each"),
     "data": (data, "what a data set is understood as, with a picture; trains nothing"),
     "evaluate": (evaluate, "what a semi-supervised run's posterior knows about all test data"),
     "export": (export, "a folder that others can use: a model card, all weights, one generator as a program"),

@@ -30,6 +30,7 @@ COMMANDS = {
     "python run_bgan_semi.py": (TINY, "half a minute"),
     "python run_bgan_semi.py --recipe mnist-fast --data_path FOLDER": (TINY, "half an hour"),
     "python -m bayesgan evaluate RUN": ("", ""),
+    "python -m bayesgan classify RUN NEW_PICTURES": ("", ""),
     "python run_bgan.py --resample obrs": (TINY, "a minute"),
     "python -m bayesgan resample RUN --n 64 --method mh": ("--n 4 --budget 5", "some seconds"),
     "python run_bgan.py --dataset mnist --data_path FOLDER --num_gen 5 --num_mcmc 2": (TINY, "hours"),
@@ -97,6 +98,7 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     write_idx(home / "FOLDER", sizes=(400, 60))
     write_pictures(home / "MY_PICTURES", count=20, size=(40, 30))
+    write_pictures(home / "NEW_PICTURES", count=2)
     np.savez(home / "mine.npz", x=np.random.default_rng(0).random((40, 8, 8)))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)

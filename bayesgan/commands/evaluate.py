@@ -25,8 +25,7 @@ from bayesgan.training.loop import Figures
 from bayesgan.training.supervised import train_supervised
 from bayesgan.training.teacher import spread_on_features
 
-__all__ = ["Evaluator", "add_arguments", "classify", "errors_line", "evaluate", "headline", "run",
-           "supervised_network", "table"]
+__all__ = ["Evaluator", "add_arguments", "errors_line", "evaluate", "headline", "run", "supervised_network", "table"]
 
 
 def ask_about(options: Options, data: Dataset) -> Questions:
@@ -221,31 +220,6 @@ def by_spreading(discriminators: Ensemble, data: Dataset, questions: Questions) 
 def alone(probabilities: Tensor) -> Predictive:
     """Of a single classifier, by its probabilities (n, Y)."""
     return Predictive(probabilities, predictive_entropy(probabilities), 1)
-
-
-def classify(
-    run_folder: Path | str, x: Tensor, data_path: Path | None = None, device: torch.device | str = "cpu"
-) -> Tensor:
-    """Class probabilities of new data by the posterior and the graph of the training data together: (n, Y) float64.
-
-    The graph is made anew at each call, which takes as long as a label spreading in training.
-
-    Args:
-        x: As `Posterior.predictive` takes it.
-        data_path: Where the run's data is now, if it has moved.
-
-    Raises:
-        ValueError: If the run spread no labels, its data is absent, or x is other data.
-    """
-    folder = RunFolder.open(run_folder)
-    posterior = Posterior(folder, device)
-    if not posterior.options.spread_moments:
-        raise InputError(f"{run_folder} spread no labels (--consistency, --spread_labels); use predict_proba of "
-                         "load_posterior")
-    data, probabilities = folder.load_data(data_path), posterior.predict_proba(x)
-    averaged = next(posterior.newest(1).each("averages"))
-    shares = spread_on_features(averaged, data.to(averaged.device), posterior.inputs(x))
-    return together(probabilities, shares)
 
 
 def write(folder: RunFolder, questions: Questions, answers: dict, rows: dict) -> None:

@@ -6,6 +6,8 @@ from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, some, to_byte
 from bayesgan.data.distortions import distorted
 from bayesgan.data.labels import ALL, choose_labels, labelled_rows, with_labels
 from bayesgan.data.shifts import shifted
+from bayesgan.data.unseen import Unseen, read_unseen
+from bayesgan.data.values import Values
 
 __all__ = [
     "ALL",
@@ -13,9 +15,12 @@ __all__ = [
     "GENERATED",
     "DataOptions",
     "Dataset",
+    "Unseen",
+    "Values",
     "choose_labels",
     "distorted",
     "labelled_rows",
+    "read_unseen",
     "shifted",
     "some",
     "to_bytes",

@@ -25,9 +25,9 @@ from bayesgan.data.dataset import (
     to_float,
 )
 from bayesgan.data.pictures import background_colour
-from bayesgan.data.values import as_bytes, colour_channels, grey_channel, scale_of_parts
+from bayesgan.data.values import Values, as_bytes, colour_channels, grey_channel, scale_of_parts
 
-__all__ = []
+__all__ = ["as_images", "check_numbers", "named_parts", "read_arrays"]
 
 # part -> the names it goes by, of which a file may have one; numpy's own names where there is no other
 NAMES = {
@@ -74,7 +74,7 @@ def npz(options: DataOptions) -> Dataset:
         raise InputError(f"{path}: x, y, x_test and y_test belong together, got {sorted(parts)}; add {absent}, or "
                          f"leave out {other}")
     both = [train] if test is None else [train, test]
-    labels, classes = None, ()
+    labels, classes, values = None, (), None
     if "y" in parts:
         given = [parts["y"]] if test is None else [parts["y"], parts["y_test"]]
         labels, classes, note = read_labels(given, [len(array) for array in both], str(path))
@@ -88,7 +88,7 @@ def npz(options: DataOptions) -> Dataset:
             raise InputError(f"{path}: the largest number in a column of x must be 0 or in {LEAST:g}..{MOST:g}, got "
                              f"{largest[wrong[0]]:g} in column {wrong[0]}; scale it")
     else:
-        images, told = as_images(dict(zip(("x", "x_test"), both)), options, path)
+        images, values, told = as_images(dict(zip(("x", "x_test"), both)), options, path)
         notes += told
         data = images_tensor(images, options.image_size, options.crop)
     check_varied(data, f"{path}: x")
@@ -96,11 +96,17 @@ def npz(options: DataOptions) -> Dataset:
     if not (to_float(dataset.train).isfinite().all() and to_float(dataset.test).isfinite().all()):
         raise InputError(f"{path}: x overflows when it is standardised; scale it down")
     told = f"the test part is {'x_test' if test is not None else 'cut off here'}"
-    return replace(dataset, notes=(*notes, told, *dataset.notes))
+    return replace(dataset, notes=(*notes, told, *dataset.notes), values=values)
 
 
-def as_images(parts: dict[str, np.ndarray], options: DataOptions, path: Path) -> tuple[np.ndarray, list[str]]:
-    """All images as one array of bytes (N, H, W) or (N, H, W, 3), and how they were understood, a sentence each."""
+def as_images(
+    parts: dict[str, np.ndarray], options: DataOptions, path: Path, differ: bool = True
+) -> tuple[np.ndarray, Values, list[str]]:
+    """All images as one array of bytes (N, H, W) or (N, H, W, 3), and how they were understood, also in sentences.
+
+    Args:
+        differ: As of `read_pictures`.
+    """
     parts = {name: channels_last(array, path) for name, array in parts.items()}
     height, width = parts["x"].shape[1:3]
     if height != width and options.image_size is None:
@@ -111,6 +117,7 @@ def as_images(parts: dict[str, np.ndarray], options: DataOptions, path: Path) ->
         opaque = np.concatenate([array[..., 3:] for array in parts.values()])
         parts = {name: array[..., :3] for name, array in parts.items()}
     black, white, note = scale_of_parts(parts, options.value_range)
+    values = Values(black, white, parts["x"].dtype.name)
     images = np.concatenate([as_bytes(array, black, white) for array in parts.values()])
     notes = [note]
     if height != width and options.crop == "center":
@@ -120,14 +127,15 @@ def as_images(parts: dict[str, np.ndarray], options: DataOptions, path: Path) ->
         under = np.array(background_colour(options.background))
         images = np.rint(images * opaque + under * (1 - opaque)).astype(np.uint8)
         notes.append(f"transparent pixels are {options.background} now")
-        if (images == images[:1]).all():
+        if differ and (images == images[:1]).all():
             raise InputError(f"{path}: all images are the same on {options.background}, which shows where they are "
                              "transparent; give another --background")
     if images.shape[3:] == (1,):
         images = images[..., 0]
     if options.channels is not None and images.ndim != (3 if options.channels == 1 else 4):
         images = (grey_channel if options.channels == 1 else colour_channels)(images)
-    return images, notes
+        notes.append("colours are made grey" if options.channels == 1 else "they are grey, in three channels")
+    return images, values, notes
 
 
 def opacity(alpha: np.ndarray, black: float, white: float) -> np.ndarray:
@@ -217,10 +225,11 @@ def named_parts(arrays: dict[str, np.ndarray], path: Path) -> tuple[dict[str, np
     return {part: arrays[name] for part, name in found.items()}, notes
 
 
-def check_numbers(x: np.ndarray, name: str) -> None:
+def check_numbers(x: np.ndarray, name: str, least: int = 2) -> None:
     """Raises InputError where data are no numbers or too few."""
-    if x.dtype.kind not in "uifb" or x.ndim < 2 or len(x) < 2 or x.size == 0:
-        raise InputError(f"{name} must hold at least 2 rows of real numbers, got {x.dtype} of shape {x.shape}")
+    if x.dtype.kind not in "uifb" or x.ndim < 2 or len(x) < least or x.size == 0:
+        rows = f"{least} rows" if least > 1 else "1 row"
+        raise InputError(f"{name} must hold at least {rows} of real numbers, got {x.dtype} of shape {x.shape}")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise InputError(f"{name} has non-finite values; remove those rows")
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.registry import Registry
+from bayesgan.data.values import Values
 
 __all__ = ["DATA_SETS", "DataOptions", "DataSource", "Dataset", "UNKNOWN", "some", "to_bytes", "to_float"]
 
@@ -29,7 +30,7 @@ class DataOptions:
         image_size: Side to scale images to; None keeps the file's.
         x_dim: Dimension D of the synthetic mixture.
         cluster_dim: Dimension d of each cluster of the synthetic mixture.
-        value_range: The values of black and white in the user's images; None works them out.
+        value_range: The values of black and white in the user's images, or those of data before; None works them out.
         crop: With image_size, of the user's images that are not square: "center" is the middle square, "none" all.
         background: The colour, by name or #rrggbb, under transparent pixels of the user's images.
         channels: 1 or 3: the user's images as grey or in colour; None leaves them as most of them are.
@@ -41,7 +42,7 @@ class DataOptions:
     image_size: int | None = None
     x_dim: int = 100
     cluster_dim: int = 2
-    value_range: tuple[float, float] | None = None
+    value_range: tuple[float, float] | Values | None = None
     crop: str = "center"
     background: str = "white"
     channels: int | None = None
@@ -60,6 +61,7 @@ class Dataset:
         calibration: Training data put aside before training, for calibrating discriminators; None or no rows without.
         notes: How the user's files were understood, a sentence each.
         units: Mean and spread (D,) that the user's vectors were standardised by, 0 of a constant; None without.
+        values: What numbers in the user's images were taken for; None without.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Dataset:
     calibration: Tensor | None = None
     notes: tuple[str, ...] = ()
     units: tuple[Tensor, Tensor] | None = None
+    values: Values | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -66,8 +66,11 @@ class Sorted(NamedTuple):
     words: str
 
 
-def picture_source(path: Path) -> Source:
+def picture_source(path: Path, named: str = "--data_path") -> Source:
     """The pictures under a folder, links included, or in a zip.
+
+    Args:
+        named: What names the place on the command line.
 
     Raises:
         ValueError: If there is no such place, it holds no pictures, or the zip is damaged.
@@ -75,14 +78,14 @@ def picture_source(path: Path) -> Source:
     if path.is_dir():
         names, read = list(files_under(path)), lambda name: (path / name).read_bytes()
     elif not path.exists():
-        raise InputError(f"{path} does not exist; --data_path names a folder or zip of pictures")
+        raise InputError(f"{path} does not exist; {named} names a folder or zip of pictures")
     elif zipfile.is_zipfile(path):
         names, read = zipped(path)
     else:
         raise InputError(f"{path} is neither a folder of pictures nor a complete zip of them; download it again")
     pictures = sorted(name for name in names if is_picture(PurePath(name).suffix) and not is_hidden(PurePath(name)))
     if not pictures:
-        remedy = "--data_path names where they are"
+        remedy = f"{named} names where they are"
         if unread := sorted({PurePath(name).suffix.lower() for name in names} & UNREAD_PICTURES):
             remedy = f"convert those in {', '.join(unread)} to png or jpg"
         raise InputError(f"no pictures (png, jpg, tif, webp and so on) in {path}; {remedy}")
@@ -262,12 +265,12 @@ def image_folder(options: DataOptions) -> Dataset:
     source = picture_source(options.data_path)
     paths = [PurePath(name) for name in source.names]
     found = in_classes(source, paths, options)
-    pictures, notes = read_pictures(source.names, source.read, options)
+    pictures, values, notes = read_pictures(source.names, source.read, options)
     notes = (f"read {len(paths)} pictures{left_out(source.others)}", *notes, *([found.words] if found.words else []))
     data = images_tensor(pictures)
     check_varied(data, str(options.data_path))
     apart = found.apart if found.apart.any() else None
-    return replace(in_parts("image_folder", data, found.labels, found.classes, apart), notes=notes)
+    return replace(in_parts("image_folder", data, found.labels, found.classes, apart), notes=notes, values=values)
 
 
 DATA_SETS.register("image_folder")(DataSource(image_folder))

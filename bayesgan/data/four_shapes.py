@@ -43,7 +43,7 @@ def four_shapes(options: DataOptions) -> Dataset:
     images = read_cache(cache, stamp)
     if images is None:
         print(f"four_shapes: decoding {len(names)} pictures from {source} once, into {cache}", flush=True)
-        images, _ = read_pictures(names, read, DataOptions(image_size=size))
+        images, _, _ = read_pictures(names, read, DataOptions(image_size=size))
         write_cache(cache, stamp, images)
     labels = torch.tensor([SHAPES.index(PurePath(name).parent.name) for name in names])
     data = split(images_tensor(images), labels, 0.2, "four_shapes", SHAPES)

@@ -10,7 +10,7 @@ from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.data.dataset import DataOptions
-from bayesgan.data.values import as_bytes, colour_channels, grey_channel, value_scale
+from bayesgan.data.values import Values, as_bytes, colour_channels, grey_channel, value_scale
 
 __all__ = ["background_colour", "is_picture", "read_pictures"]
 
@@ -104,9 +104,12 @@ def plain(picture: Image.Image, background: tuple[int, int, int]) -> tuple[Image
 
 
 def read_pictures(
-    names: list[str], read: Callable[[str], bytes], options: DataOptions
-) -> tuple[np.ndarray, list[str]]:
-    """All pictures as one array (N, H, W) or (N, H, W, 3) of uint8, and how they were understood, a sentence each.
+    names: list[str], read: Callable[[str], bytes], options: DataOptions, differ: bool = True
+) -> tuple[np.ndarray, Values, list[str]]:
+    """All pictures as one array (N, H, W) or (N, H, W, 3) of uint8, and how they were understood, also in sentences.
+
+    Args:
+        differ: They must not be all the same once transparent pixels have a colour, as training data must not.
 
     Raises:
         ValueError: If one cannot be read, sizes or depths are mixed, or the background hides what they show.
@@ -127,18 +130,18 @@ def read_pictures(
     channels, notes = one_kind([picture.pixels for picture in pictures], options.channels)
     stacked = np.stack(channels)
     clear = sum(picture.clear for picture in pictures)
-    if clear and (stacked == stacked[:1]).all():
+    if clear and differ and (stacked == stacked[:1]).all():
         raise InputError(f"all {len(names)} pictures are the same on {options.background}, which shows where they are "
                          "transparent; give another --background")
     found = np.concatenate([picture.values for picture in pictures])  # scaling takes ends off
-    black, white, values = value_scale([found if len(found) else stacked], options.value_range)
+    black, white, note = value_scale([found if len(found) else stacked], options.value_range)
     if cropped := sum(picture.cropped for picture in pictures):
         notes.append(f"{cropped} were not square and are cut to their middle square")
     if several := sum(picture.several for picture in pictures):
         notes.append(f"{several} files hold several pictures, of which the first is read")
     if clear:
         notes.append(f"{clear} have transparent pixels, which are {options.background} now")
-    return as_bytes(stacked, black, white), [values, *notes]
+    return as_bytes(stacked, black, white), Values(black, white, first.dtype.name), [note, *notes]
 
 
 def one_kind(pictures: list[np.ndarray], channels: int | None) -> tuple[list[np.ndarray], list[str]]:
@@ -146,8 +149,8 @@ def one_kind(pictures: list[np.ndarray], channels: int | None) -> tuple[list[np.
 
     Files that could hold colours and hold none are grey where others are.
     """
-    flat = [picture.ndim == 2 for picture in pictures]
-    if channels is None and (all(flat) or not any(flat)):
+    flat, by_most = [picture.ndim == 2 for picture in pictures], channels is None
+    if by_most and (all(flat) or not any(flat)):
         return pictures, []
     pictures = [
         picture[..., 0] if picture.ndim == 3 and (picture == picture[..., :1]).all() else picture
@@ -155,14 +158,15 @@ def one_kind(pictures: list[np.ndarray], channels: int | None) -> tuple[list[np.
     ]
     grey = sum(picture.ndim == 2 for picture in pictures)
     coloured = len(pictures) - grey
-    if channels is None:
+    if by_most:
         channels = 3 if coloured >= grey else 1
     convert = grey_channel if channels == 1 else colour_channels
     changed = coloured if channels == 1 else grey
     told = f"{changed} of {len(pictures)} are {'colour and made grey' if channels == 1 else 'grey'}"
-    other = f"--channels {4 - channels} {'keeps their colours' if channels == 1 else 'makes all grey'}"
+    if by_most:
+        told += f"; --channels {4 - channels} {'keeps their colours' if channels == 1 else 'makes all grey'}"
     pictures = [convert(picture) if picture.ndim != (2 if channels == 1 else 3) else picture for picture in pictures]
-    return pictures, [f"{told}; {other}"] if changed else []
+    return pictures, [told] if changed else []
 
 
 def describe(picture: np.ndarray) -> str:

@@ -1,21 +1,36 @@
 """What numbers in a user's images mean: which value is black and which is white, told back in words."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["as_bytes", "colour_channels", "grey_channel", "scale_of_parts", "value_scale"]
+__all__ = ["Values", "as_bytes", "colour_channels", "grey_channel", "scale_of_parts", "value_scale"]
 
 ROUNDING = 1e-3  # of a range, by which floats may miss it
 DEPTHS = (8, 10, 12, 14, 16)  # bits of whole-number images
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
-def value_scale(arrays: list[np.ndarray], given: tuple[float, float] | None) -> tuple[float, float, str]:
+class Values(NamedTuple):
+    """What numbers in a user's images stand for.
+
+    Attributes:
+        black, white: The numbers of these.
+        kind: The numpy type that they were stored as.
+    """
+
+    black: float
+    white: float
+    kind: str
+
+
+def value_scale(arrays: list[np.ndarray], given: tuple[float, float] | Values | None) -> tuple[float, float, str]:
     """The values of black and white in images of one kind, and how that was found.
 
     Args:
-        given: What the user says they are.
+        given: What the user says they are, or what they were in the training data.
 
     Raises:
         ValueError: If values lie outside of every range that images are stored in, or of the one given.
@@ -23,6 +38,12 @@ def value_scale(arrays: list[np.ndarray], given: tuple[float, float] | None) -> 
     low, high = (float(pick([float(pick(array)) for array in arrays])) for pick in (np.min, np.max))
     kind = arrays[0].dtype.kind
     found = f"values {low:g}..{high:g}"
+    if isinstance(given, Values):
+        margin = ROUNDING * (given.white - given.black) if kind == "f" else 0
+        if low < given.black - margin or high > given.white + margin:
+            raise InputError(f"images have values {low:g}..{high:g}, those that the run was trained on were on the "
+                             f"scale of {given.black:g}..{given.white:g}; save these on the same scale")
+        return *given[:2], f"{found}, taken for {given.black:g}..{given.white:g} as in training"
     if given is not None:
         if len(given) != 2 or not given[0] < given[1] < np.inf or given[0] == -np.inf:
             raise InputError(f"--value_range takes two numbers, black and white, the smaller first, got {given}")
@@ -58,7 +79,7 @@ def value_scale(arrays: list[np.ndarray], given: tuple[float, float] | None) -> 
 
 
 def scale_of_parts(
-    parts: dict[str, np.ndarray], given: tuple[float, float] | None
+    parts: dict[str, np.ndarray], given: tuple[float, float] | Values | None
 ) -> tuple[float, float, str]:
     """As `value_scale`, of parts that must be stored alike: training and test images.
 

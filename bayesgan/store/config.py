@@ -30,6 +30,7 @@ def new_config(
         "options": as_json(options),
         "data": describe_data(options, data),
         "units": None if data.units is None else [part.tolist() for part in data.units],
+        "values": None if data.values is None else data.values._asdict(),
         "versions": {"torch": torch.__version__, "numpy": np.__version__,
                      **{name: metadata.version(name) for name in ("torchvision", "scikit-learn")}},
         "git_commit": git_commit(),

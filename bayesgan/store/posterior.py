@@ -13,9 +13,10 @@ from bayesgan.basics.arrays import as_tensor
 from bayesgan.basics.devices import usable_device
 from bayesgan.basics.errors import InputError, refuse_count
 from bayesgan.basics.randomness import keyed_generator
-from bayesgan.data import to_float
+from bayesgan.data import Unseen, read_unseen, to_float
 from bayesgan.ensemble import Ensemble, StoredDraw
 from bayesgan.evaluation.classification import CHUNK, Predictive
+from bayesgan.options import data_options
 from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Posterior", "load_posterior"]
@@ -119,8 +120,7 @@ class Posterior:
 
     def inputs(self, x: Tensor, units: bool = True) -> Tensor:
         """Data as the run's classifiers take it, floats; args and errors are those of `predictive`."""
-        if not self.options.semi:
-            raise InputError("an unsupervised run knows no classes; train one with run_bgan_semi.py")
+        self.require_classes()
         x = as_tensor(x, "x", doubles=True)
         if x.dtype != torch.uint8 and not x.is_floating_point():
             raise InputError(f"x must be bytes or floats, got {x.dtype}; convert it")
@@ -141,6 +141,11 @@ class Posterior:
             warnings.warn("these vectors are far from those that the run was trained on; vectors in the data's own "
                           f"units want units=True, standardised ones units=False, got {units}", stacklevel=4)
         return x
+
+    def require_classes(self) -> None:
+        """Raises InputError of an unsupervised run."""
+        if not self.options.semi:
+            raise InputError("an unsupervised run knows no classes; train one with run_bgan_semi.py")
 
     def standardised(self, x: Tensor) -> Tensor:
         """Vectors (n, D) in the user's own units as the run was trained on them, float32.
@@ -171,6 +176,20 @@ class Posterior:
         if x.shape[-1:] != mean.shape:
             raise InputError(f"x must be (n, {len(mean)}) like the training data, got {tuple(x.shape)}")
         return x, mean, spread
+
+    def read(self, path: Path | str) -> Unseen:
+        """New data from files, as the run read its own: `predictive(posterior.read("new").data)`.
+
+        Args:
+            path: A picture, a folder or zip of pictures, or an .npz with an array x, of images or vectors.
+
+        Returns:
+            `names`, `data` (n, C, H, W) uint8 or (n, D) float64 in the user's units, and `notes` about both.
+
+        Raises:
+            ValueError: If there is nothing to read, or it cannot be data like the run's.
+        """
+        return read_unseen(Path(path), data_options(self.options), self.shape, self._folder.values)
 
     def predict_proba(self, x: Tensor, units: bool = True) -> Tensor:
         """p(y|x), the mean over all collected discriminators of D(x = y) / sum_c D(x = c): (n, classes) float64.

@@ -27,7 +27,7 @@ from bayesgan.basics.files import remove_leftovers, write_atomically
 from bayesgan.basics.locks import only_writer
 from bayesgan.basics.ranks import Ranks
 from bayesgan.basics.schema import Number, Optional, checked, read_json
-from bayesgan.data import Dataset, labelled_rows
+from bayesgan.data import Dataset, Values, labelled_rows
 from bayesgan.ensemble import ENGINES, Ensemble, SampleStore, TensorFile, write_tensors
 from bayesgan.options import Options, check_stored, load_data
 from bayesgan.store.checkpoints import GROUPS, load_checkpoint, read_checkpoint, rotate, save_checkpoint
@@ -50,6 +50,7 @@ CONFIG = {
     "ended": Optional(WHOLE),
     "exported": Optional(bool),
     "units": Optional([[Number(float)]]),
+    "values": Optional({"black": Number(float), "white": Number(float), "kind": re.compile(r"bool|u?int\d+|float\d+")}),
 }
 LABELLED = {"rows": [WHOLE], "labels": [WHOLE]}
 State = dict[str, Tensor]  # of an ensemble: name -> (members, ...)
@@ -288,6 +289,12 @@ class RunFolder:
         """
         stored = self.config.get("units")
         return None if stored is None else tuple(torch.tensor(part, dtype=torch.float64) for part in stored)
+
+    @property
+    def values(self) -> Values | None:
+        """What numbers in the user's images were taken for; None of other data and in older runs."""
+        stored = self.config.get("values")
+        return None if stored is None else Values(**stored)
 
     def require(self) -> None:
         """Raises InputError where the folder was removed under the run, which would write half a one in its place."""

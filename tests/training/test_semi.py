@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bayesgan import load_posterior
-from bayesgan.commands.evaluate import classify, evaluate
+from bayesgan.commands.evaluate import evaluate
 from bayesgan.commands.train import main
 from bayesgan.data import labelled_rows
 from bayesgan.evaluation.questions import Questions
@@ -133,21 +133,6 @@ def test_draws_whose_answers_are_known_are_not_asked_again(tmp_path, monkeypatch
     del asked[:]
     evaluate(folder, asked=known)
     assert len(asked) == every - 2 and read(folder, "evaluation/figures.json") == stored
-
-
-def test_new_data_are_classified_by_posterior_and_graph_together(tmp_path):
-    folder = run(tmp_path, "--spread_labels", "2")
-    data = RunFolder.open(folder).load_data()
-    probabilities = classify(folder, data.test)
-    assert probabilities.shape == (359, 10) and torch.allclose(probabilities.sum(1), torch.ones(359).double())
-    wrong = int((probabilities.argmax(1) != data.test_labels).sum())
-    rows = read(folder, "evaluation/figures.json")
-    assert wrong == rows["posterior and spreading"]["errors"] <= rows["posterior, 2 discriminators"]["errors"]
-    with pytest.raises(ValueError, match="x must be"):
-        classify(folder, data.test[:, :, :7])
-    plain = run(tmp_path / "plain", "--spread_labels", "0")
-    with pytest.raises(ValueError, match="spread no labels .--consistency, --spread_labels.; use predict_proba"):
-        classify(plain, data.test)
 
 
 def test_predict_proba_is_the_mean_over_the_stored_draws(tmp_path):

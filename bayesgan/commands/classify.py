@@ -1,0 +1,125 @@
+"""The classes of new data, and how sure a semi-supervised run is of each: `python -m bayesgan classify RUN PATH`."""
+
+import argparse
+import csv
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bayesgan.basics.devices import pick_device
+from bayesgan.basics.errors import InputError
+from bayesgan.basics.files import write_atomically
+from bayesgan.data import Unseen
+from bayesgan.evaluation.classification import Predictive, predictive_entropy
+from bayesgan.store import Posterior, RunFolder
+from bayesgan.training.label_spreading import together
+from bayesgan.training.teacher import spread_on_features
+
+__all__ = ["add_arguments", "classify", "run"]
+
+LISTED = 5  # that people look at first
+
+
+def classify(
+    run_folder: Path | str, x: Tensor, data_path: Path | None = None, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Class probabilities of new data by the posterior and the graph of the training data together: (n, Y) float64.
+
+    The graph is made anew at each call, which takes as long as a label spreading in training.
+
+    Args:
+        x: As `Posterior.predictive` takes it.
+        data_path: Where the run's data is now, if it has moved.
+
+    Raises:
+        ValueError: If the run spread no labels, its data is absent, or x is other data.
+    """
+    folder = RunFolder.open(run_folder)
+    posterior = Posterior(folder, device)
+    return with_graph(folder, posterior, x, posterior.predict_proba(x), data_path)
+
+
+def with_graph(
+    folder: RunFolder, posterior: Posterior, x: Tensor, probabilities: Tensor, data_path: Path | None
+) -> Tensor:
+    """`classify` where the posterior's own probabilities (n, Y) are known."""
+    if not posterior.options.spread_moments:
+        raise InputError(f"{folder.path} spread no labels (--consistency, --spread_labels), so that there is no graph; "
+                         "classify by the posterior alone")
+    data, averaged = folder.load_data(data_path), next(posterior.newest(1).each("averages"))
+    return together(probabilities, spread_on_features(averaged, data.to(averaged.device), posterior.inputs(x)))
+
+
+def as_table(unseen: Unseen, probabilities: Tensor, answer: Predictive, classes: tuple[str, ...]) -> list[list]:
+    """A heading, and a row a datum: its class, how probable it is, the doubt in nats, the probability of each class.
+    """
+    best, chosen = probabilities.max(1)
+    columns = [unseen.names, [classes[one] for one in chosen.tolist()], rounded(best),
+               rounded(predictive_entropy(probabilities)), rounded(answer.mutual_information)]
+    heading = ["name", "class", "probability", "entropy", "mutual_information", *(f"p({one})" for one in classes)]
+    return [heading, *(list(row) for row in zip(*columns, *map(rounded, probabilities.T), strict=True))]
+
+
+def rounded(values: Tensor) -> list[str]:
+    return [f"{value:.6g}" for value in values.tolist()]
+
+
+def in_words(unseen: Unseen, probabilities: Tensor, classes: tuple[str, ...], usual: float | None) -> str:
+    """How they were read, how many are of each class, and those that somebody should look at.
+
+    Args:
+        usual: Mean entropy on the run's test data, if known.
+    """
+    entropy = predictive_entropy(probabilities)
+    counts = probabilities.argmax(1).bincount(minlength=len(classes)).tolist()
+    compared = "" if usual is None else f"; {usual:.3f} on the run's test data"
+    lines = [*unseen.notes, "classes: " + ", ".join(f"{one} {count}" for one, count in zip(classes, counts) if count),
+             f"entropy {entropy.mean():.3f} nats on average{compared}"]
+    lines.append("least sure of:")
+    for row in entropy.argsort(descending=True, stable=True)[:LISTED].tolist():
+        likely = probabilities[row].topk(min(2, len(classes)))
+        named = ", ".join(f"{classes[one]} {share:.2f}" for share, one in zip(*map(Tensor.tolist, likely)))
+        lines.append(f"  {unseen.names[row]}  {named}  entropy {entropy[row]:.2f}")
+    return "\n".join(lines)
+
+
+def entropy_on_test_data(folder: RunFolder) -> float | None:
+    """As the run measured it last; None of an exported folder and before the first draw."""
+    found = [results["classification"]["posterior"] for results in folder.results() if "classification" in results]
+    return found[-1]["entropy"]["test"] if found and found[-1] is not None else None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="for example runs/bgan_digits_1700000000")
+    parser.add_argument("path", type=Path, metavar="PATH", help="a picture, a folder or zip of pictures, or an .npz "
+                        "with an array x; they are read as the run read its own data")
+    parser.add_argument("--graph", action="store_true", help="ask the graph of the training data too, which takes as "
+                        "long as a label spreading in training")
+    parser.add_argument("--data_path", type=Path, help="with --graph: where the run's data is now, if it has moved")
+    parser.add_argument("--out", type=Path, help="the table (default: RUN/classified/, by the name of PATH)")
+    parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Writes the table and prints what it says."""
+    folder = RunFolder.open(arguments.run)
+    posterior = Posterior(folder, pick_device(arguments.device))
+    posterior.require_classes()
+    unseen = posterior.read(arguments.path)
+    answer = posterior.predictive(unseen.data)
+    probabilities = answer.probabilities
+    if arguments.graph:
+        probabilities = with_graph(folder, posterior, unseen.data, probabilities, arguments.data_path)
+    elif arguments.data_path is not None:
+        raise InputError("--data_path is for --graph; give both, or neither")
+    out = arguments.out or folder.path / "classified" / f"{arguments.path.resolve().name}.csv"
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(path: Path) -> None:
+        with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            csv.writer(file).writerows(as_table(unseen, probabilities, answer, posterior.classes))
+
+    write_atomically(out, write)
+    usual = None if arguments.graph else entropy_on_test_data(folder)
+    print(in_words(unseen, probabilities, posterior.classes, usual), f"written to {out}", sep="\n")
