@@ -332,7 +332,8 @@ def summary(
         keep_mixing(folder, found)
         lines.append(f"  mixing     {mixing_words(found)}")
     if options.semi:
-        lines.append(f"  calibration {folder.path / 'evaluation' / 'uncertainty.png'}")
+        lines += [f"  calibration {folder.path / 'evaluation' / 'uncertainty.png'}",
+                  f"  new data   python -m bayesgan classify {run} PATH   (pictures, or an .npz with an array x)"]
     further = 2 * options.train_iter
     lines.append(f"  go on      python {script_name(options.semi)} --resume {run} --train_iter {further}")
     return "\n".join(lines)

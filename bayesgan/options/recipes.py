@@ -6,7 +6,7 @@ __all__ = ["FEW_LABELS", "RECIPES", "WITHOUT_LABELS"]
 # enough for half an hour on one CPU core, and a teacher
 FEW_LABELS = {"network": "vgg", "df_dim": 32, "num_layers": 3, "normalise": "group", "label_batch_size": 50,
               "feature_matching": True, "noise": 0.1, "dropout": 0.5, "lr": 0.003, "lr_decay": 3.0,
-              "temperature": 0.01, "train_iter": 8000, "burn_in": 7000, "ramp": 100, "keep": 18, "n_save": 500,
+              "temperature": 0.01, "train_iter": 8000, "burn_in": 7000, "ramp": 100, "keep": 18, "n_save": 1000,
               "consistency": 1.0, "spread_labels": 8, "settle": 0.25, "precision": "bf16"}
 
 WITHOUT_LABELS = ("perceptron-zeros",)  # for run_bgan.py; the others are for run_bgan_semi.py
