@@ -149,6 +149,7 @@ def test_resampler_block():
         "generator": nn.Sequential(nn.Linear(64, 64), nn.Unflatten(1, (1, 8, 8)), nn.Tanh()).eval(),
         "discriminator": nn.Sequential(nn.Flatten(), nn.Linear(64, 1)).eval(),
         "held_out": torch.rand(100, 1, 8, 8) * 2 - 1,
+        "training": torch.rand(200, 1, 8, 8) * 2 - 1,
     }
     assert all(f"`{name}`" in prose(README) for name in names), "the README must say that these are the reader's"
     exec(python_block("Resampler"), names)

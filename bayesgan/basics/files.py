@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,8 +40,13 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def user_cache() -> Path:
-    """This package's folder in the user's cache folder; it may not be there yet."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bayesgan"
+    """This package's folder in the user's cache folder, or that of a user without a home; it may not be there yet."""
+    if place := os.environ.get("XDG_CACHE_HOME"):
+        return Path(place) / "bayesgan"
+    try:
+        return Path.home() / ".cache" / "bayesgan"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"bayesgan-{os.getuid()}"
 
 
 def allow_open_files(count: int) -> None:

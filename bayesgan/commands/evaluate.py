@@ -200,21 +200,27 @@ def measured(
         averaged = next(posterior.newest(1).each("averages"))
         answers["averaged weights"] = questions.ask(averaged)
     if options.spread_moments:
-        answers["label spreading"] = spread = by_spreading(averaged, data, questions)
+        shares = by_spreading(averaged, data, questions)
+        answers["label spreading"] = {name: alone(or_no_idea(own)) for name, own in shares.items()}
         answers["posterior and spreading"] = {
-            name: alone(together(one.probabilities, spread[name].probabilities)) for name, one in whole.items()}
+            name: alone(together(one.probabilities, shares[name])) for name, one in whole.items()}
     rows = {name: questions.figures(answer) for name, answer in answers.items()}
     write(folder, questions, answers, rows)
     return rows, len(questions.labels)
 
 
-def by_spreading(discriminators: Ensemble, data: Dataset, questions: Questions) -> Answers:
-    """What the graph of the training data, with these networks' features, says of all cases; none is part of it."""
+def by_spreading(discriminators: Ensemble, data: Dataset, questions: Questions) -> dict[str, Tensor]:
+    """The shares (n, Y) of the graph of the training data, with these networks' features, in each case; none of the
+    cases is part of it, and where no label reaches shares are 0.
+    """
     cases = list(questions.cases.values())
     others = spread_on_features(discriminators, data.to(discriminators.device), torch.cat(cases))
-    others = others.where(others.sum(1, keepdim=True) > 0, 1 / others.shape[1])  # no label reaches these: no idea
-    shares = others.split([len(case) for case in cases])
-    return {name: alone(own) for name, own in zip(questions.cases, shares)}
+    return dict(zip(questions.cases, others.split([len(case) for case in cases]), strict=True))
+
+
+def or_no_idea(shares: Tensor) -> Tensor:
+    """Shares (n, Y), all classes alike where they are 0."""
+    return shares.where(shares.sum(1, keepdim=True) > 0, 1 / shares.shape[1])
 
 
 def alone(probabilities: Tensor) -> Predictive:
@@ -228,9 +234,11 @@ def write(folder: RunFolder, questions: Questions, answers: dict, rows: dict) ->
     write_atomically(place / "figures.json", lambda path: path.write_text(json.dumps(rows, indent=1)))
     probabilities = {name: {case: one.probabilities for case, one in answer.items()}
                      for name, answer in answers.items()}
-    uncertainty, errors = uncertainty_figure(probabilities, questions.labels), error_curve(folder.results())
-    write_atomically(place / "uncertainty.png", lambda path: uncertainty.savefig(path, format="png"))
-    write_atomically(place / "errors.png", lambda path: errors.savefig(path, format="png"))
+    figures = {"uncertainty": uncertainty_figure(probabilities, questions.labels)}
+    if saved := [results for results in folder.results() if "classification" in results]:  # not before the first save
+        figures["errors"] = error_curve(saved)
+    for name, figure in figures.items():
+        write_atomically(place / f"{name}.png", lambda path: figure.savefig(path, format="png"))  # noqa: B023
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

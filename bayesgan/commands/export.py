@@ -17,7 +17,7 @@ from bayesgan.data import some, to_float
 from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.report.mixing import kept_mixing
-from bayesgan.report.story import Story, best_errors, command_of, several, told
+from bayesgan.report.story import Story, command_of, last_errors, several, told
 from bayesgan.report.templates import template
 from bayesgan.store import Posterior
 from bayesgan.store.config import as_json
@@ -145,7 +145,7 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
     units = config.get("units") is not None
     scale = "images in [-1, 1]" if len(posterior.shape) == 3 else "vectors in the units of the data"
     shape = ", ".join(map(str, (64, *posterior.shape)))
-    rows = [(f"errors of {config['data']['test']} test data", best_errors(story.results))] if options.semi else []
+    rows = [(f"errors of {config['data']['test']} test data", last_errors(story.results))] if options.semi else []
     rows += [(f"kinetic temperature of the {group}", f"{values['all']:.3g}")
              for group, values in (story.last.get("kinetic_temperature") or {}).items()]
     rows += [(f"{values['networks']} {group} are worth so many independent ones", f"{values['ess']:.0f}")
@@ -160,7 +160,7 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
         discriminators=several(options.discriminators, "discriminator"), ml=options.ml,
         dataset=options.dataset, data=config["data"], labels=options.N, script=command_of(options.semi),
         settings=without_places(story.settings), iterations=story.done,
-        minutes="" if story.seconds is None else f"{story.seconds / 60:.1f}", device=config.get("device", "unknown"),
+        minutes=story.minutes, device=config.get("device", "unknown"),
         seed=options.random_seed, commit=(config.get("git_commit") or "unknown")[:12],
         versions=", ".join(f"{package} {version}" for package, version in config.get("versions", {}).items()),
         rows=[row for row in rows if row[1] is not None], temperature=f"{options.temperature:g}",

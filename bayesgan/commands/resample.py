@@ -203,6 +203,7 @@ def resample_run(
 
 def resampled(folder: RunFolder, n: int, seed: int, judge_steps: int, options: dict) -> Path:
     """What `resample_run` does, by the only process that does it."""
+    newest = folder.newest_step
     resampler = posterior_resampler(folder.path, seed=seed, **options)
     options.pop("device", None)
     data = folder.load_data(options.get("data_path"))
@@ -227,7 +228,7 @@ def resampled(folder: RunFolder, n: int, seed: int, judge_steps: int, options: d
     save_picture(place / "before.png", before[:100] if data.is_images else before, real)
     save_picture(place / "after.png", samples[:100] if data.is_images else samples, real)
     shown = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
-    content = {"options": shown, "seed": seed, **resampler.diagnostics.as_dict()}
+    content = {"options": shown, "seed": seed, "newest_draw": newest, **resampler.diagnostics.as_dict()}
     told = str(resampler.diagnostics)
     if judge_steps:
         content["scores"] = judged(folder, resampler, seed, judge_steps, options.get("data_path"))

@@ -25,6 +25,7 @@ from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
 from bayesgan.evaluation.extractors import WEIGHTS, Extractor, by_channel, inception, require_torch_fidelity
 from bayesgan.evaluation.fidelity import COMPARED, class_figures, fidelity, looked_at
+from bayesgan.report.story import read_any
 from bayesgan.resampling.guard import MOST_KNOWN, Guard
 from bayesgan.store import Posterior, RunFolder
 
@@ -124,15 +125,19 @@ def sets_of(
                 for member in range(newest.members)}
     sets[f"mixture of {total} generators"] = lambda: to_bytes(posterior.sample(n, seed).cpu())
     notes = []
+    again = f"python -m bayesgan resample {shlex.quote(str(folder.path))} --n {n}"
     for file in sorted(folder.path.glob("resampled/[!.]*/samples.npz")):
+        newest = posterior.draws[-1]["step"]
+        if read_any(file.with_name("diagnostics.json")).get("newest_draw", newest) != newest:
+            notes.append(f"{file.parent} is of older draws and is left out; {again}")
+            continue
         try:
             with np.load(file, allow_pickle=False) as stored:
                 images = torch.from_numpy(stored["x"])
         except Exception as error:  # of many kinds, as bytes that were changed call for
             raise InputError(f"{file} cannot be read ({reason(error)}); resample again, or delete it") from None
         if len(images) < n:
-            notes.append(f"{file.parent} holds {len(images)} images of {n} and is left out; more: "
-                         f"python -m bayesgan resample {shlex.quote(str(folder.path))} --n {n}")
+            notes.append(f"{file.parent} holds {len(images)} images of {n} and is left out; {again}")
         else:
             sets[f"resampled, {file.parent.name}"] = lambda images=images[:n]: images
     return sets, notes

@@ -33,14 +33,17 @@ from bayesgan.options import (
     load_data,
     resolve,
     script_name,
+    usual_thin,
     with_counted_labels,
 )
 from bayesgan.report.mixing import keep_mixing, mixing, mixing_words, traces
 from bayesgan.store import RunFolder, load_posterior
 from bayesgan.store.config import FORMAT, as_json, describe_data, git_commit
+from bayesgan.store.run_folder import refuse_no_place
 from bayesgan.training.algorithm import Engines, Trainer, default_engines
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.loop import SHOWN, Stopped, train
+from bayesgan.training.supervised import supervised_iterations
 
 __all__ = ["main"]
 
@@ -182,6 +185,8 @@ def continued(folder: RunFolder, given: dict) -> Options:
     if wrong:
         raise InputError(f"a resumed run keeps its options, got {', '.join(wrong)}; leave them out or start a new run")
     changes = {name: value for name, value in given.items() if name in resumable}
+    if stored.thin == usual_thin(stored):  # nobody chose it
+        changes["thin"] = None
     if "device" in changes:
         changes.setdefault("gpu_id", None)
     elif "gpu_id" in changes:
@@ -195,6 +200,8 @@ def dry_run(
     lines: list[str],
 ) -> int:
     """Prints what would be sampled, every value that is not a default, and how long it would take."""
+    if folder is None:
+        refuse_no_place(options.out_dir)
     trainer = Trainer(options, data, device, engines, ranks)
     print(describe(trainer))
     if folder is not None:
@@ -228,11 +235,14 @@ def whole_run(
             if ranks.from_first(lambda: RunFolder.open(folder.path).config != folder.config):
                 raise Agreed(f"{folder.path} was gone on with by another process meanwhile; give the command again")
             resume(folder, trainer)
+            if supervised_iterations(folder.options()) < supervised_iterations(options):
+                ranks.from_first(folder.drop_supervised)  # the yardstick of a shorter run
             ranks.from_first(lambda: folder.resumed(options, arguments, engines, device))
         print(f"writing to {folder.path}", flush=True)
         moments = [begun, time.perf_counter()]
         try:
-            going_on = trainer.iteration < options.train_iter  # or only what follows is left to do
+            # else only what follows is left to do
+            going_on = trainer.iteration < options.train_iter or folder.newest_step != trainer.iteration
             measure = evaluator(trainer, folder) if options.semi and going_on else None
             moments.append(time.perf_counter())
             outside = train(trainer, folder, measure)
@@ -271,6 +281,10 @@ def resume(folder: RunFolder, trainer: Trainer, set_aside: bool = True) -> None:
     if trainer.iteration > trainer.options.train_iter:
         raise Agreed(f"{folder.path} has done {trainer.iteration} iterations already, got --train_iter "
                          f"{trainer.options.train_iter}; give more")
+    before, now = folder.options().settling, trainer.options.settling
+    if before is not None and before <= trainer.iteration < (now or 0):
+        print(f"note: the run had settled at iteration {before}; with --train_iter {trainer.options.train_iter} at "
+              f"temperature 0 it does at {now}, and distorts at full strength until then")
     if folder.config.get("format", 1) < FORMAT:
         spreads = trainer.options.spread_moments
         taught = ", and its graph says all classes, at the end as probabilities" if spreads else ""

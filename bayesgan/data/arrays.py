@@ -126,7 +126,8 @@ def as_images(
         opaque = opacity(opaque, black, white)
         under = np.array(background_colour(options.background))
         images = np.rint(images * opaque + under * (1 - opaque)).astype(np.uint8)
-        notes.append(f"transparent pixels are {options.background} now")
+        if opaque.min() < 1:
+            notes.append(f"transparent pixels are {options.background} now")
         if differ and (images == images[:1]).all():
             raise InputError(f"{path}: all images are the same on {options.background}, which shows where they are "
                              "transparent; give another --background")
@@ -157,6 +158,9 @@ def plain_arrays(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # of many kinds, as bytes that were changed call for
+        if path.suffix != ".npz":
+            raise InputError(f"{path} is no .npz; of a table, numpy's or pandas', save one with np.savez('mine.npz', "
+                             "x=table[:, :-1].astype(float), y=table[:, -1])") from None
         raise InputError(f"{path} is not a readable .npz of plain arrays ({reason(error)}); object arrays are refused, "
                          "save numbers with np.savez(file, x=..., y=...)") from None
 

@@ -108,26 +108,29 @@ def files_under(path: Path, place: str = "", above: tuple[str, ...] = ()) -> Ite
             yield from files_under(path, name, (*above, real))
         elif entry.is_file():
             yield name
+        elif entry.is_symlink() and is_picture(PurePath(name).suffix) and not is_hidden(PurePath(name)):
+            raise InputError(f"{path / name} is a link to a file that is not there; fetch it, or remove the link")
 
 
 def zipped(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
-    """Names of the files in a zip, and how to read one."""
+    """Names of the files in a zip, whichever slash they were packed with, and how to read one."""
     try:
         archive = zipfile.ZipFile(path)  # its reads are safe from several threads
-        sizes = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
+        found = {info.filename.replace("\\", "/"): info for info in archive.infolist() if not info.is_dir()}
     except Exception as error:  # of many kinds, as bytes that were changed call for
         raise InputError(f"{path} is a damaged zip ({reason(error)}); download it again") from None
 
     def read(name: str) -> bytes:
-        if sizes[name] > MOST_BYTES:
-            raise InputError(f"{path} says that {name} has {sizes[name]} bytes, which is no picture; remove it")
+        if found[name].file_size > MOST_BYTES:
+            raise InputError(f"{path} says that {name} has {found[name].file_size} bytes, which is no picture; remove "
+                             "it")
         try:
-            return archive.read(name)
+            return archive.read(found[name])
         except Exception as error:  # every packing method has errors of its own
             raise InputError(
                 f"{path} cannot be read at {name} ({reason(error)}); download it again, or unpack it") from None
 
-    return list(sizes), read
+    return list(found), read
 
 
 def left_out(others: list[str]) -> str:

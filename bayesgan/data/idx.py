@@ -2,6 +2,7 @@
 them; downloaded by torchvision only when none is there."""
 
 import gzip
+import hashlib
 import math
 import struct
 import zlib
@@ -20,6 +21,8 @@ __all__ = ["read_idx"]
 PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
+# of the bytes of their training labels, by which sets are told apart whose files have the same names
+SETS = {"1feba77c54802fa5": "mnist", "657fbd221bfc9f41": "fashion_mnist"}
 MOST_BYTES = 2**32  # of one unpacked file: four thousand times MNIST's
 
 
@@ -113,6 +116,10 @@ def read_set(name: str, original: type, paths: list[Path], options: DataOptions)
         ValueError: If one is damaged, or images and labels do not fit.
     """
     train, train_labels, test, test_labels = (read_idx(path) for path in paths)
+    held = SETS.get(hashlib.sha256(train_labels.tobytes()).hexdigest()[:16], name)
+    if held != name:
+        raise InputError(f"{paths[0].parent} holds {held}, not {name}, whose files have the same names; give --dataset "
+                         f"{held}, or put those of {name} into a folder {name} in --data_path")
     for images, labels, path in ((train, train_labels, paths[0]), (test, test_labels, paths[2])):
         if len(images) == 0:
             raise InputError(f"{path} holds no images; download it again")

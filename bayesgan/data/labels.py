@@ -47,7 +47,8 @@ def choose_labels(data: Dataset, count: int | str, seed: int) -> Tensor:
         scarce = int(sizes.argmin())
         raise InputError(
             f"class {data.classes[scarce]} has {int(sizes[scarce])} labelled training data and --N {count} needs "
-            f"{each} of each class; use at most --N {int(sizes[scarce]) * classes}, or --N all"
+            f"{each} of each class, the test part and what --calibration_fraction puts aside not counted; use at most "
+            f"--N {int(sizes[scarce]) * classes}, or --N all"
         )
     order = torch.randperm(len(data.train), generator=keyed_generator(seed, "labels"))
     rows = [order[data.train_labels[order] == label][:each] for label in range(classes)]

@@ -76,7 +76,7 @@ def read_picture(content: bytes, name: str, options: DataOptions) -> Picture:
                 values = np.array([before.min(), before.max(), *before[before % 1 != 0][:1]], before.dtype)
             if options.image_size is not None and picture.size != (options.image_size,) * 2:
                 scale = ImageOps.fit if options.crop == "center" else Image.Image.resize
-                picture = scale(picture, (options.image_size,) * 2, Image.Resampling.BOX)
+                picture = scale(picture, (options.image_size,) * 2, Image.Resampling.BILINEAR)  # as `images_tensor`
                 oblong &= options.crop == "center"
             return Picture(np.asarray(picture), oblong and options.image_size is not None, clear, several, values)
     except Exception as error:  # every decoder has errors of its own

@@ -18,6 +18,9 @@ from bayesgan.data.values import Values
 __all__ = ["Unseen", "read_unseen"]
 
 
+TABLES = (".csv", ".tsv", ".npy", ".txt", ".parquet")
+
+
 class Unseen(NamedTuple):
     """Data that no training has seen.
 
@@ -53,6 +56,8 @@ def read_unseen(path: Path, options: DataOptions, shape: tuple[int, ...], values
     if path.is_file() and is_picture(path.suffix):
         source = Source([path.name], lambda name: path.read_bytes(), [])
     else:
+        if path.suffix.lower() in TABLES:
+            raise InputError(f"{path} is a table; save an .npz of it, with np.savez('new.npz', x=images)")
         source = picture_source(path, "PATH")
     first = read_picture(source.read(source.names[0]), source.names[0], replace(options, image_size=None)).pixels
     options, warned = on_the_scale_of(values, first.dtype, options)  # all pictures must be of one type
@@ -73,6 +78,9 @@ def of_arrays(path: Path, options: DataOptions, images: bool, values: Values | N
     if not images:
         return Unseen(names, torch.from_numpy(x.astype(np.float64)), notes)
     options, warned = on_the_scale_of(values, x.dtype, options)
+    if values is not None and options.value_range is not None and values.black < 0 <= x.min():
+        warned = [f"warning: no value is negative, and black is {values.black:g} as in training; if that is not so "
+                  "here, save these on the scale of the training data"]
     read, _, told = as_images({"x": x}, options, path, differ=False)
     data = images_tensor(read, options.image_size, options.crop)
     return Unseen(names, data, [*notes, *told, *scaled(read.shape[1:], data.shape[1:]), *warned])

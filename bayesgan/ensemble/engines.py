@@ -61,13 +61,25 @@ def laid_out(network: nn.Module, batch: Tensor) -> Tensor:
     return batch.clone(memory_format=torch.channels_last)
 
 
+def assigned(network: nn.Module, before: Weights, after: Weights) -> list[str]:
+    """Names of the buffers that a call in training put others in the place of, rather than change them."""
+    if torch.compiler.is_compiling() or not network.training:
+        return []
+    return [name for name, tensor in before.items() if after[name] is not tensor]
+
+
 @ENGINES.register("loop")
 def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Outputs:
     """Member by member. On a CPU the fastest for convolutions that fill the cores by themselves."""
     # unbind once, not weight[i] for each member: its backward is one stack instead of a full-size zero tensor each
     members = [dict(zip(weights, slices)) for slices in zip(*(weight.unbind(0) for weight in weights.values()))]
-    outputs = [functional_call(network, member, laid_out(network, batch))
-               for member, batch in zip(members, inputs.unbind(0))]
+    outputs = []
+    for member, batch in zip(members, inputs.unbind(0)):
+        before = dict(member)
+        outputs.append(functional_call(network, member, laid_out(network, batch)))
+        for name in assigned(network, before, member):
+            with torch.no_grad():
+                before[name].copy_(member[name])
     if torch.is_tensor(outputs[0]):
         return torch.stack(outputs)
     return tree_map(lambda *parts: torch.stack(parts) if torch.is_tensor(parts[0]) else parts[0], *outputs)
@@ -76,7 +88,14 @@ def loop(network: nn.Module, weights: Weights, inputs: Tensor) -> Outputs:
 @ENGINES.register("vmap")
 def batched(network: nn.Module, weights: Weights, inputs: Tensor) -> Outputs:
     """All members in each operation (grouped convolutions, batched matrix products): for many small members."""
-    return vmap(lambda member, batch: functional_call(network, member, batch), randomness="different")(weights, inputs)
+    def call(member: Weights, batch: Tensor) -> Outputs:
+        before = dict(member)
+        outputs = functional_call(network, member, batch)
+        if names := assigned(network, before, member):
+            raise RuntimeError(f"it assigns {names[0]}, where {names[0]}.copy_() would change it in place")
+        return outputs
+
+    return vmap(call, randomness="different")(weights, inputs)
 
 
 @ENGINES.register("patches")

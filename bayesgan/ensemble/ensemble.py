@@ -50,6 +50,7 @@ class Ensemble:
         with torch.device("meta"):
             self.network = build()
         self.random = bool(random_layers(self.network))
+        self.constant = [part for part in self.network.modules() if getattr(part, "stays_in_eval", False)]
         self.members = members
         self.device, self.dtype, self.compute = torch.device(device), dtype, compute
         self.use(engine)
@@ -97,6 +98,8 @@ class Ensemble:
         if inputs.shape[0] != self.members:
             raise InputError(f"inputs must be (members, B, ...) with {self.members} members, got {tuple(inputs.shape)}")
         self.network.train(train)
+        for part in self.constant:
+            part.eval()
         if state is None:
             weights = {name: p.detach() for name, p in self.parameters.items()} if freeze else self.parameters
             state = {**weights, **self.buffers}

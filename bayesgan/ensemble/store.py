@@ -119,6 +119,14 @@ class SampleStore:
             self._enter({**entry, "more": more} if more else entry)
         ranks.gathered(None)  # nobody reads an index without it
 
+    def drop_after(self, step: int) -> None:
+        """Drops the draws that were collected later."""
+        before = self.draws
+        kept = [draw for draw in before if draw["step"] <= step]
+        if len(kept) < len(before):
+            self._write(kept)
+            self._remove(before, kept)
+
     def _begin(self) -> None:
         if not (self.folder / "index.json").exists() and not self.draws:
             self._write([])  # so that draws without an index are always one that was lost
@@ -129,9 +137,13 @@ class SampleStore:
         draws = [*(draw for draw in before if draw["step"] < entry["step"]), entry]  # a resumed run draws again
         kept = draws if self.keep is None else draws[-self.keep:]
         self._write(kept)
-        named = {file for draw in kept for file in files_of(draw)}
         of_step = {path.name for path in self.folder.glob(f"draw_{entry['step']:08d}*.safetensors")}  # by other ranks
-        for file in (of_step | {file for draw in before for file in files_of(draw)}) - named:
+        self._remove(before, kept, of_step)
+
+    def _remove(self, before: list[dict], kept: list[dict], others: set[str] = frozenset()) -> None:
+        """The files of draws, and others, that none of those kept has."""
+        named = {file for draw in kept for file in files_of(draw)}
+        for file in (others | {file for draw in before for file in files_of(draw)}) - named:
             (self.folder / file).unlink(missing_ok=True)
 
     def _write(self, draws: list[dict]) -> None:

@@ -88,6 +88,9 @@ def classification_figures(probabilities: Tensor, labels: Tensor) -> Classificat
         raise InputError(f"probabilities must be (n, classes) for n labels, got {tuple(probabilities.shape)} and "
                          f"{len(labels)} labels")
     probabilities = probabilities.double()
+    if len(labels) == 0 or labels.is_floating_point() or labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        raise InputError(f"labels must be whole numbers in 0..{probabilities.shape[1] - 1}, one a row; leave data "
+                         "without a label out")
     one_hot = torch.nn.functional.one_hot(labels, probabilities.shape[1]).double()
     confidence, share, accuracy = reliability(probabilities, labels)
     return ClassificationFigures(

@@ -4,8 +4,8 @@ from bayesgan.options.flags import add_flags, check_stored, check_values, finite
 from bayesgan.options.loading import data_options, load_data, with_counted_labels
 from bayesgan.options.options import Networks, Options, script_name
 from bayesgan.options.recipes import RECIPES
-from bayesgan.options.resolve import check_given, explain, idle, resolve
+from bayesgan.options.resolve import check_given, explain, idle, resolve, usual_thin
 
 __all__ = ["Networks", "Options", "RECIPES", "add_flags", "check_given", "check_stored", "check_values", "data_options",
            "explain", "finite", "given_flags", "idle", "load_data", "option", "resolve", "script_name",
-           "with_counted_labels"]
+           "usual_thin", "with_counted_labels"]

@@ -14,9 +14,9 @@ from bayesgan.options.flags import check_value, check_values, kind_of
 from bayesgan.options.options import Options, script_name
 from bayesgan.options.recipes import FEW_LABELS, RECIPES, WITHOUT_LABELS
 
-__all__ = ["check_given", "explain", "idle", "resolve"]
+__all__ = ["check_given", "explain", "idle", "resolve", "usual_thin"]
 
-ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0}
+ML_OVERRIDES = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "temperature": 0.0, "keep": 1}
 OF_A_LENGTH = ("burn_in", "ramp")  # a layer's schedule belongs to its own train_iter, and is as long in proportion
 PATHS = {field.name for field in dataclasses.fields(Options) if kind_of(field)[0] is Path}
 SEMI = {"N": 100, **FEW_LABELS}  # 128 labels, the reference's default, are no multiple of 10 classes
@@ -133,8 +133,13 @@ def with_schedule(options: Options) -> Options:
         raise InputError(
             "--burn_in must be at least 1 with --optimizer adam, got 0: its preconditioner adapts in burn-in"
         )
-    thin = options.thin or max(1, (options.train_iter - burn_in - ramp) // options.keep)
-    return dataclasses.replace(options, burn_in=burn_in, ramp=ramp, thin=thin)
+    options = dataclasses.replace(options, burn_in=burn_in, ramp=ramp)
+    return dataclasses.replace(options, thin=options.thin or usual_thin(options))
+
+
+def usual_thin(options: Options) -> int:
+    """Iterations between draws where `keep` of them are spread over all that sample."""
+    return max(1, (options.train_iter - options.burn_in - options.ramp) // options.keep)
 
 
 def notes(given: dict, options: Options) -> list[str]:
@@ -182,9 +187,12 @@ def explain(options: Options, given: dict, semi: bool, resumed: bool = False) ->
 
 
 def changed(options: Options) -> dict:
-    """The values that are not the flags' defaults."""
+    """The values that are not the flags' defaults, and those that the data set or the recipe would change to others."""
+    given = {"dataset": options.dataset, "recipe": options.recipe, "data_path": options.data_path}
+    brought = {name for layer in layers(given, options.semi) for name in layer.values}
     return {field.name: value for field in dataclasses.fields(Options)
-            if (value := getattr(options, field.name)) != field.default}
+            if (value := getattr(options, field.name)) != field.default
+            or (field.name in brought and field.name not in given and value is not None)}
 
 
 def as_flag(name: str, value) -> str:

@@ -54,16 +54,18 @@ def mixing(followed: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
 
 
 def keep_mixing(folder: RunFolder, found: dict[str, dict[str, float]]) -> None:
-    """Writes what `mixing` found to posterior/mixing.json."""
-    text = json.dumps(found, indent=1)
+    """Writes what `mixing` found of the draws there are to posterior/mixing.json."""
+    text = json.dumps({**found, "newest_draw": folder.newest_step}, indent=1)
     write_atomically(folder.path / "posterior" / "mixing.json", lambda path: path.write_text(text))
 
 
 def kept_mixing(folder: RunFolder) -> dict[str, dict[str, float]]:
-    """What `keep_mixing` wrote; empty where that is absent or damaged."""
+    """What `keep_mixing` wrote; empty where that is absent, damaged or of older draws."""
     file = folder.path / "posterior" / "mixing.json"
     try:
         found = checked(read_json(file, ""), dict.fromkeys(GROUPS, Optional(MIXING)), str(file), "")
+        if found.get("newest_draw", folder.newest_step) != folder.newest_step:
+            return {}
         return {group: found[group] for group in GROUPS if found.get(group)}
     except InputError:
         return {}

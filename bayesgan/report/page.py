@@ -95,7 +95,8 @@ def what_was_run(story: Story) -> Section:
         "What was run",
         [f"{options.dataset}{labels}: {data['train']} training data of shape {'x'.join(map(str, data['shape']))}; "
          f"{kind}; {story.done} of {options.train_iter} iterations"
-         + ("" if story.seconds is None else f", {story.seconds / 60:.1f} minutes for the last command")
+         + (f", {story.minutes} minutes" if story.minutes else "" if story.seconds is None
+            else f", {story.seconds / 60:.1f} minutes for the last command")
          + "; on " + ", ".join([config.get("device", "an unknown device"), *software,
                                 f"commit {(config.get('git_commit') or 'unknown')[:12]}"]) + "."],
         lines=[f"{script} {shlex.join(one['command'])}    # {one['started']}" for one in config["commands"]]
@@ -299,7 +300,7 @@ def comparison(stories: list[Story]) -> Section:
         errors, kinetic = best_errors(story.results), (story.last.get("kinetic_temperature") or {})
         table.append({
             "run": story.name, **{name: str(own[name]) for name in differing},
-            "iterations": str(story.done), "minutes": "" if story.seconds is None else f"{story.seconds / 60:.1f}",
+            "iterations": str(story.done), "minutes": story.minutes,
             "fewest errors": "" if errors is None else str(errors),
             "kinetic temperature": ", ".join(f"{values['all']:.3g}" for values in kinetic.values()),
         })

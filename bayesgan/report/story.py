@@ -16,7 +16,7 @@ from bayesgan.options import script_name
 from bayesgan.options.resolve import as_flag, changed
 from bayesgan.store import RunFolder
 
-__all__ = ["Curve", "Story", "best_errors", "command_of", "read_any", "several", "told"]
+__all__ = ["Curve", "Story", "best_errors", "command_of", "last_errors", "read_any", "several", "told"]
 
 Curve = list[tuple[int, float]]  # iteration, value
 
@@ -30,10 +30,11 @@ class Story:
         name: Of the folder.
         done: Iterations.
         seconds: From the last command to the last results; None before the first.
+        minutes: Of all commands, where every one of them has ended, as a text; else empty.
         results: Every results_<iter>.json.
         settings: Flags of what is not the default, as a shell takes them.
-        resampled: Folder of each resampling.
-        scores: As `score` left them, by row; empty before.
+        resampled: Folder of each resampling of the draws there are.
+        scores: As `score` left them, by row; empty before, and once there are newer draws.
         missing: Sentences about what there is not, with the command that makes it.
     """
 
@@ -41,6 +42,7 @@ class Story:
     name: str
     done: int
     seconds: float | None
+    minutes: str
     results: list[dict]
     settings: list[str]
     resampled: list[Path]
@@ -76,16 +78,29 @@ def told(path: Path) -> Story:
     results, options = folder.results(), folder.options()
     started = datetime.fromisoformat(folder.config["commands"][-1]["started"]).timestamp()
     after = [one["timestamp"] for one in results if one["timestamp"] >= started]
-    if folder.exported:
-        done = max((draw["step"] for draw in folder.store.draws), default=0)
-    else:
-        done = results[-1]["iteration"] if results else 0
+    try:
+        newest = folder.newest_step
+    except InputError:  # which is said where draws are read
+        newest = 0
+    done = max(newest, results[-1]["iteration"] if results else 0)
+    spent = [sum(one["seconds"].values()) for one in folder.config["commands"] if isinstance(one.get("seconds"), dict)]
+    whole = len(spent) == len(folder.config["commands"])
     story = Story(
-        folder, path.resolve().name, done, after[-1] - started if after else None, results,
-        [as_flag(name, value) for name, value in changed(options).items()],
-        [path.parent for path in sorted(folder.path.glob("resampled/*/diagnostics.json"))],
+        folder, path.resolve().name, done, after[-1] - started if after else None,
+        f"{sum(spent) / 60:.1f}" if whole else "", results,
+        [as_flag(name, value) for name, value in changed(options).items()], [],
         read_any(folder.path / "scores" / "scores.json"),
     )
+    again = shlex.quote(str(folder.path))
+    if story.scores.get("newest_draw", newest) != newest:
+        story.scores = {}
+        story.missing.append(f"scores are of older draws and left out; python -m bayesgan score {again} measures again")
+    for file in sorted(folder.path.glob("resampled/*/diagnostics.json")):
+        if read_any(file).get("newest_draw", newest) == newest:
+            story.resampled.append(file.parent)
+        else:
+            story.missing.append(f"{file.parent} is of older draws and left out; python -m bayesgan resample {again} "
+                                 "makes new ones")
     if folder.exported:
         story.missing.append("this is an exported folder: the draws, without the course of training")
     elif not folder.ended and (writer := writer_of(folder.path)):
@@ -126,6 +141,11 @@ def scalars(folder: Path) -> dict[str, Curve]:
                 for name in events.Tags()["scalars"]}
     except Exception:  # of many kinds, for events are never worth a report
         return {}
+
+
+def last_errors(results: list[dict]) -> int | None:
+    """The errors of the posterior on all test data at the last save; None without labels, or before the first draw."""
+    return (((results[-1].get("classification") or {}).get("posterior") or {}).get("errors")) if results else None
 
 
 def best_errors(results: list[dict]) -> int | None:

@@ -36,8 +36,8 @@ def log_odds(scores: Tensor, kind: str) -> Tensor:
     A critic that minimises squared errors to targets 1 and 0 has its optimum at p/(p+q), with targets 1 and -1
     ("least_squares_signed") at (p-q)/(p+q): both become probabilities, and probabilities become logits, clipped to
     [1e-4, 1 - 1e-4] (squares: [1e-3, 1 - 1e-3], since a regression errs past its targets). Logits are taken as they
-    are. So is a Wasserstein critic, of which no such map exists: its calibration assumes that log p/q is affine in
-    the critic.
+    are, up to 1e6. So is a Wasserstein critic, whatever its scale, of which no such map exists: its calibration assumes
+    that log p/q is affine in the critic.
     """
     if kind not in SCORES:
         raise InputError(f"kind must be one of: {', '.join(SCORES)}; got {kind!r}")
@@ -50,7 +50,7 @@ def log_odds(scores: Tensor, kind: str) -> Tensor:
             raise InputError(f"probabilities must lie in [0, 1], got {scores.min():g}..{scores.max():g}; "
                              "kind logit takes any number")
         return torch.logit(scores.clamp(1e-4, 1 - 1e-4))
-    return scores.clamp(-1e6, 1e6)
+    return scores if kind == "wasserstein" else scores.clamp(-1e6, 1e6)
 
 
 def fit(name: str, real: Tensor, fake: Tensor, kind: str = "logit") -> Calibrated:

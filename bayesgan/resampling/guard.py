@@ -16,7 +16,7 @@ from bayesgan.basics.later import later
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.evaluation.image_scores import frechet
 
-__all__ = ["LEAST_JUDGED", "PLAIN", "Expected", "Guard", "Tried", "choose"]
+__all__ = ["LEAST_JUDGED", "PLAIN", "Expected", "Guard", "Tried", "choose", "column_scales"]
 
 cdist = later("scipy.spatial.distance", "cdist")
 PCA = later("sklearn.decomposition", "PCA")
@@ -143,10 +143,21 @@ def pixels(known: Tensor, count: int) -> tuple[View, Between]:
     return lambda data: axes.transform(flat(data)), lambda a, b, rows: [frechet(a[some], b) for some in rows]
 
 
+def column_scales(points: np.ndarray) -> np.ndarray:
+    """(F,) by which columns of (n, F) are multiplied to have one variance each, and 1 in all: what units they are in
+    changes nothing. Constants have the largest scale of the others.
+    """
+    spread = points.std(0)
+    spread = np.where(spread > 0, spread, spread.max(initial=0) or 1)
+    return 1 / (spread * np.sqrt(points.shape[1]))
+
+
 def points(known: Tensor) -> tuple[View, Between]:
-    """Vectors scaled to variance 1 in all, beside them the rank of their distance to a neighbour; energy distances."""
-    real = flat(known)
-    scale = 1 / np.sqrt(real.var(0).sum().clip(1e-24))
+    """Vectors, every column scaled to one variance and all to 1, beside them the rank of their distance to a neighbour;
+    energy distances.
+    """
+    scale = column_scales(flat(known))
+    real = flat(known) * scale
     search = NearestNeighbors().fit(real)
 
     def to_neighbour(data: np.ndarray, rank: int) -> np.ndarray:
@@ -155,8 +166,9 @@ def points(known: Tensor) -> tuple[View, Between]:
     usual = np.sort(to_neighbour(real[:MOST], NEIGHBOUR + 1), 0)[:, 0]  # each is its own nearest
 
     def view(data: Tensor) -> np.ndarray:
-        rank = np.searchsorted(usual, to_neighbour(flat(data), NEIGHBOUR)) / len(usual)
-        return np.column_stack([flat(data) * scale, rank])
+        points = flat(data) * scale
+        rank = np.searchsorted(usual, to_neighbour(points, NEIGHBOUR)) / len(usual)
+        return np.column_stack([points, rank])
 
     return view, energy
 

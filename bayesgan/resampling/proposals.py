@@ -43,6 +43,9 @@ class CallableProposal:
             raise InputError(f"generate({n}, generator) failed ({reason(error)}); look there, or let it take a "
                              "number of data and a torch.Generator") from error
         data = data_of(made, "generated data", "look at the generator's weights")
+        if data.dim() == 1 and len(data) == n:
+            raise InputError(f"generated data must be ({n}, ...), a row a datum, got ({n},); add an axis with "
+                             "[:, None]")
         if data.dim() == 0 or len(data) != n:
             raise InputError(f"generate({n}, generator) must return {n} data, got {tuple(data.shape)}; make as many as "
                              "it is asked for")
@@ -67,9 +70,10 @@ class LatentProposal:
 
     def __init__(self, decoder: Callable[[int, Tensor], Tensor], size: int, weights: Tensor,
                  device: torch.device | str = "cpu"):
-        if not (weights > 0).all():
-            raise InputError(f"the weight of every generator must be positive, got {weights.tolist()}; leave a "
-                             "generator out by not giving it")
+        weights = torch.as_tensor(weights)
+        if weights.dim() != 1 or not len(weights) or not ((weights > 0) & weights.isfinite()).all():
+            raise InputError(f"the weight of every generator must be a positive number, got {weights.tolist()}; leave "
+                             "one out by not giving it")
         self.decoder, self.size, self.device = decoder, size, torch.device(device)
         self.weights = (weights / weights.sum()).double()
 

@@ -85,7 +85,7 @@ class Resampler:
         self.proposal = generate if isinstance(generate, LatentProposal) else CallableProposal(generate)
         if isinstance(self.rule, LatentRule) and not isinstance(generate, LatentProposal):
             raise InputError(f"method {method} moves in the latent space and generate is only a callable; give a "
-                             "LatentProposal, or use obrs")
+                             "bayesgan.resampling.LatentProposal, or use obrs")
         self.log_ratio, self.method, self.budget = log_ratio, method, budget
         self.chunk, self.training = chunk, None if training is None else data_of(training, "training")
         self.diagnostics: Diagnostics | None = None

@@ -1,12 +1,14 @@
 """Where the chains' minibatches come from: rows of arrays drawn with replacement, or a shuffling loader."""
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import (
+    BatchSampler,
     DistributedSampler,
     RandomSampler,
     SequentialSampler,
@@ -18,9 +20,10 @@ from torch.utils.data import (
 from bayesgan.basics.arrays import as_tensor, first_of, refuse_not_finite
 from bayesgan.basics.errors import InputError
 
-__all__ = ["Unpack", "batches_of", "inputs_of"]
+__all__ = ["Unpack", "batches_of", "inputs_of", "warn_of_rounding"]
 
 FIXED_ORDER = "the loader must shuffle, or a chain sees the same rows in every pass; pass shuffle=True"
+LOST = 0.01  # of the spread of inputs, that may be rounded away
 TOO_MANY_REPEATS = 20  # batches at the place they had in the first pass, before the order counts as fixed
 
 Batch = tuple[Tensor, Tensor]  # inputs and targets, each (chains, B, ...)
@@ -50,6 +53,21 @@ def batches_of(
     if not isinstance(data, Iterable):
         raise InputError(f"data must be (inputs, targets) or a loader of such pairs, got {type(data).__name__}")
     return loader_batches(data, num_data, sources, unpack)
+
+
+def warn_of_rounding(data, dtype: torch.dtype) -> None:
+    """Warns where inputs (N, ...) in double precision differ by little more than numbers of `dtype` can tell apart."""
+    inputs = data.tensors if isinstance(data, TensorDataset) else data
+    inputs = inputs[0] if isinstance(inputs, (tuple, list)) and inputs else None
+    if not isinstance(inputs, (Tensor, np.ndarray)) or torch.as_tensor(inputs).dtype != torch.float64 or (
+            dtype == torch.float64 and torch.is_tensor(inputs)) or not len(inputs):
+        return
+    columns = torch.as_tensor(inputs).flatten(1) if inputs.ndim > 1 else torch.as_tensor(inputs)[:, None]
+    spread, lost = columns.std(0), (columns - columns.float().double()).abs().amax(0)
+    if bad := (lost > LOST * spread).nonzero()[:, 0].tolist():
+        at = bad[0]
+        warnings.warn(f"inputs become float32, and values of column {at} near {columns[0, at]:.6g}, which differ by "
+                      f"{spread[at]:.3g}, are rounded by up to {lost[at]:.3g}; subtract their mean first", stacklevel=4)
 
 
 def inputs_of(data, unpack: Unpack | None) -> Tensor:
@@ -83,8 +101,9 @@ def tensor_batches(
             f"inputs and targets must have num_data {num_data} rows, got {len(inputs)} and {len(targets)}; "
             "num_data is the size of the whole training set"
         )
-    if size is not None and not 1 <= size <= num_data:
-        raise InputError(f"batch_size must be in 1..num_data {num_data}, got {size}; None uses all rows")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= num_data):
+        raise InputError(f"batch_size must be a whole number in 1..num_data {num_data}, got {size!r}; None uses all "
+                         "rows")
     while True:
         own = sources("rows", inputs.device)
         if size is None:
@@ -98,7 +117,8 @@ def tensor_batches(
 def sampler_of(loader):
     """What chooses the rows of a loader, None where that cannot be told."""
     batch_sampler = getattr(loader, "batch_sampler", None)
-    return getattr(loader if batch_sampler is None else batch_sampler, "sampler", None)
+    sampler = getattr(loader if batch_sampler is None else batch_sampler, "sampler", None)
+    return sampler.sampler if isinstance(sampler, BatchSampler) else sampler  # with batch_size=None
 
 
 def loader_batches(

@@ -1,5 +1,6 @@
 """What cannot be sampled, found before the chain moves: models, likelihoods of the wrong scale or sign, randomness."""
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -10,7 +11,7 @@ from bayesgan.basics.errors import InputError
 from bayesgan.ensemble import Outputs
 
 __all__ = ["check_finite", "check_given", "check_likelihood", "check_moved", "check_same_outputs",
-           "check_state"]
+           "check_state", "warn_of_coupling"]
 
 FEW = 8  # data that a likelihood is asked about one by one
 
@@ -72,6 +73,18 @@ def check_same_outputs(once: Outputs, twice: Outputs) -> None:
             "part of the posterior; set its rate to 0. Or its buffers change what it says, as those of spectral_norm: "
             "leave that out"
         )
+
+
+def warn_of_coupling(whole: Outputs, half: Outputs, rows: int) -> None:
+    """Warns where a model (chains, rows, ...) says other things of the first half of a minibatch that is alone."""
+    for one, other in zip(tree_leaves(whole), tree_leaves(half)):
+        if not torch.is_tensor(one) or one.dim() < 2 or one.shape[1] != rows:
+            continue
+        if not torch.allclose(one[:, : other.shape[1]], other, rtol=1e-2, atol=1e-3, equal_nan=True):
+            warnings.warn("what the model says of a datum depends on the others in its minibatch (batch norm), so that "
+                          "no posterior of independent data is sampled; use group or layer norm, or freeze that part",
+                          stacklevel=7)
+            return
 
 
 @torch.no_grad()
@@ -165,7 +178,7 @@ def fits_and_misfits(outputs: Outputs, targets: Tensor) -> tuple[Tensor | None, 
     For class numbers, log-probabilities, which both cross_entropy and nll_loss take: the true class or another one
     is likely. For real targets of the outputs' shape: the targets themselves, and shifted up and down.
     """
-    if not torch.is_tensor(outputs):
+    if not torch.is_tensor(outputs) or outputs.is_complex():
         return None, []
     if not targets.is_floating_point() and outputs.dim() == targets.dim() + 1 == 2 and outputs.shape[1] > 1:
         classes = outputs.shape[1]

@@ -139,8 +139,8 @@ def words(name: str, convergence: Convergence, chains: int):
     worst = np.unravel_index(np.nanargmax(convergence.rhat), convergence.rhat.shape)
     place = f" at index {', '.join(map(str, worst))}" if worst else ""
     if convergence.rhat[worst] > LARGEST_RHAT:
-        yield (f"R-hat {convergence.rhat[worst]:.2f} for the {name}{place}: chains disagree, lengthen burn_in "
-               "or raise lr" if chains > 1 else
+        yield (f"R-hat {convergence.rhat[worst]:.2f} for the {name}{place}: chains disagree, lengthen burn_in"
+               if chains > 1 else
                f"R-hat {convergence.rhat[worst]:.2f} for the {name}{place}: its two halves disagree, lengthen burn_in")
     least = np.nanmin(convergence.ess)
     if least < SMALLEST_ESS:

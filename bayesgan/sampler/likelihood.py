@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils._pytree import tree_map
 
 from bayesgan.basics.errors import InputError, reason, refuse_no_function
@@ -11,6 +12,9 @@ from bayesgan.ensemble import Outputs
 from bayesgan.sampler.checks import check_likelihood
 
 __all__ = ["Likelihood", "averageable", "one_of"]
+
+DISTANCES = (functional.mse_loss, functional.l1_loss, functional.smooth_l1_loss, functional.huber_loss)
+DISTANCE_MODULES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 
 
 class Likelihood:
@@ -26,6 +30,10 @@ class Likelihood:
         self.name = "mean_loss" if log_likelihood is None else "log_likelihood"
         self.function = mean_loss if log_likelihood is None else log_likelihood
         refuse_no_function(self.function, self.name, "of (outputs, targets)")
+        if self.function in DISTANCES or isinstance(self.function, DISTANCE_MODULES):
+            raise InputError(f"{self.name} is a distance, without the scale of the noise that makes a probability of "
+                             "it, and divides by columns too; for Gaussian noise of standard deviation s give "
+                             "log_likelihood=lambda o, t: -((o - t) ** 2).sum() / (2 * s**2)")
 
     def check(self, outputs: Outputs, targets: Tensor) -> None:
         """Raises ValueError where the function is of the wrong kind; on what all chains returned, (chains, B, ...)."""

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 from bayesgan.ensemble import Ensemble, checksum, weights_of
 
 __all__ = ["padding_rows", "sampled_copy", "set_start"]
@@ -36,7 +36,16 @@ def sampled_copy(model: nn.Module, device: torch.device) -> tuple[nn.Module, str
     for name, module in model.named_modules():
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.sparse:
             raise InputError(f"{name} is an embedding with sparse gradients, which a prior fills; set sparse=False")
-    model, constants = copy.deepcopy(model), {}
+    try:
+        model, constants = copy.deepcopy(model), {}
+    except Exception as error:  # of many kinds
+        raise InputError(f"the model cannot be copied ({reason(error)}); give one that copy.deepcopy takes: of "
+                         "torch.nn.utils.weight_norm the one in parametrizations, of a scripted module the "
+                         "original") from None
+    for part in model.modules():
+        own = list(part.parameters())
+        if (own and not any(map(is_sampled, own))) or (model.training and not part.training):
+            part.stays_in_eval = True
     for place, module in model.named_modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             if not is_sampled(parameter):

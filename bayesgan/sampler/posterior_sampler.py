@@ -19,9 +19,9 @@ from bayesgan.basics.progress import Progress
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.ranks import Ranks
 from bayesgan.ensemble import Ensemble, Outputs, SampleStore, checksum, fan_in_scales
-from bayesgan.sampler.batches import Unpack, batches_of, inputs_of
+from bayesgan.sampler.batches import Unpack, batches_of, inputs_of, warn_of_rounding
 from bayesgan.sampler.chains import along_chains, sources
-from bayesgan.sampler.checks import check_same_outputs
+from bayesgan.sampler.checks import check_same_outputs, warn_of_coupling
 from bayesgan.sampler.diagnostics import Diagnostics, diagnose
 from bayesgan.sampler.kinetic import kinetic_temperature
 from bayesgan.sampler.likelihood import Likelihood, averageable, one_of
@@ -33,6 +33,8 @@ from bayesgan.sampler.sghmc import SGHMC
 __all__ = ["Draw", "PosteriorSampler"]
 
 NONE_FROZEN = checksum({})
+SAME_TEMPERATURE = 0.01  # up to this share
+FEWEST = 2  # data that batch norm takes
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class PosteriorSampler:
     Args:
         model: Any module whose parameters are real floating point; copied, never changed. Frozen parameters are
             constants of all chains, so that with a frozen backbone the last layer alone is sampled, and rows of padding
-            stay as they are.
+            stay as they are. Parts frozen as a whole, and those that alone are in eval mode, are computed in eval mode:
+            norms use the statistics they have, and dropout is off.
         log_likelihood: (outputs, targets) -> the SUM over the minibatch of log p(target | output), a scalar. Outputs
             are what the model returns, of any structure.
         num_data: N, size of the whole training set.
@@ -151,7 +154,8 @@ class PosteriorSampler:
         set_start(self.ensemble, model, padding, start)
         self.prior = Normal(1.0, fan_in_scales(model)) if prior is None else prior
         if not isinstance(self.prior, Prior):
-            raise InputError(f"prior must be a Prior, for example Normal(1.0), got {prior!r}")
+            raise InputError("prior must be a Prior, for example bayesgan.sampler.Normal(1.0), got "
+                             f"{prior!r}")
         if self.prior.scales is not None and (absent := parameters.keys() - self.prior.scales.keys()):
             raise InputError(f"the prior has no scale for parameter {min(absent)}; give one for each, for example "
                              "fan_in_scales(model) with some of them changed")
@@ -209,6 +213,7 @@ class PosteriorSampler:
             batch_size: Rows of a minibatch for arrays; None is all rows every time. Leave it out for an iterable.
             unpack: What the iterable gives -> (inputs, targets); without it that must be pairs.
         """
+        warn_of_rounding(data, self.ensemble.dtype)
         batches = batches_of(data, batch_size, self.settings.num_data, self._sources, self.device, unpack)
         if self.store is not None and self.ranks.from_first(lambda: bool(self.store.draws)) and not self.draws:
             raise InputError(
@@ -255,14 +260,17 @@ class PosteriorSampler:
                     raise
                 except (IndexError, RuntimeError, TypeError, ValueError) as error:
                     raise not_taken(part, error) from error
-                parts.append(torch.stack([averageable(self.predictive(one_of(outputs, chain)))
+                parts.append(torch.stack([row_each(averageable(self.predictive(one_of(outputs, chain))), len(part))
                                           for chain in range(self.ensemble.members)]))
             value = torch.cat(parts, 1).cpu()  # (chains, n, ...)
             if each:
                 values.append(self.ranks.whole(value))
             else:
-                total = value.sum(0) if total is None else total + value.sum(0)
-        return torch.stack(values) if each else self.ranks.sum(total) / (len(self.draws) * self.settings.chains)
+                kind, value = value.dtype, value.double().sum(0)  # in few bits a sum of many draws stops growing
+                total = value if total is None else total + value
+        if each:
+            return torch.stack(values)
+        return (self.ranks.sum(total) / (len(self.draws) * self.settings.chains)).to(kind)
 
     def diagnostics(self, inputs: Tensor | None = None, weights: Iterable[str] = ()) -> Diagnostics:
         """ESS, R-hat and kinetic temperatures of what was collected; see `diagnose`.
@@ -274,6 +282,9 @@ class PosteriorSampler:
         """
         if not self.draws:
             raise InputError("nothing was collected yet; call run first")
+        known = self.ensemble.state()
+        if unknown := [name for name in weights if name not in known]:
+            raise InputError(f"there is no parameter {unknown[0]!r}; they are {', '.join(self.ensemble.parameters)}")
         quantities = {"log-likelihood": self._over_draws(lambda draw: draw.log_likelihood)}
         if inputs is not None:
             quantities["prediction"] = self.predict(inputs, each=True).transpose(0, 1)  # (chains, draws, n, ...)
@@ -283,8 +294,12 @@ class PosteriorSampler:
         kinetic = {name: self._over_draws(lambda draw, name=name: draw.kinetic[name]) for name in sizes}
         # the correlation of a squared momentum with that of the draw before
         shared = (1 - self.settings.friction) ** (2 * self.settings.thin)
-        temperature = sum(self.settings.temperature_at(draw.step - 1) for draw in self.draws) / len(self.draws)
-        return diagnose(quantities, kinetic, sizes, temperature, (1 - shared) / (1 + shared))
+        nominal = [self.settings.temperature_at(draw.step - 1) for draw in self.draws]
+        found = diagnose(quantities, kinetic, sizes, sum(nominal) / len(nominal), (1 - shared) / (1 + shared))
+        if max(nominal) - min(nominal) > SAME_TEMPERATURE * max(nominal):
+            found.warnings.append(f"draws were collected at temperatures from {min(nominal):.3g} to {max(nominal):.3g} "
+                                  "and are of no one posterior; let burn_in last until the temperature has settled")
+        return found
 
     def save(self, path: Path | str) -> None:
         """Everything to go on from, draws included, in one file; the old file survives a failure.
@@ -362,6 +377,9 @@ class PosteriorSampler:
         try:
             outputs = self.ensemble.forward(inputs, train=True, freeze=True)
             check_same_outputs(outputs, self.ensemble.forward(inputs, train=True, freeze=True))
+            if inputs.shape[1] >= 2 * FEWEST:
+                half = inputs[:, : inputs.shape[1] // 2]
+                warn_of_coupling(outputs, self.ensemble.forward(half, train=True, freeze=True), inputs.shape[1])
             self.likelihood.check(outputs, targets)
             if self.engine == "vmap":
                 self.likelihood.mean_losses(outputs, targets, batched=True)
@@ -400,6 +418,14 @@ def not_taken(inputs: Tensor, error: Exception) -> InputError:
         remedy = "give it inputs.float() if they are quantities"
     return InputError(f"the model cannot take {inputs.dtype} inputs {tuple(inputs.shape)}, which reach it as they are "
                       f"({reason(error)}); {remedy}")
+
+
+def row_each(value: Tensor, rows: int) -> Tensor:
+    """What `predict` averages, with as many rows as data were asked about."""
+    if value.dim() == 0 or len(value) != rows:
+        raise InputError(f"predictive must give a row for each of {rows} inputs, got {tuple(value.shape)}; average "
+                         "over inputs afterwards, and squeeze one axis by its number")
+    return value
 
 
 def unchanged(outputs: Outputs) -> Outputs:

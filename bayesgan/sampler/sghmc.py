@@ -53,7 +53,7 @@ class SGHMC(Optimizer):
     def __init__(
         self,
         params: Iterable,
-        eta: Scheduled,
+        eta: Scheduled | None = None,
         alpha: float = 0.1,
         *,
         temperature: Scheduled = 1.0,
@@ -66,6 +66,8 @@ class SGHMC(Optimizer):
         **others,
     ):
         check_keys(others)
+        if eta is None:
+            raise InputError("eta, the step size, is missing; SGHMC.from_sgd takes SGD's lr and momentum")
         if preconditioner == "rmsprop":
             preconditioner = RMSprop()
         elif not (preconditioner is None or isinstance(preconditioner, (RMSprop, list, tuple))):
@@ -102,7 +104,7 @@ class SGHMC(Optimizer):
         alpha = 1 - momentum and eta = lr / num_data, so at temperature 0 every step equals SGD's. `lr` may be a
         function of the step. With "rmsprop" the floor is in units of the mean gradient.
         """
-        if not num_data > 0:
+        if num_data is None or not num_data > 0:
             raise InputError(f"num_data must be positive, got {num_data}; it is the size of the data set")
         eta = Divided(lr, num_data) if callable(lr) else lr / num_data
         return cls(params, eta, 1 - momentum, gradient_scale=num_data, **options)

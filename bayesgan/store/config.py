@@ -46,15 +46,28 @@ def computed(engines: dict | None, device: torch.device) -> dict:
 
 
 def describe_data(options: Options, data: Dataset) -> dict:
-    """What tells one data set from another, checksum of the training data included, and of the labels that are read."""
+    """What tells one data set from another, checksums included: of the training data and the labels that are read, and
+    of the rest.
+    """
     digest = hashlib.sha256(data.train.cpu().numpy().tobytes())
     if options.semi:
         digest.update(data.train_labels[labelled_rows(data)].cpu().numpy().tobytes())
     return {
         "shape": list(data.shape), "network": options.network_name(data.shape), "classes": list(data.classes),
         "train": len(data.train), "test": len(data.test), "calibration": len(data.calibration),
-        "checksum": digest.hexdigest()[:16],
+        "checksum": digest.hexdigest()[:16], "rest": checksum_of_rest(options, data),
     }
+
+
+def checksum_of_rest(options: Options, data: Dataset) -> str:
+    """Of what is not trained on: test and calibration data; and of which training data have labels that are read."""
+    parts = [data.test, data.calibration]
+    if options.semi:
+        parts += [data.test_labels, labelled_rows(data)]
+    digest = hashlib.sha256()
+    for part in filter(torch.is_tensor, parts):
+        digest.update(part.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def as_json(options: Options) -> dict:

@@ -22,6 +22,7 @@ from bayesgan.store.run_folder import RunFolder
 __all__ = ["Posterior", "load_posterior"]
 
 FAR = 3  # root mean square of data whose own is 1
+TIGHT, SEVERAL = 0.1, 10  # standard deviation of data whose own is 1, over so many or more
 
 
 class Posterior:
@@ -133,14 +134,25 @@ class Posterior:
         if len(self.shape) == 3 and x.dtype != torch.uint8 and x.min() >= 0 and x.max() > 0.5:
             warnings.warn("no value of these images is negative, and black is -1 here: if they lie in [0, 1], give "
                           "2 * x - 1; bytes are taken as uint8", stacklevel=4)
+        self._warn_of_scale(x)
         own = self._folder.units is not None
         x = self.standardised(x) if own and units else to_float(x).float()
         if not x.isfinite().all():
             raise InputError("x must be finite, also as float32; it holds NaN, infinity or numbers that are too large")
-        if own and x.square().mean() > FAR**2:
+        if own and far(x, self._folder.units[1] > 0):
             warnings.warn("these vectors are far from those that the run was trained on; vectors in the data's own "
                           f"units want units=True, standardised ones units=False, got {units}", stacklevel=4)
         return x
+
+    def _warn_of_scale(self, x: Tensor) -> None:
+        """Of bytes that look as if they were on the scale that the run's own had, which are taken for 0..255 here."""
+        values = self._folder.values
+        if values is None or x.dtype != torch.uint8 or values.kind != "uint8" or values[:2] == (0, 255):
+            return
+        if x.max() <= values.white:
+            warnings.warn(f"bytes are taken for 0..255 here, and the run read its own on {values.black:g}.."
+                          f"{values.white:g}: read files with Posterior.read, or give floats, 2 * (x - black) / (white "
+                          "- black) - 1", stacklevel=5)
 
     def require_classes(self) -> None:
         """Raises InputError of an unsupervised run."""
@@ -208,6 +220,12 @@ class Posterior:
                 for name, tensor in stacked.state().items():
                     tensor[rows] = one.state()[name]
         return stacked
+
+
+def far(x: Tensor, varying: Tensor) -> bool:
+    """Whether standardised vectors (n, D) are as if another scale had been taken off them; (D,) which columns vary."""
+    x = x[:, varying.to(x.device)]
+    return bool(x.square().mean() > FAR**2 or (len(x) >= SEVERAL and x.var(0).mean() < TIGHT**2))
 
 
 def load_posterior(run_folder: Path | str, device: torch.device | str = "cpu") -> Posterior:

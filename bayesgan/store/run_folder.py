@@ -34,16 +34,17 @@ from bayesgan.store.checkpoints import GROUPS, load_checkpoint, read_checkpoint,
 from bayesgan.store.config import FORMAT, as_json, computed, describe_data, new_config, started
 from bayesgan.store.results import read_results
 
-__all__ = ["GROUPS", "RunFolder", "State"]
+__all__ = ["GROUPS", "RunFolder", "State", "refuse_no_place"]
 
 ROLES = ("generator", "discriminator")
 NETWORKS = {"generators": "generator", "discriminators": "discriminator", "averages": "discriminator"}  # in draws
 REMEDY = "restore it from a copy, or start the run anew"
+NO_PLACE = "--out_dir must be a folder that can be written, got {} ({}); name another"
 WHOLE = Number(int, 0)
 CONFIG = {
     "options": dict,
     "data": {"shape": [Number(int, 1)], "classes": [str], "network": str, "train": WHOLE, "test": WHOLE,
-             "calibration": WHOLE, "checksum": str},
+             "calibration": WHOLE, "checksum": str, "rest": Optional(str)},
     "commands": [{"command": [str], "started": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*")}, ...],
     "format": Optional(Number(int, 1)),
     "device_type": Optional(str),
@@ -88,7 +89,7 @@ class RunFolder:
             rows = labelled_rows(data)
             content = {"rows": rows.tolist(), "labels": data.train_labels[rows].tolist()}
             folder._write_text("labelled.json", json.dumps(content))
-        folder._write_text("hypers.txt", f"Hyper settings:\n{pprint.pformat(folder.config['options'])}\n")
+        folder._write_hypers()
         folder._write_config()  # last: with it the folder is a run
         return folder
 
@@ -111,7 +112,10 @@ class RunFolder:
                              "bayesgan to read it")
         folder = cls(Path(path), config)
         try:
-            check_stored(folder.options())
+            options = folder.options()
+            check_stored(options)
+            if None in (options.burn_in, options.ramp, options.thin):
+                raise InputError("burn_in, ramp and thin must be numbers")
             check_units(folder.units, config["data"]["shape"])
         except (InputError, TypeError) as error:
             raise InputError(f"{file} is damaged ({error}); {REMEDY}") from None
@@ -179,9 +183,9 @@ class RunFolder:
                                       cache_path=Path(cache_path or options.cache_path))
         data = load_data(options, self.labelled_rows() if options.semi else None)
         stored, found = self.config["data"], describe_data(options, data)
-        if found != stored:
-            wrong = [f"{name} {stored.get(name)} (found {value})" for name, value in found.items()
-                     if stored.get(name) != value]
+        wrong = [f"{name} {stored[name]} (found {value})" for name, value in found.items()
+                 if stored.get(name, value if name == "rest" else None) != value]  # older runs do not say
+        if wrong:
             raise InputError(f"the run was trained on other data: {', '.join(wrong)}; name its data with --data_path, "
                              "or if these are they, use its draws alone: older versions cut parts and standardised "
                              "vectors by other rows")
@@ -196,6 +200,10 @@ class RunFolder:
         """Keeps the supervised network beside the run it is the yardstick of."""
         write_tensors(self.path / "supervised.safetensors", {"": state})
 
+    def drop_supervised(self) -> None:
+        """Has it trained anew when it is asked for."""
+        (self.path / "supervised.safetensors").unlink(missing_ok=True)
+
     def resumed(
         self, options: Options, command: list[str], engines: Engines | None, device: torch.device | str
     ) -> None:
@@ -203,12 +211,19 @@ class RunFolder:
         self.config |= computed(engines, torch.device(device))
         self.config["options"] = as_json(options)
         self.config["commands"].append(started(command))
+        self._write_hypers()
         self._write_config()
 
     @property
     def store(self) -> SampleStore:
         """The collected draws."""
         return SampleStore(self.path / "posterior", self.config["options"]["keep"])
+
+    @property
+    def newest_step(self) -> int:
+        """The iteration of the newest draw, 0 without one: what was measured of the draws is told apart by it."""
+        draws = self.store.draws
+        return draws[-1]["step"] if draws else 0
 
     def save_results(
         self, iteration: int, disc_losses: list[float], gen_losses: list[float], temperature: float, figures: dict
@@ -219,6 +234,12 @@ class RunFolder:
             "temperature": temperature, **figures,
         }
         self._write_text(f"results_{iteration}.json", json.dumps(content))
+
+    def add_results(self, iteration: int, figures: dict) -> None:
+        """Puts what was measured later into results_<iter>.json, if there is one."""
+        path = self.path / f"results_{iteration}.json"
+        if path.exists():
+            self._write_text(path.name, json.dumps(read_results(path) | figures))
 
     def save_weights(self, iteration: int, groups: dict[str, State]) -> None:
         """weights_<iter>.npz: arrays (members, ...) named generators/<weight> and discriminators/<weight>."""
@@ -343,6 +364,9 @@ class RunFolder:
     def _write_config(self) -> None:
         self._write_text("config.json", json.dumps(self.config, indent=1))
 
+    def _write_hypers(self) -> None:
+        self._write_text("hypers.txt", f"Hyper settings:\n{pprint.pformat(self.config['options'])}\n")
+
     def _write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, lambda path: path.write_text(text))
 
@@ -352,6 +376,14 @@ def check_units(units: tuple[Tensor, ...] | None, shape: list[int]) -> None:
     if units is not None and not (len(units) == 2 and all(list(part.shape) == shape for part in units)
                                   and units[1].min() >= 0 < units[1].max()):
         raise InputError(f"units must be a mean and a spread of {shape[0]} numbers each, no spread below 0 or all 0")
+
+
+def refuse_no_place(out_dir: Path) -> None:
+    """Raises InputError where no folder can be made in `out_dir`; makes none."""
+    place = next(path for path in (out_dir.absolute(), *out_dir.absolute().parents) if path.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        why = "Permission denied" if place.is_dir() else f"{place} is a file"
+        raise InputError(NO_PLACE.format(out_dir, why))
 
 
 def new_folder(options: Options) -> Path:
@@ -367,5 +399,4 @@ def new_folder(options: Options) -> Path:
             except FileExistsError:  # of another run that began in this second
                 continue
     except OSError as error:
-        raise InputError(f"--out_dir must be a folder that can be written, got {options.out_dir} "
-                         f"({error.strerror}); name another") from None
+        raise InputError(NO_PLACE.format(options.out_dir, error.strerror)) from None

@@ -141,17 +141,22 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
             if stopping:
                 raise Stopped(stopping)
         if not history and trainer.iteration == options.train_iter:
-            complete(trainer, folder, writer)
+            complete(trainer, folder, writer, measure)
     return outside
 
 
-def complete(trainer: Trainer, folder: RunFolder, writer: Events) -> None:
-    """Adds what the last iteration leaves and a run that was meant to go further has not: its draw and its pictures."""
-    done = trainer.iteration
-    if all(draw["step"] != done for draw in folder.store.draws):
-        kinetic = trainer.kinetic_temperatures()
-        folder.store.add(trainer.draw(), done, trainer.temperature(done - 1), kinetic, trainer.ranks)
+def complete(trainer: Trainer, folder: RunFolder, writer: Events, measure: Callable[[], Figures] | None) -> None:
+    """Makes an end of a run that was meant to go further: no draw beyond its last iteration, whose draw, pictures and
+    figures it has.
+    """
+    done, ranks = trainer.iteration, trainer.ranks
+    ranks.from_first(lambda: folder.store.drop_after(done))
+    if all(draw["step"] != done for draw in ranks.from_first(lambda: folder.store.draws)):
+        folder.store.add(trainer.draw(), done, trainer.temperature(done - 1), trainer.kinetic_temperatures(), ranks)
         save_samples(trainer, folder, writer, files=True)
+    if measure is not None:
+        figures = measure()
+        ranks.from_first(lambda: folder.add_results(done, figures.results))
 
 
 def state_in_words(losses: Losses, temperature: float, taught: float | None) -> str:

@@ -11,13 +11,19 @@ from bayesgan.ensemble import Ensemble
 from bayesgan.options import Options
 from bayesgan.training.minibatches import labelled_batches
 
-__all__ = ["train_supervised"]
+__all__ = ["supervised_iterations", "train_supervised"]
 
 ITERATIONS = 2000  # the loss on 100 labels has long reached 0
+USUAL_STEP = 1e-3  # Adam's own, for runs with another optimiser
+
+
+def supervised_iterations(options: Options) -> int:
+    """As many as the run has, at most 2,000."""
+    return min(options.train_iter, ITERATIONS)
 
 
 def train_supervised(options: Options, data: Dataset, device: torch.device | str = "cpu") -> Ensemble:
-    """One network of the discriminator's kind and size: Adam on the labelled images, min(train_iter, 2000) iterations.
+    """One network of the discriminator's kind and size: Adam on the labelled images, as fast as the discriminators.
 
     Minibatches, noise and dropout are those of the discriminators' labelled term.
 
@@ -29,8 +35,9 @@ def train_supervised(options: Options, data: Dataset, device: torch.device | str
     data = data.to(classifier.device)
     rows = labelled_rows(data)
     # lr / friction is the step that compares with Adam's
-    adam = Adam(classifier.parameters.values(), lr=options.lr / options.friction)
-    for iteration in range(min(options.train_iter, ITERATIONS)):
+    step = options.lr_of("discriminator") / options.friction if options.optimizer == "adam" else USUAL_STEP
+    adam = Adam(classifier.parameters.values(), lr=step)
+    for iteration in range(supervised_iterations(options)):
         source = keyed_generator(options.random_seed, "supervised", iteration, device=classifier.device)
         images, labels = labelled_batches(options, data, rows, [source])
         logits, _ = classifier.forward(images, train=True, noise=[source])

@@ -110,7 +110,7 @@ def test_vectors_stay_in_their_units(tmp_path):
 ])
 def test_what_cannot_be_read_is_told(tmp_path, name, words):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.md").write_text("no picture")
     (tmp_path / "damaged.png").write_bytes(picture()[:60])
     np.savez(tmp_path / "vectors.npz", x=np.ones((5, 3)))
     np.savez(tmp_path / "none.npz", x=np.ones((0, 8, 8)))

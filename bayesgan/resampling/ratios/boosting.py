@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.later import later
+from bayesgan.resampling.guard import column_scales
 from bayesgan.resampling.ratios.task import Task
 from bayesgan.resampling.registry import RATIOS
 
@@ -60,7 +61,8 @@ class Boosting:
         most = MOST if task.real[0].numel() <= FEW_DIMENSIONS else MOST // 10
         real = task.views(lambda data: data, task.some(most), "data").numpy(force=True)
         fake = task.fakes(lambda data: data.flatten(1).float(), self.generated_per_real * len(real), "fitted against")
-        near = [Neighbours(points, rank) for points, rank in ((real, NEAR_REAL), (fake.numpy(force=True), NEAR_FAKE))]
+        scale = column_scales(real).astype(real.dtype)
+        near = [Neighbours(real, NEAR_REAL, scale), Neighbours(fake.numpy(force=True), NEAR_FAKE, scale)]
 
         table = np.concatenate([columns(near, real, 0), columns(near, fake.numpy(force=True), 1)])
         # scikit-learn's bins are cut at quantiles of 200,000 random rows: its own seed fixes them
@@ -72,15 +74,17 @@ class Boosting:
 
 
 class Neighbours:
-    """Distances to the `rank`-th nearest of fixed points (m, F), or of all but one where there are fewer."""
+    """Distances to the `rank`-th nearest of fixed points (m, F), or of all but one where there are fewer; by columns
+    that are scaled (F,).
+    """
 
-    def __init__(self, points: np.ndarray, rank: int):
-        self.rank = min(rank, len(points) - 1)
-        self.search = NearestNeighbors().fit(points)
+    def __init__(self, points: np.ndarray, rank: int, scale: np.ndarray):
+        self.rank, self.scale = min(rank, len(points) - 1), scale
+        self.search = NearestNeighbors().fit(points * scale)
 
     def log_distance(self, points: np.ndarray, itself: bool = False) -> np.ndarray:
         """(n,); itself: the points are the fixed ones, and none is its own neighbour."""
-        distances, _ = self.search.kneighbors(points, self.rank + itself)
+        distances, _ = self.search.kneighbors(points * self.scale, self.rank + itself)
         return np.log(distances[:, -1].clip(1e-12))
 
 

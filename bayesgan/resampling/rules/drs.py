@@ -41,7 +41,8 @@ class DiscriminatorRejection:
         bound = log_w.cummax(0).values.maximum(pilot.max())
         below = log_w - bound
         odds = below - (-torch.expm1(below - EPSILON)).log()
-        gamma = odds[:PILOT].quantile(self.percentile / 100) if self.percentile else 0.0
+        possible = odds[:PILOT][odds[:PILOT] > -torch.inf]  # of the others none is ever accepted
+        gamma = possible.quantile(self.percentile / 100) if self.percentile and len(possible) else 0.0
         uniform = torch.rand(len(log_w), generator=generator, device=log_w.device, dtype=torch.float64)
         accepted = (uniform < torch.sigmoid(odds - gamma)).nonzero()[:, 0]
         if len(accepted) < n:

@@ -1,0 +1,73 @@
+"""What resampling finds depends neither on the units of columns nor on a critic's scale; bad input is one line."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from bayesgan import Resampler
+from bayesgan.evaluation.classification import classification_figures
+from bayesgan.resampling import LatentProposal
+from bayesgan.resampling.calibration import fit, log_odds
+from bayesgan.resampling.guard import Guard
+from bayesgan.resampling.rules.drs import DiscriminatorRejection
+
+
+def normal(n, shift, scale, seed):
+    points = torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))
+    return (points + torch.tensor([0.0, shift])) * torch.tensor([scale, 1.0])
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_the_distance_of_samples_is_the_same_in_other_units(scale):
+    def distance(units):
+        guard = Guard(normal(2000, 1.0, units, 0), normal(500, 1.0, units, 1), normal(500, 1.0, units, 2))
+        return guard.distance(normal(500, 0.0, units, 3), "choosing").distance
+
+    assert distance(scale) == pytest.approx(distance(1.0), rel=1e-3)
+
+
+def test_a_constant_column_counts_no_more_than_others():
+    real = [torch.cat([normal(500, 1.0, 1.0, seed), torch.full((500, 1), 7.0)], 1) for seed in range(4)]
+    guard = Guard(*real[:3])
+    assert guard.distance(real[3], "choosing").distance < 0.02
+    assert guard.distance(real[3] + torch.tensor([0.0, 0, 3]), "choosing").distance > 0.3
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e7, 1e12])
+def test_a_critic_of_any_scale_is_calibrated(scale):
+    """Real N(1, 1) against N(0, 1): log w = x - 1/2."""
+    real, fake = normal(4000, 1.0, 1.0, 0)[:, 1:], normal(4000, 0.0, 1.0, 1)[:, 1:]
+    critic = [log_odds(part * scale, "wasserstein") for part in (real, fake)]
+    x = torch.tensor([[-1.0], [0.5], [2.0]], dtype=torch.float64)
+    found = fit("platt", *critic, "wasserstein")(log_odds(x * scale, "wasserstein"))
+    assert torch.allclose(found, x[:, 0] - 0.5, atol=0.15)
+
+
+def test_rejection_where_most_proposals_are_impossible():
+    """One in ten can be real at all: of these about a fifth is accepted."""
+    log_w = torch.full((20_000,), -math.inf, dtype=torch.float64)
+    log_w[::10] = torch.randn(2000, generator=torch.Generator().manual_seed(0), dtype=torch.float64) / 10
+    picked = DiscriminatorRejection().select(log_w, 100, torch.Generator().manual_seed(0)).picked
+    assert len(picked) == 100 and (log_w[picked] > -math.inf).all()
+
+
+def test_weights_of_generators_may_be_a_list_and_must_be_numbers():
+    proposal = LatentProposal(lambda member, z: z, 2, [1.0, 3.0])
+    assert proposal.weights.tolist() == [0.25, 0.75]
+    assert LatentProposal(lambda member, z: z, 2, np.array([1, 1])).weights.tolist() == [0.5, 0.5]
+    for wrong in ([1.0, math.inf], [0.0, 1], [], [[1.0]]):
+        with pytest.raises(ValueError, match="must be a positive number"):
+            LatentProposal(lambda member, z: z, 2, wrong)
+
+
+def test_generated_numbers_without_an_axis_are_refused():
+    with pytest.raises(ValueError, match=r"a row a datum, got \(\d+,\); add an axis"):
+        Resampler(lambda n, source: torch.randn(n, generator=source), lambda data: data).sample(3)
+
+
+@pytest.mark.parametrize("labels", [[0, -1], [0, 3], [0.0, 1.0]])
+def test_labels_that_are_no_classes_are_refused(labels):
+    with pytest.raises(ValueError, match=r"labels must be whole numbers in 0..2"):
+        classification_figures(torch.full((2, 3), 1 / 3), torch.tensor(labels))
