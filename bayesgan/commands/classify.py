@@ -92,12 +92,13 @@ def entropy_on_test_data(folder: RunFolder) -> float | None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="for example runs/bgan_digits_1700000000")
-    parser.add_argument("path", type=Path, metavar="PATH", help="a picture, a folder or zip of pictures, or an .npz "
-                        "with an array x; they are read as the run read its own data")
+    parser.add_argument("paths", type=Path, metavar="PATH", nargs="+", help="a folder or zip of pictures, an .npz with "
+                        "an array x, or pictures; they are read as the run read its own data")
     parser.add_argument("--graph", action="store_true", help="ask the graph of the training data too, which takes as "
                         "long as a label spreading in training")
     parser.add_argument("--data_path", type=Path, help="with --graph: where the run's data is now, if it has moved")
-    parser.add_argument("--out", type=Path, help="the table (default: RUN/classified/, by the name of PATH)")
+    parser.add_argument("--out", type=Path, help="the table (default: RUN/classified/, by the name of PATH or its "
+                        "folder)")
     parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
 
 
@@ -106,14 +107,15 @@ def run(arguments: argparse.Namespace) -> None:
     folder = RunFolder.open(arguments.run)
     posterior = Posterior(folder, pick_device(arguments.device))
     posterior.require_classes()
-    unseen = posterior.read(arguments.path)
+    unseen, first = posterior.read(*arguments.paths), arguments.paths[0].resolve()
     answer = posterior.predictive(unseen.data)
     probabilities = answer.probabilities
     if arguments.graph:
         probabilities = with_graph(folder, posterior, unseen.data, probabilities, arguments.data_path)
     elif arguments.data_path is not None:
         raise InputError("--data_path is for --graph; give both, or neither")
-    out = arguments.out or folder.path / "classified" / f"{arguments.path.resolve().name}.csv"
+    name = first.name if len(arguments.paths) == 1 else first.parent.name
+    out = arguments.out or folder.path / "classified" / f"{name}.csv"
     out.parent.mkdir(parents=True, exist_ok=True)
 
     def write(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable
 
 from bayesgan.basics.devices import keep_freed_memory
@@ -39,9 +40,15 @@ def respelled(word: str, spelling: dict[str, str]) -> str:
     return spelling.get(as_written(flag), flag) + equals + value
 
 
+def plainly(message: Warning | str, *where) -> str:
+    """A warning for people, who know nothing of lines in files."""
+    return f"warning: {message}\n"
+
+
 def call(command: Callable[[], int | None]) -> int:
     """Runs a command line in a process that is its own; returns the exit code."""
     keep_freed_memory()
+    warnings.formatwarning = plainly
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -25,7 +25,7 @@ class Unseen(NamedTuple):
     """Data that no training has seen.
 
     Attributes:
-        names: Of each, the picture's path below the place that was named, or the row in an array.
+        names: Of each, the picture's path, in a folder or zip below that, or the row in an array.
         data: Images (n, C, H, W) uint8, or vectors (n, D) float64 in the user's units.
         notes: How they were understood, a sentence each.
     """
@@ -35,10 +35,13 @@ class Unseen(NamedTuple):
     notes: list[str]
 
 
-def read_unseen(path: Path, options: DataOptions, shape: tuple[int, ...], values: Values | None) -> Unseen:
-    """A picture, a folder or zip of pictures, or an .npz with an array x.
+def read_unseen(
+    paths: list[Path], options: DataOptions, shape: tuple[int, ...], values: Values | None
+) -> Unseen:
+    """A folder or zip of pictures, an .npz with an array x, or pictures.
 
     Args:
+        paths: One of the former, or any number of pictures.
         options: Those that the training data were read with.
         shape: Of one training datum.
         values: What numbers in the training data were taken for, if they were a user's images. They are the same here
@@ -49,13 +52,17 @@ def read_unseen(path: Path, options: DataOptions, shape: tuple[int, ...], values
     """
     if len(shape) == 3:
         options = replace(options, image_size=shape[-1], channels=shape[0])
-    if path.suffix.lower() == ".npz":
+    path = paths[0]
+    if path.suffix.lower() == ".npz" and len(paths) == 1:
         return of_arrays(path, options, len(shape) == 3, values)
     if len(shape) != 3:
         raise InputError(f"the run was trained on vectors; give an .npz with an array x (n, {shape[0]}), got {path}")
-    if path.is_file() and is_picture(path.suffix):
-        source = Source([path.name], lambda name: path.read_bytes(), [])
+    if all(one.is_file() and is_picture(one.suffix) for one in paths):
+        source = Source(list(map(str, paths)), lambda name: Path(name).read_bytes(), [])
     else:
+        if len(paths) > 1:
+            wrong = next(one for one in paths if not (one.is_file() and is_picture(one.suffix)))
+            raise InputError(f"several PATHs must be pictures, got {wrong}; name one folder, zip or .npz alone")
         if path.suffix.lower() in TABLES:
             raise InputError(f"{path} is a table; save an .npz of it, with np.savez('new.npz', x=images)")
         source = picture_source(path, "PATH")

@@ -189,11 +189,11 @@ class Posterior:
             raise InputError(f"x must be (n, {len(mean)}) like the training data, got {tuple(x.shape)}")
         return x, mean, spread
 
-    def read(self, path: Path | str) -> Unseen:
+    def read(self, *paths: Path | str) -> Unseen:
         """New data from files, as the run read its own: `predictive(posterior.read("new").data)`.
 
         Args:
-            path: A picture, a folder or zip of pictures, or an .npz with an array x, of images or vectors.
+            paths: A folder or zip of pictures, an .npz with an array x of images or vectors, or any number of pictures.
 
         Returns:
             `names`, `data` (n, C, H, W) uint8 or (n, D) float64 in the user's units, and `notes` about both.
@@ -201,7 +201,9 @@ class Posterior:
         Raises:
             ValueError: If there is nothing to read, or it cannot be data like the run's.
         """
-        return read_unseen(Path(path), data_options(self.options), self.shape, self._folder.values)
+        if not paths:
+            raise InputError("nothing to read was named; give a folder, a zip, an .npz or pictures")
+        return read_unseen(list(map(Path, paths)), data_options(self.options), self.shape, self._folder.values)
 
     def predict_proba(self, x: Tensor, units: bool = True) -> Tensor:
         """p(y|x), the mean over all collected discriminators of D(x = y) / sum_c D(x = c): (n, classes) float64.

@@ -49,7 +49,7 @@ def test_a_run_is_scored(digits, judges, tmp_path, capsys):
     told, content = capsys.readouterr().out, read(folder, "scores/scores.json")
     n = len(data.test) // 2
     assert f"digits: {n} images a row, seen by the classifier of digits, right on 9" in told and "training" not in told
-    assert "mh_20_0 holds 5 images of 179 and is left out; more: python -m bayesgan resample" in told
+    assert "mh_20_0 holds 5 images of 179 and is left out; python -m bayesgan resample" in told
     rows = content["rows"]
     assert list(rows) == ["generator 1 of the newest draw", "generator 2 of the newest draw",
                           "mixture of 4 generators", "resampled, obrs_20_0", "real, held out"]

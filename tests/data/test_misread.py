@@ -35,7 +35,7 @@ def test_pictures_and_arrays_are_scaled_alike(tmp_path):
         (tmp_path / str(side)).mkdir()
         for number, image in enumerate(images):
             Image.fromarray(image).save(tmp_path / str(side) / f"{number}.png")
-        found = read_unseen(tmp_path / str(side), DataOptions(image_size=side), data.shape, data.values).data
+        found = read_unseen([tmp_path / str(side)], DataOptions(image_size=side), data.shape, data.values).data
         apart = (found[:, None].int() - expected[None].int()).abs().flatten(2).amax(2).amin(1)
         assert apart.max() <= 2, side
 
@@ -73,9 +73,9 @@ def test_floats_without_a_negative_are_asked_about(tmp_path):
     np.savez(tmp_path / "mine.npz", x=x)
     data = load("npz", tmp_path / "mine.npz")
     np.savez(tmp_path / "new.npz", x=(x + 1) / 2)
-    notes = read_unseen(tmp_path / "new.npz", DataOptions(), data.shape, data.values).notes
+    notes = read_unseen([tmp_path / "new.npz"], DataOptions(), data.shape, data.values).notes
     assert any("no value is negative, and black is -1 as in training" in note for note in notes)
-    notes = read_unseen(tmp_path / "mine.npz", DataOptions(), data.shape, data.values).notes
+    notes = read_unseen([tmp_path / "mine.npz"], DataOptions(), data.shape, data.values).notes
     assert not any("warning" in note for note in notes)
 
 
@@ -85,7 +85,7 @@ def test_a_table_is_told_how_to_become_arrays(tmp_path, name):
     with pytest.raises(ValueError, match=r"is no .npz; of a table, numpy's or pandas', save one with np.savez"):
         load("npz", tmp_path / name)
     with pytest.raises(ValueError, match=r"is a table; save an .npz of it"):
-        read_unseen(tmp_path / name, DataOptions(), (1, 8, 8), None)
+        read_unseen([tmp_path / name], DataOptions(), (1, 8, 8), None)
 
 
 def test_an_npy_is_told_so(tmp_path):

@@ -10,7 +10,7 @@ from tests.data.files import RANDOM, load, picture, write_pictures
 
 
 def unseen(path, data, **options):
-    return read_unseen(path, DataOptions(**options), data.shape, data.values)
+    return read_unseen([path], DataOptions(**options), data.shape, data.values)
 
 
 def same(found, expected):
@@ -44,7 +44,8 @@ def test_pictures_are_read_as_in_training(tmp_path, options):
     data = load("image_folder", tmp_path / "all", **options)
     assert same(unseen(tmp_path / "all", data, **options).data, everything(data))
     one = unseen(tmp_path / "all" / "b" / "clear.png", data, **options)
-    assert one.names == ["clear.png"] and any(torch.equal(one.data[0], image) for image in everything(data))
+    assert one.names == [str(tmp_path / "all" / "b" / "clear.png")]
+    assert any(torch.equal(one.data[0], image) for image in everything(data))
 
 
 def test_dark_greys_of_16_bits_stay_dark(tmp_path):
@@ -105,8 +106,8 @@ def test_vectors_stay_in_their_units(tmp_path):
     ("empty", "no pictures .*; PATH names where they are"),
     ("vectors.npz", r"must hold images, x \(n, H, W\) or \(n, H, W, C\), as the run was trained on, got \(5, 3\)"),
     ("none.npz", r"must hold at least 1 row of real numbers, got float64 of shape \(0, 8, 8\)"),
-    ("nan.npz", "non-finite"), ("notes.txt", "neither a folder of pictures nor a complete zip"),
-    ("damaged.png", "cannot read the picture damaged.png"),
+    ("nan.npz", "non-finite"), ("notes.md", "neither a folder of pictures nor a complete zip"),
+    ("damaged.png", "cannot read the picture .*damaged.png"),
 ])
 def test_what_cannot_be_read_is_told(tmp_path, name, words):
     (tmp_path / "empty").mkdir()
@@ -116,12 +117,22 @@ def test_what_cannot_be_read_is_told(tmp_path, name, words):
     np.savez(tmp_path / "none.npz", x=np.ones((0, 8, 8)))
     np.savez(tmp_path / "nan.npz", x=np.full((2, 8, 8), np.nan))
     with pytest.raises(ValueError, match=words):
-        read_unseen(tmp_path / name, DataOptions(), (1, 8, 8), None)
+        read_unseen([tmp_path / name], DataOptions(), (1, 8, 8), None)
 
 
 def test_a_run_on_vectors_takes_no_pictures(tmp_path):
     with pytest.raises(ValueError, match=r"trained on vectors; give an .npz with an array x \(n, 3\)"):
-        read_unseen(tmp_path, DataOptions(), (3,), None)
+        read_unseen([tmp_path], DataOptions(), (3,), None)
     np.savez(tmp_path / "images.npz", x=np.ones((5, 3, 3)))
     with pytest.raises(ValueError, match=r"must hold vectors, x \(n, D\)"):
-        read_unseen(tmp_path / "images.npz", DataOptions(), (3,), None)
+        read_unseen([tmp_path / "images.npz"], DataOptions(), (3,), None)
+
+
+def test_several_pictures_are_read_together(tmp_path):
+    write_pictures(tmp_path, count=3)
+    data = load("image_folder", tmp_path)
+    files = [tmp_path / "a" / "0.png", tmp_path / "b" / "2.png"]
+    found = read_unseen(files, DataOptions(), data.shape, data.values)
+    assert found.names == list(map(str, files)) and len(found.data) == 2
+    with pytest.raises(ValueError, match="several PATHs must be pictures, got .*; name one folder, zip or .npz alone"):
+        read_unseen([*files, tmp_path / "a"], DataOptions(), data.shape, data.values)
