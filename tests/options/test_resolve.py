@@ -57,7 +57,7 @@ def test_arrays_of_images_take_what_images_take(tmp_path, shape, given, found):
 
 
 def test_paths_may_be_strings():
-    options, _ = resolve({"data_path": "here/data", "out_dir": "there"})
+    options, _ = resolve({"dataset": "npz", "data_path": "here/data", "out_dir": "there"})
     assert (options.data_path, options.out_dir) == (Path("here/data"), Path("there"))
 
 
@@ -84,6 +84,7 @@ def test_a_resumed_runs_values_come_from_the_run():
 @pytest.mark.parametrize("given, words", [
     ({"foo": 1}, "there is no option 'foo'"), ({"num_gen": "3"}, "--num_gen must be a number, got '3'"),
     ({"num_gen": True}, "--num_gen must be a number"), ({"friction": 0.0}, "--friction must be in (0, 1]"),
+    ({"data_path": "here"}, "needs the name of the data set that is there, without which it is the bundled digits"),
     ({"lr": float("nan")}, "--lr must be in"), ({"coupling": "half"}, "--coupling must be one of: mixture, full"),
 ])
 def test_bad_values_are_one_line(given, words):
