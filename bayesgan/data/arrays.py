@@ -27,7 +27,7 @@ from bayesgan.data.dataset import (
 from bayesgan.data.pictures import background_colour
 from bayesgan.data.values import Values, as_bytes, colour_channels, grey_channel, scale_of_parts
 
-__all__ = ["as_images", "check_numbers", "named_parts", "read_arrays"]
+__all__ = ["TABLES", "as_images", "check_numbers", "named_parts", "read_arrays"]
 
 # part -> the names it goes by, of which a file may have one; numpy's own names where there is no other
 NAMES = {
@@ -40,6 +40,7 @@ LEAST, MOST = 1e-100, 1e100  # whose squares are no rounding to 0 and no infinit
 SHOWN = 12  # columns that a note names
 LEAST_SIDE = 16  # of images that take what other images take; on 8x8 pixels vgg is slower and no better
 CHANNELS = (1, 3, 4)  # grey; red, green, blue; with transparency
+TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet")
 UNNAMED = {"x": "arr_0", "y": "arr_1"}
 
 
@@ -158,9 +159,9 @@ def plain_arrays(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # of many kinds, as bytes that were changed call for
-        if path.suffix != ".npz":
-            raise InputError(f"{path} is no .npz; of a table, numpy's or pandas', save one with np.savez('mine.npz', "
-                             "x=table[:, :-1].astype(float), y=table[:, -1])") from None
+        if path.suffix.lower() in TABLES:
+            raise InputError(f"{path} is a table and no .npz; read it with numpy or pandas and save it with "
+                             "np.savez('mine.npz', x=table[:, :-1].astype(float), y=table[:, -1])") from None
         raise InputError(f"{path} is not a readable .npz of plain arrays ({reason(error)}); object arrays are refused, "
                          "save numbers with np.savez(file, x=..., y=...)") from None
 

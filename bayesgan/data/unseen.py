@@ -9,16 +9,13 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
-from bayesgan.data.arrays import as_images, check_numbers, named_parts, read_arrays
+from bayesgan.data.arrays import TABLES, as_images, check_numbers, named_parts, read_arrays
 from bayesgan.data.dataset import DataOptions, images_tensor
 from bayesgan.data.folders import Source, left_out, picture_source
 from bayesgan.data.pictures import is_picture, read_picture, read_pictures
 from bayesgan.data.values import Values
 
 __all__ = ["Unseen", "read_unseen"]
-
-
-TABLES = (".csv", ".tsv", ".npy", ".txt", ".parquet")
 
 
 class Unseen(NamedTuple):
@@ -56,15 +53,16 @@ def read_unseen(
     if path.suffix.lower() == ".npz" and len(paths) == 1:
         return of_arrays(path, options, len(shape) == 3, values)
     if len(shape) != 3:
-        raise InputError(f"the run was trained on vectors; give an .npz with an array x (n, {shape[0]}), got {path}")
+        raise InputError(f"the run was trained on vectors; give an .npz with an array x (n, {shape[0]}), got {path}; "
+                         "np.savez('new.npz', x=table) makes one")
     if all(one.is_file() and is_picture(one.suffix) for one in paths):
         source = Source(list(map(str, paths)), lambda name: Path(name).read_bytes(), [])
     else:
         if len(paths) > 1:
             wrong = next(one for one in paths if not (one.is_file() and is_picture(one.suffix)))
             raise InputError(f"several PATHs must be pictures, got {wrong}; name one folder, zip or .npz alone")
-        if path.suffix.lower() in TABLES:
-            raise InputError(f"{path} is a table; save an .npz of it, with np.savez('new.npz', x=images)")
+        if path.suffix.lower() in (*TABLES, ".npy"):
+            raise InputError(f"{path} is no .npz; save one with np.savez('new.npz', x=images)")
         source = picture_source(path, "PATH")
     first = read_picture(source.read(source.names[0]), source.names[0], replace(options, image_size=None)).pixels
     options, warned = on_the_scale_of(values, first.dtype, options)  # all pictures must be of one type

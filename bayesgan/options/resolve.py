@@ -53,6 +53,9 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
 def layers(given: dict, semi: bool) -> list[Layer]:
     """Every source of values, the weakest first; those of the data set and the recipe may be empty."""
     check_given(given)
+    if given.get("data_path") is not None and not (given.get("dataset") or given.get("recipe")):
+        raise InputError(f"--data_path {given['data_path']} needs the name of the data set that is there, without "
+                         f"which it is the bundled {Options.dataset}; give --dataset image_folder, npz, mnist, ...")
     recipe = RECIPES[given["recipe"]] if given.get("recipe") else {}
     if recipe and (given["recipe"] in WITHOUT_LABELS) == semi:
         raise InputError(f"--recipe {given['recipe']} is for {script_name(not semi)}; use that, or another recipe")
@@ -112,9 +115,6 @@ def check_given(given: dict) -> None:
         check_value(fields[name], value)
     if given.get("wasserstein") and given.get("objective", "wasserstein") != "wasserstein":
         raise InputError(f"--wasserstein is --objective wasserstein, got --objective {given['objective']}; give one")
-    if given.get("data_path") is not None and not (given.get("dataset") or given.get("recipe")):
-        raise InputError(f"--data_path {given['data_path']} needs the name of the data set that is there, without "
-                         f"which it is the bundled {Options.dataset}; give --dataset image_folder, npz, mnist, ...")
     if given.get("gpu_id") is not None and given.get("device") == "cpu":
         raise InputError(f"--gpu_id {given['gpu_id']} asks for a GPU and --device cpu for none; give one of them")
 

@@ -52,7 +52,7 @@ def test_held_out_data_is_fixed_and_disjoint(digits):
 @pytest.mark.parametrize("count, changes, words", [
     (101, {}, "--N must be a multiple of the 10 classes to be balanced, got 101; the nearest is 100"),
     (3, {}, "the nearest is 10"), (10_000, {}, "--N must be at most the 1438 training data"),
-    (1430, {}, "training data and --N 1430 needs 143 of each class; use at most --N"),
+    (1430, {}, "training data and --N 1430 needs 143 of each class, the test part and .* not counted; use at most --N"),
     (100, {"train_labels": None}, "digits has none; use run_bgan.py"),
     (100, {"test_labels": None}, "no labelled test data"), (10, {"classes": ("0",)}, "at least 2 classes"),
 ])
