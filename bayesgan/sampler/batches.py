@@ -59,10 +59,13 @@ def warn_of_rounding(data, dtype: torch.dtype) -> None:
     """Warns where inputs (N, ...) in double precision differ by little more than numbers of `dtype` can tell apart."""
     inputs = data.tensors if isinstance(data, TensorDataset) else data
     inputs = inputs[0] if isinstance(inputs, (tuple, list)) and inputs else None
-    if not isinstance(inputs, (Tensor, np.ndarray)) or torch.as_tensor(inputs).dtype != torch.float64 or (
-            dtype == torch.float64 and torch.is_tensor(inputs)) or not len(inputs):
+    if not isinstance(inputs, (Tensor, np.ndarray)):
         return
-    columns = torch.as_tensor(inputs).flatten(1) if inputs.ndim > 1 else torch.as_tensor(inputs)[:, None]
+    kept = dtype == torch.float64 and torch.is_tensor(inputs)  # numpy's doubles become floats for every model
+    inputs = as_tensor(inputs, "data", doubles=True)
+    if kept or inputs.dtype != torch.float64 or inputs.dim() == 0 or len(inputs) < 2:
+        return
+    columns = inputs.reshape(len(inputs), -1)
     spread, lost = columns.std(0), (columns - columns.float().double()).abs().amax(0)
     if bad := (lost > LOST * spread).nonzero()[:, 0].tolist():
         at = bad[0]

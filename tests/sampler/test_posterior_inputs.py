@@ -88,7 +88,7 @@ def test_what_was_sampled_can_be_saved_and_loaded(options, tmp_path):
     assert len(classifier(**options).load(tmp_path / "chain.pt").draws) == 2
 
 
-@pytest.mark.parametrize("prior, words", [(1.0, "prior must be a Prior, for example Normal"),
+@pytest.mark.parametrize("prior, words", [(1.0, "prior must be a Prior, for example bayesgan.sampler.Normal"),
                                           (Normal(1.0, {"0.weight": 1.0}), "the prior has no scale for parameter")])
 def test_priors_that_are_none(prior, words):
     with pytest.raises(ValueError, match=words):
@@ -199,7 +199,7 @@ def test_bad_data():
     x, y = classes()
     for data, options, words in (
         ((x, y[:-1]), {}, "got 50 and 49"),
-        ((x, y), {"batch_size": 51}, "batch_size must be in"),
+        ((x, y), {"batch_size": 51}, "batch_size must be a whole number in"),
         ([], {}, "loader has no batches"),
         ([(x.repeat(2, 1), y.repeat(2))], {}, "num_data must be"),
     ):
