@@ -237,6 +237,7 @@ class Resampler:
         if isinstance(ratio, DensityRatio):
             result.of_ratio(ratio.held_out)
         if self.training is not None:
+            refuse_unlike(self.training, data)
             training = self.training.to(data.device)
             result.nearest = nearest_distance(data[:NEAREST], training)
             if isinstance(ratio, DensityRatio):
@@ -263,6 +264,16 @@ class Resampler:
                           chunk=self.chunk, training=self.training, **settings)
         other.judged = self.judged
         return other
+
+
+def refuse_unlike(training: Tensor, data: Tensor) -> None:
+    """Raises InputError for training data of another shape or on another scale than data (n, ...)."""
+    if training.dim() == 0 or len(training) == 0 or training.shape[1:] != data.shape[1:]:
+        raise InputError(f"training must hold data like the generator's, (m, {', '.join(map(str, data.shape[1:]))}), "
+                         f"got {tuple(training.shape)}")
+    if data.is_floating_point() and not training.is_floating_point():
+        raise InputError(f"training must be on the scale of the generator's {data.dtype}, got {training.dtype}; bring "
+                         "both to one")
 
 
 def no_preference(data: Tensor) -> Tensor:
@@ -306,6 +317,8 @@ def judged_resampler(
     for name, data in (("real", real), ("training", training)):
         if data is not None and (data.dim() < 2 or len(data) == 0):
             raise InputError(f"{name} must hold data like the generator's, (m, ...), got {tuple(data.shape)}")
+    if training is not None:
+        refuse_unlike(training, real)
     if training is not None and len(training) < LEAST_JUDGED:
         raise InputError(f"training must hold at least {LEAST_JUDGED} data to fit ratios on, got {len(training)}; "
                          "leave it out")

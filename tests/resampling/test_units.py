@@ -71,3 +71,13 @@ def test_generated_numbers_without_an_axis_are_refused():
 def test_labels_that_are_no_classes_are_refused(labels):
     with pytest.raises(ValueError, match=r"labels must be whole numbers in 0..2"):
         classification_figures(torch.full((2, 3), 1 / 3), torch.tensor(labels))
+
+
+@pytest.mark.parametrize("training", [torch.randn(100, 3), torch.randn(100), torch.zeros(0, 2),
+                                      torch.zeros(100, 2, dtype=torch.uint8)])
+def test_training_data_that_are_unlike_are_refused(training):
+    generate = lambda n, source: torch.randn(n, 2, generator=source)  # noqa: E731
+    with pytest.raises(ValueError, match="training must "):
+        Resampler(generate, lambda data: data[:, 0], training=training).sample(3)
+    with pytest.raises(ValueError, match="training must "):
+        Resampler.calibrated(generate, lambda data: data[:, 0], torch.randn(100, 2), training=training)
