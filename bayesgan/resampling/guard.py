@@ -154,8 +154,8 @@ def column_scales(points: np.ndarray) -> np.ndarray:
 
 
 def points(known: Tensor) -> tuple[View, Between]:
-    """Vectors, every column scaled to one variance and all to 1, cut off where real data end so that no column's artefact
-    outweighs the others; beside them the rank of their distance to a neighbour; energy distances.
+    """Vectors, every column scaled to one variance and all to 1, cut off where real data end so that no artefact of one
+    column outweighs the others; beside them the rank of their distance to a neighbour; energy distances.
     """
     scale = column_scales(flat(known))
     real = flat(known) * scale
