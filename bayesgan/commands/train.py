@@ -185,7 +185,8 @@ def continued(folder: RunFolder, given: dict) -> Options:
     if wrong:
         raise InputError(f"a resumed run keeps its options, got {', '.join(wrong)}; leave them out or start a new run")
     changes = {name: value for name, value in given.items() if name in resumable}
-    if stored.thin == usual_thin(stored):  # nobody chose it
+    typed = [word.split("=")[0] for word in folder.config["commands"][0]["command"]]
+    if stored.thin == usual_thin(stored) and "thin" not in given and "--thin" not in typed:  # nobody chose it
         changes["thin"] = None
     if "device" in changes:
         changes.setdefault("gpu_id", None)
@@ -242,7 +243,8 @@ def whole_run(
         moments = [begun, time.perf_counter()]
         try:
             # else only what follows is left to do
-            going_on = trainer.iteration < options.train_iter or folder.newest_step != trainer.iteration
+            newest = ranks.from_first(lambda: folder.newest_step)
+            going_on = trainer.iteration < options.train_iter or newest != trainer.iteration
             measure = evaluator(trainer, folder) if options.semi and going_on else None
             moments.append(time.perf_counter())
             outside = train(trainer, folder, measure)

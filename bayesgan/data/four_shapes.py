@@ -13,7 +13,7 @@ from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
 from bayesgan.data.folders import picture_source
-from bayesgan.data.pictures import read_pictures
+from bayesgan.data.pictures import FILTER, read_pictures
 
 __all__ = ["SHAPES"]
 
@@ -54,10 +54,10 @@ DATA_SETS.register("four_shapes")(DataSource(four_shapes))
 
 
 def fingerprint(source: Path, names: list[str]) -> str:
-    """Changes whenever a picture is added, moved, edited or removed."""
+    """Changes whenever a picture is added, moved, edited or removed, or would be scaled otherwise."""
     files = [source / name for name in names] if source.is_dir() else [source]
     marks = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr(marks).encode()).hexdigest()
+    return hashlib.sha256(repr((FILTER.name, marks)).encode()).hexdigest()
 
 
 def read_cache(cache: Path, stamp: str) -> np.ndarray | None:

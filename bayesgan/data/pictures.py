@@ -12,9 +12,10 @@ from bayesgan.basics.errors import InputError, reason
 from bayesgan.data.dataset import DataOptions
 from bayesgan.data.values import Values, as_bytes, colour_channels, grey_channel, value_scale
 
-__all__ = ["background_colour", "is_picture", "read_pictures"]
+__all__ = ["FILTER", "background_colour", "is_picture", "read_picture", "read_pictures"]
 
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}  # Pillow knows them and needs help to read them
+FILTER = Image.Resampling.BILINEAR  # that of `images_tensor`
 GREY = ("1", "L", "LA", "La")
 
 
@@ -76,7 +77,7 @@ def read_picture(content: bytes, name: str, options: DataOptions) -> Picture:
                 values = np.array([before.min(), before.max(), *before[before % 1 != 0][:1]], before.dtype)
             if options.image_size is not None and picture.size != (options.image_size,) * 2:
                 scale = ImageOps.fit if options.crop == "center" else Image.Image.resize
-                picture = scale(picture, (options.image_size,) * 2, Image.Resampling.BILINEAR)  # as `images_tensor`
+                picture = scale(picture, (options.image_size,) * 2, FILTER)
                 oblong &= options.crop == "center"
             return Picture(np.asarray(picture), oblong and options.image_size is not None, clear, several, values)
     except Exception as error:  # every decoder has errors of its own

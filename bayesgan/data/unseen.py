@@ -74,7 +74,9 @@ def read_unseen(
 def of_arrays(path: Path, options: DataOptions, images: bool, values: Values | None) -> Unseen:
     """The array x of a file; labels in it are left alone."""
     parts, notes = named_parts(read_arrays(path), path)
-    x = parts["x"]
+    x, others = parts["x"], [name for name in parts if name != "x"]
+    if others:
+        notes.append(f"x alone is read, not {', '.join(others)}")
     check_numbers(x, f"{path}: x", least=1)
     if images != (x.ndim > 2):
         wanted = "images, x (n, H, W) or (n, H, W, C)" if images else "vectors, x (n, D)"
@@ -83,7 +85,7 @@ def of_arrays(path: Path, options: DataOptions, images: bool, values: Values | N
     if not images:
         return Unseen(names, torch.from_numpy(x.astype(np.float64)), notes)
     options, warned = on_the_scale_of(values, x.dtype, options)
-    if values is not None and options.value_range is not None and values.black < 0 <= x.min():
+    if not warned and values is not None and values.black < 0 <= x.min():
         warned = [f"warning: no value is negative, and black is {values.black:g} as in training; if that is not so "
                   "here, save these on the scale of the training data"]
     read, _, told = as_images({"x": x}, options, path, differ=False)
@@ -99,12 +101,14 @@ def scaled(before: tuple[int, ...], after: tuple[int, ...]) -> list[str]:
 
 
 def on_the_scale_of(values: Values | None, kind: np.dtype, options: DataOptions) -> tuple[DataOptions, list[str]]:
-    """The options with the training data's black and white, where these are stored alike; else a warning."""
-    if values is None:
+    """The options with the training data's black and white, where these are stored alike; else a warning. What the
+    user said of them counts for these too.
+    """
+    if values is None or options.value_range is not None:
         return options, []
     of_training = np.dtype(values.kind)
     if of_training == kind or of_training.kind == kind.kind == "f":
         return replace(options, value_range=values), []
-    return replace(options, value_range=None), [
+    return options, [
         f"warning: these are {kind}, the training data were {values.kind} from {values.black:g}, black, "
                      f"to {values.white:g}, white; see that black and white are the same in both"]

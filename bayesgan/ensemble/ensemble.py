@@ -99,7 +99,7 @@ class Ensemble:
             raise InputError(f"inputs must be (members, B, ...) with {self.members} members, got {tuple(inputs.shape)}")
         self.network.train(train)
         for part in self.constant:
-            part.eval()
+            part.training = False
         if state is None:
             weights = {name: p.detach() for name, p in self.parameters.items()} if freeze else self.parameters
             state = {**weights, **self.buffers}
@@ -107,8 +107,15 @@ class Ensemble:
             mark_static(state.values())
         if train and self.random and noise is not None:
             state = {**state, **drawn_for(self.network, inputs, noise, self.dtype)}
-        with torch.autocast(self.device.type, self.compute, enabled=self.compute is not None):
-            outputs = self.engine(self.network, state, self._of_type(inputs))
+        fast = torch.backends.mha.get_fastpath_enabled()
+        if train and self.constant:  # attention in eval mode would take one that has no derivative
+            torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            with torch.autocast(self.device.type, self.compute, enabled=self.compute is not None):
+                outputs = self.engine(self.network, state, self._of_type(inputs))
+        finally:
+            if train and self.constant:
+                torch.backends.mha.set_fastpath_enabled(fast)
         return outputs if self.compute is None else tree_map(lambda part: part.to(self.dtype), outputs)
 
     def state(self) -> dict[str, Tensor]:

@@ -148,8 +148,9 @@ def column_scales(points: np.ndarray) -> np.ndarray:
     """(F,) by which columns of (n, F) are multiplied to have one variance each, and 1 in all: what units they are in
     changes nothing. Constants have the largest scale of the others.
     """
+    varies = np.ptp(points, 0) > 0  # the deviation of a constant may be a rounding
     spread = points.std(0)
-    spread = np.where(spread > 0, spread, spread.max(initial=0) or 1)
+    spread = np.where(varies, spread, spread[varies].max(initial=0) or 1)
     return 1 / (spread * np.sqrt(points.shape[1]))
 
 

@@ -271,7 +271,7 @@ def refuse_unlike(training: Tensor, data: Tensor) -> None:
     if training.dim() == 0 or len(training) == 0 or training.shape[1:] != data.shape[1:]:
         raise InputError(f"training must hold data like the generator's, (m, {', '.join(map(str, data.shape[1:]))}), "
                          f"got {tuple(training.shape)}")
-    if data.is_floating_point() and not training.is_floating_point():
+    if data.is_floating_point() and training.dtype == torch.uint8:
         raise InputError(f"training must be on the scale of the generator's {data.dtype}, got {training.dtype}; bring "
                          "both to one")
 

@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -67,7 +68,8 @@ def warn_of_rounding(data, dtype: torch.dtype) -> None:
         return
     columns = inputs.reshape(len(inputs), -1)
     spread, lost = columns.std(0), (columns - columns.float().double()).abs().amax(0)
-    if bad := (lost > LOST * spread).nonzero()[:, 0].tolist():
+    varies = columns.amax(0) > columns.amin(0)
+    if bad := (varies & (lost > LOST * spread)).nonzero()[:, 0].tolist():
         at = bad[0]
         warnings.warn(f"inputs become float32, and values of column {at} near {columns[0, at]:.6g}, which differ by "
                       f"{spread[at]:.3g}, are rounded by up to {lost[at]:.3g}; subtract their mean first", stacklevel=4)
@@ -104,7 +106,7 @@ def tensor_batches(
             f"inputs and targets must have num_data {num_data} rows, got {len(inputs)} and {len(targets)}; "
             "num_data is the size of the whole training set"
         )
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= num_data):
+    if size is not None and (not isinstance(size, Integral) or isinstance(size, bool) or not 1 <= size <= num_data):
         raise InputError(f"batch_size must be a whole number in 1..num_data {num_data}, got {size!r}; None uses all "
                          "rows")
     while True:

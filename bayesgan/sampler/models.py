@@ -44,7 +44,10 @@ def sampled_copy(model: nn.Module, device: torch.device) -> tuple[nn.Module, str
                          "original") from None
     for part in model.modules():
         own = list(part.parameters())
-        if (own and not any(map(is_sampled, own))) or (model.training and not part.training):
+        if own and not any(map(is_sampled, own)):
+            for inner in part.modules():
+                inner.stays_in_eval = True
+        elif model.training and not part.training:
             part.stays_in_eval = True
     for place, module in model.named_modules():
         for name, parameter in list(module.named_parameters(recurse=False)):

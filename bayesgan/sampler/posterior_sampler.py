@@ -282,7 +282,7 @@ class PosteriorSampler:
         """
         if not self.draws:
             raise InputError("nothing was collected yet; call run first")
-        known = self.ensemble.state()
+        known, weights = self.ensemble.state(), list(weights)
         if unknown := [name for name in weights if name not in known]:
             raise InputError(f"there is no parameter {unknown[0]!r}; they are {', '.join(self.ensemble.parameters)}")
         quantities = {"log-likelihood": self._over_draws(lambda draw: draw.log_likelihood)}
@@ -377,9 +377,7 @@ class PosteriorSampler:
         try:
             outputs = self.ensemble.forward(inputs, train=True, freeze=True)
             check_same_outputs(outputs, self.ensemble.forward(inputs, train=True, freeze=True))
-            if inputs.shape[1] >= 2 * FEWEST:
-                half = inputs[:, : inputs.shape[1] // 2]
-                warn_of_coupling(outputs, self.ensemble.forward(half, train=True, freeze=True), inputs.shape[1])
+            self._warn_of_coupling(inputs, outputs)
             self.likelihood.check(outputs, targets)
             if self.engine == "vmap":
                 self.likelihood.mean_losses(outputs, targets, batched=True)
@@ -395,6 +393,16 @@ class PosteriorSampler:
             else:
                 raise not_taken(inputs[0], error) from error
         self.ensemble.load_state(before)
+
+    def _warn_of_coupling(self, inputs: Tensor, outputs: Outputs) -> None:
+        """Tries the model on half of the minibatch (chains, B, ...), if it takes so few."""
+        if inputs.shape[1] < 2 * FEWEST:
+            return
+        try:
+            half = self.ensemble.forward(inputs[:, : inputs.shape[1] // 2], train=True, freeze=True)
+        except (IndexError, RuntimeError, TypeError, ValueError):  # a model of one size of minibatches
+            return
+        warn_of_coupling(outputs, half, inputs.shape[1])
 
     def _fingerprint(self) -> dict:
         return {**self.settings.fingerprint(self.likelihood.name, self.prior), "frozen parameters": self._constants}

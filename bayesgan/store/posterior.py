@@ -150,9 +150,9 @@ class Posterior:
         if values is None or x.dtype != torch.uint8 or values.kind != "uint8" or values[:2] == (0, 255):
             return
         if x.max() <= values.white:
-            warnings.warn(f"bytes are taken for 0..255 here, and the run read its own on {values.black:g}.."
-                          f"{values.white:g}: read files with Posterior.read, or give floats, 2 * (x - black) / (white "
-                          "- black) - 1", stacklevel=5)
+            warnings.warn(f"bytes are taken for 0..255, as Posterior.read gives them, and the run's own were on "
+                          f"{values.black:g}..{values.white:g}: of arrays like those give floats, 2 * (x - black) / "
+                          "(white - black) - 1", stacklevel=5)
 
     def require_classes(self) -> None:
         """Raises InputError of an unsupervised run."""

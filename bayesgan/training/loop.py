@@ -99,7 +99,7 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
     options = trainer.options
     history: list[Losses] = []
     progress = Progress(options.train_iter, trainer.iteration)
-    ranks, outside = trainer.ranks, 0.0
+    ranks, outside, begun = trainer.ranks, 0.0, trainer.iteration
     events = Events(folder.path / "tensorboard" if ranks.first else None, trainer.iteration, progress.say)
     with asked_to_stop() as asked, events as writer, progress:
         while trainer.iteration < options.train_iter:
@@ -140,7 +140,7 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
             outside += time.perf_counter() - since
             if stopping:
                 raise Stopped(stopping)
-        if not history and trainer.iteration == options.train_iter:
+        if trainer.iteration == begun == options.train_iter:
             complete(trainer, folder, writer, measure)
     return outside
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bayesgan import load_posterior
+from bayesgan.commands.evaluate import Evaluator
 from bayesgan.commands.train import main, parser
 from bayesgan.house import main as house
 from bayesgan.options import Options, given_flags, resolve
@@ -65,6 +66,16 @@ def test_draws_stay_evenly_spread_when_it_goes_on(tmp_path):
     folder = run(tmp_path / "chosen", "--train_iter", 20, "--burn_in", 4, "--ramp", 2, "--keep", 5, "--thin", 1)
     go_on(folder, "--train_iter", 106)
     assert steps(folder) == [102, 103, 104, 105, 106]
+    folder = run(tmp_path / "usual", "--train_iter", 20, "--burn_in", 4, "--ramp", 2, "--keep", 5, "--thin", 2)
+    go_on(folder, "--train_iter", 106)  # the usual value, but chosen
+    assert steps(folder) == [98, 100, 102, 104, 106]
+
+
+def test_a_run_is_measured_once_at_its_end(tmp_path, monkeypatch):
+    calls, measured = [], Evaluator.__call__
+    monkeypatch.setattr(Evaluator, "__call__", lambda self: calls.append(1) or measured(self))
+    run(tmp_path, "--N", 20, "--num_disc", 1, "--spread_labels", 0, "--consistency", 0, semi=True)
+    assert len(calls) == 2  # at 5 and at 10 iterations
 
 
 def test_one_gan_stays_one(tmp_path):

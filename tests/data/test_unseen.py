@@ -73,6 +73,16 @@ def test_floats_of_arrays_keep_their_scale(tmp_path):
         unseen(tmp_path / "wide.npz", data)
 
 
+def test_what_the_user_said_of_values_counts_for_new_data(tmp_path):
+    """Digits of 0..16, saved as wider numbers."""
+    x = RANDOM.integers(0, 17, (20, 8, 8))
+    np.savez(tmp_path / "train.npz", x=x.astype(np.uint8))
+    data = load("npz", tmp_path / "train.npz", value_range=(0, 16))
+    np.savez(tmp_path / "new.npz", x=x, x_test=x)
+    found = unseen(tmp_path / "new.npz", data, value_range=(0, 16))
+    assert same(found.data, everything(data)) and "x alone is read, not x_test" in found.notes
+
+
 def test_another_type_is_warned_of(tmp_path):
     np.savez(tmp_path / "train.npz", x=RANDOM.uniform(0, 1, (20, 12, 12)))
     data = load("npz", tmp_path / "train.npz")

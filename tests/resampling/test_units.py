@@ -10,7 +10,7 @@ from bayesgan import Resampler
 from bayesgan.evaluation.classification import classification_figures
 from bayesgan.resampling import LatentProposal
 from bayesgan.resampling.calibration import fit, log_odds
-from bayesgan.resampling.guard import Guard
+from bayesgan.resampling.guard import Guard, column_scales
 from bayesgan.resampling.rules.drs import DiscriminatorRejection
 
 
@@ -28,11 +28,15 @@ def test_the_distance_of_samples_is_the_same_in_other_units(scale):
     assert distance(scale) == pytest.approx(distance(1.0), rel=1e-3)
 
 
-def test_a_constant_column_counts_no_more_than_others():
-    real = [torch.cat([normal(500, 1.0, 1.0, seed), torch.full((500, 1), 7.0)], 1) for seed in range(4)]
+@pytest.mark.parametrize("constant", [7.0, 0.1])
+def test_a_constant_column_counts_no_more_than_others(constant):
+    """The computed deviation of 500 times .1 is not 0."""
+    real = [torch.cat([normal(500, 1.0, 1.0, seed), torch.full((500, 1), constant)], 1) for seed in range(4)]
+    assert column_scales(real[0].double().numpy()).max() < 2
     guard = Guard(*real[:3])
+    assert guard.distance(real[3] + torch.tensor([0.0, 0, 1e-7]), "choosing").distance < 0.02
     assert guard.distance(real[3], "choosing").distance < 0.02
-    assert guard.distance(real[3] + torch.tensor([0.0, 0, 3]), "choosing").distance > 0.3
+    assert guard.distance(real[3] + torch.tensor([0.0, 0, 30]), "choosing").distance > 0.3
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e7, 1e12])
@@ -71,6 +75,13 @@ def test_generated_numbers_without_an_axis_are_refused():
 def test_labels_that_are_no_classes_are_refused(labels):
     with pytest.raises(ValueError, match=r"labels must be whole numbers in 0..2"):
         classification_figures(torch.full((2, 3), 1 / 3), torch.tensor(labels))
+
+
+def test_whole_numbers_may_be_held_out_of_a_generator_of_floats():
+    generate = lambda n, source: torch.randn(n, 2, generator=source).mul(3000).round()  # noqa: E731
+    real, training = (torch.randn(200, 2).mul(3000).long() for _ in range(2))
+    resampler = Resampler.calibrated(generate, lambda data: data[:, 0].float(), real, training=training)
+    assert len(resampler.sample(5)) == 5
 
 
 @pytest.mark.parametrize("training", [torch.randn(100, 3), torch.randn(100), torch.zeros(0, 2),

@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -63,6 +64,42 @@ def test_a_part_that_alone_is_in_eval_mode_stays_so():
     model[1].train()
     one = sampler(model, 20).run((torch.randn(20, 3), torch.randn(20, 1)), 4, progress=False)
     assert (one.ensemble.buffers["1.running_mean"] != 3).all()
+
+
+def test_an_adapter_inside_a_part_in_eval_mode_trains():
+    model = nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), nn.Linear(4, 1))
+    model[0].eval()
+    model[0][1].train()
+    one = sampler(model, 20).run((torch.randn(20, 3) + 5, torch.randn(20, 1)), 2, progress=False)
+    assert (one.ensemble.buffers["0.1.running_mean"] != 0).all()
+
+
+@pytest.mark.parametrize("engine", ["loop", "vmap"])
+def test_frozen_attention_is_differentiated(engine):
+    """torch's short cut for attention in eval mode has no derivative."""
+    layer = nn.TransformerEncoderLayer(4, 1, 8, dropout=0.0, batch_first=True).requires_grad_(False)
+    model = nn.Sequential(nn.Linear(4, 4), layer, nn.Linear(4, 1))
+    one = sampler(model, 12, lr=1e-3, engine=engine)
+    assert len(one.run((torch.randn(12, 3, 4), torch.randn(12, 3, 1)), 2, progress=False).draws) == 2
+
+
+class OfEight(nn.Module):
+    """Takes minibatches of eight alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 1)
+
+    def forward(self, x):
+        return self.linear(x.view(8, 2))
+
+
+def test_a_model_of_one_size_of_minibatches_is_taken():
+    one = sampler(OfEight(), 40, lr=1e-3)
+    data = torch.randn(40, 2), torch.randn(40, 1)
+    assert len(one.run(data, 4, batch_size=np.int64(8), progress=False).draws) == 4
+    found = one.diagnostics(weights=(name for name in ["linear.weight"]))
+    assert "linear.weight" in found.quantities
 
 
 class Assigning(nn.Module):
@@ -136,6 +173,13 @@ def test_doubles_that_a_float_cannot_tell_apart_are_warned_of():
     for inputs in (times, times.numpy()):
         with pytest.warns(UserWarning, match="values of column 0 near 1.7e.09, which differ by .*; subtract"):
             sampler(nn.Linear(1, 1), 40, lr=1e-22).run((torch.as_tensor(inputs), targets), 1, progress=False)
+
+
+def test_a_constant_that_is_no_float_is_not_warned_of():
+    inputs = torch.cat([torch.randn(40, 1, dtype=torch.float64), torch.full((40, 1), 0.1, dtype=torch.float64)], 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sampler(nn.Linear(2, 1), 40, lr=1e-3).run((inputs, torch.randn(40, 1)), 1, progress=False)
 
 
 def test_outputs_may_be_complex():
