@@ -12,6 +12,7 @@ from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 from bayesgan.data import Unseen
 from bayesgan.evaluation.classification import Predictive, predictive_entropy
+from bayesgan.report.story import last_of_posterior
 from bayesgan.store import Posterior, RunFolder
 from bayesgan.training.label_spreading import together
 from bayesgan.training.teacher import spread_on_features
@@ -37,16 +38,21 @@ def classify(
     """
     folder = RunFolder.open(run_folder)
     posterior = Posterior(folder, device)
+    require_graph(folder, posterior)
     return with_graph(folder, posterior, x, posterior.predict_proba(x), data_path)
+
+
+def require_graph(folder: RunFolder, posterior: Posterior) -> None:
+    """Raises InputError of a run without one."""
+    if not posterior.options.spread_moments:
+        raise InputError(f"{folder.path} spread no labels (--consistency, --spread_labels), so that there is no graph; "
+                         "classify by the posterior alone")
 
 
 def with_graph(
     folder: RunFolder, posterior: Posterior, x: Tensor, probabilities: Tensor, data_path: Path | None
 ) -> Tensor:
     """`classify` where the posterior's own probabilities (n, Y) are known."""
-    if not posterior.options.spread_moments:
-        raise InputError(f"{folder.path} spread no labels (--consistency, --spread_labels), so that there is no graph; "
-                         "classify by the posterior alone")
     data, averaged = folder.load_data(data_path), next(posterior.newest(1).each("averages"))
     return together(probabilities, spread_on_features(averaged, data.to(averaged.device), posterior.inputs(x)))
 
@@ -69,7 +75,7 @@ def in_words(unseen: Unseen, probabilities: Tensor, classes: tuple[str, ...], us
     """How they were read, how many are of each class, and those that somebody should look at.
 
     Args:
-        usual: Mean entropy on the run's test data, if known.
+        usual: Mean entropy on the run's test data, unknown of exported folders and before the first draw.
     """
     entropy = predictive_entropy(probabilities)
     counts = probabilities.argmax(1).bincount(minlength=len(classes)).tolist()
@@ -82,12 +88,6 @@ def in_words(unseen: Unseen, probabilities: Tensor, classes: tuple[str, ...], us
         named = ", ".join(f"{classes[one]} {share:.2f}" for share, one in zip(*map(Tensor.tolist, likely)))
         lines.append(f"  {unseen.names[row]}  {named}  entropy {entropy[row]:.2f}")
     return "\n".join(lines)
-
-
-def entropy_on_test_data(folder: RunFolder) -> float | None:
-    """As the run measured it last; None of an exported folder and before the first draw."""
-    found = [results["classification"]["posterior"] for results in folder.results() if "classification" in results]
-    return found[-1]["entropy"]["test"] if found and found[-1] is not None else None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,13 +107,15 @@ def run(arguments: argparse.Namespace) -> None:
     folder = RunFolder.open(arguments.run)
     posterior = Posterior(folder, pick_device(arguments.device))
     posterior.require_classes()
+    if arguments.graph:
+        require_graph(folder, posterior)
+    elif arguments.data_path is not None:
+        raise InputError("--data_path is for --graph; give both, or neither")
     unseen, first = posterior.read(*arguments.paths), arguments.paths[0].resolve()
     answer = posterior.predictive(unseen.data)
     probabilities = answer.probabilities
     if arguments.graph:
         probabilities = with_graph(folder, posterior, unseen.data, probabilities, arguments.data_path)
-    elif arguments.data_path is not None:
-        raise InputError("--data_path is for --graph; give both, or neither")
     name = first.name if len(arguments.paths) == 1 else first.parent.name
     out = arguments.out or folder.path / "classified" / f"{name}.csv"
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -123,5 +125,5 @@ def run(arguments: argparse.Namespace) -> None:
             csv.writer(file).writerows(as_table(unseen, probabilities, answer, posterior.classes))
 
     write_atomically(out, write)
-    usual = None if arguments.graph else entropy_on_test_data(folder)
+    usual = None if arguments.graph else last_of_posterior(folder.results()).get("entropy", {}).get("test")
     print(in_words(unseen, probabilities, posterior.classes, usual), f"written to {out}", sep="\n")

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -234,11 +235,10 @@ def write(folder: RunFolder, questions: Questions, answers: dict, rows: dict) ->
     write_atomically(place / "figures.json", lambda path: path.write_text(json.dumps(rows, indent=1)))
     probabilities = {name: {case: one.probabilities for case, one in answer.items()}
                      for name, answer in answers.items()}
-    figures = {"uncertainty": uncertainty_figure(probabilities, questions.labels)}
+    uncertainty = uncertainty_figure(probabilities, questions.labels)
+    write_atomically(place / "uncertainty.png", partial(uncertainty.savefig, format="png"))
     if saved := [results for results in folder.results() if "classification" in results]:  # not before the first save
-        figures["errors"] = error_curve(saved)
-    for name, figure in figures.items():
-        write_atomically(place / f"{name}.png", lambda path: figure.savefig(path, format="png"))  # noqa: B023
+        write_atomically(place / "errors.png", partial(error_curve(saved).savefig, format="png"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

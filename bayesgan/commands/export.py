@@ -17,7 +17,7 @@ from bayesgan.data import some, to_float
 from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.report.mixing import kept_mixing
-from bayesgan.report.story import Story, command_of, last_errors, several, told
+from bayesgan.report.story import Story, command_of, last_of_posterior, several, told
 from bayesgan.report.templates import template
 from bayesgan.store import Posterior
 from bayesgan.store.config import as_json
@@ -145,7 +145,7 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
     units = config.get("units") is not None
     scale = "images in [-1, 1]" if len(posterior.shape) == 3 else "vectors in the units of the data"
     shape = ", ".join(map(str, (64, *posterior.shape)))
-    rows = [(f"errors of {config['data']['test']} test data", last_errors(story.results))] if options.semi else []
+    rows = [(f"errors of {config['data']['test']} test data", last_of_posterior(story.results).get("errors"))]
     rows += [(f"kinetic temperature of the {group}", f"{values['all']:.3g}")
              for group, values in (story.last.get("kinetic_temperature") or {}).items()]
     rows += [(f"{values['networks']} {group} are worth so many independent ones", f"{values['ess']:.0f}")

@@ -126,8 +126,8 @@ def sets_of(
     sets[f"mixture of {total} generators"] = lambda: to_bytes(posterior.sample(n, seed).cpu())
     notes = []
     again = f"python -m bayesgan resample {shlex.quote(str(folder.path))} --n {n}"
+    newest = posterior.draws[-1]["step"]
     for file in sorted(folder.path.glob("resampled/[!.]*/samples.npz")):
-        newest = posterior.draws[-1]["step"]
         if read_any(file.with_name("diagnostics.json")).get("newest_draw", newest) != newest:
             notes.append(f"{file.parent} is of older draws and is left out; {again}")
             continue

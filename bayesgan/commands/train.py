@@ -39,7 +39,7 @@ from bayesgan.options import (
 from bayesgan.report.mixing import keep_mixing, mixing, mixing_words, traces
 from bayesgan.store import RunFolder, load_posterior
 from bayesgan.store.config import FORMAT, as_json, describe_data, git_commit
-from bayesgan.store.run_folder import refuse_no_place
+from bayesgan.store.places import refuse_no_place
 from bayesgan.training.algorithm import Engines, Trainer, default_engines
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.loop import SHOWN, Stopped, train

@@ -16,7 +16,7 @@ from bayesgan.options import script_name
 from bayesgan.options.resolve import as_flag, changed
 from bayesgan.store import RunFolder
 
-__all__ = ["Curve", "Story", "best_errors", "command_of", "last_errors", "read_any", "several", "told"]
+__all__ = ["Curve", "Story", "best_errors", "command_of", "last_of_posterior", "read_any", "several", "told"]
 
 Curve = list[tuple[int, float]]  # iteration, value
 
@@ -91,15 +91,15 @@ def told(path: Path) -> Story:
         [as_flag(name, value) for name, value in changed(options).items()], [],
         read_any(folder.path / "scores" / "scores.json"),
     )
-    again = shlex.quote(str(folder.path))
+    run = shlex.quote(str(folder.path))
     if story.scores.get("newest_draw", newest) != newest:
         story.scores = {}
-        story.missing.append(f"scores are of older draws and left out; python -m bayesgan score {again} measures again")
+        story.missing.append(f"scores are of older draws and left out; python -m bayesgan score {run} measures again")
     for file in sorted(folder.path.glob("resampled/*/diagnostics.json")):
         if read_any(file).get("newest_draw", newest) == newest:
             story.resampled.append(file.parent)
         else:
-            story.missing.append(f"{file.parent} is of older draws and left out; python -m bayesgan resample {again} "
+            story.missing.append(f"{file.parent} is of older draws and left out; python -m bayesgan resample {run} "
                                  "makes new ones")
     if folder.exported:
         story.missing.append("this is an exported folder: the draws, without the course of training")
@@ -107,7 +107,6 @@ def told(path: Path) -> Story:
         story.missing.append(f"the run is being trained by {writer}: {done} of {options.train_iter} iterations are "
                              "saved")
     elif not folder.ended:
-        run = shlex.quote(str(folder.path))
         story.missing.append(f"the run is not complete: {done} of {options.train_iter} iterations are saved; "
                              f"{command_of(options.semi)} --resume {run} goes on")
     return story
@@ -143,9 +142,9 @@ def scalars(folder: Path) -> dict[str, Curve]:
         return {}
 
 
-def last_errors(results: list[dict]) -> int | None:
-    """The errors of the posterior on all test data at the last save; None without labels, or before the first draw."""
-    return (((results[-1].get("classification") or {}).get("posterior") or {}).get("errors")) if results else None
+def last_of_posterior(results: list[dict]) -> dict:
+    """The posterior's figures on all test data at the last save; empty without labels, or before the first draw."""
+    return ((results[-1].get("classification") or {}).get("posterior") or {}) if results else {}
 
 
 def best_errors(results: list[dict]) -> int | None:

@@ -17,7 +17,13 @@ from bayesgan.resampling.pool import Pool
 from bayesgan.resampling.proposals import CallableProposal, Codes, LatentProposal
 from bayesgan.resampling.ratio import DensityRatio, as_bytes, checked, refuse_overlap
 from bayesgan.resampling.ratios.fitting import AUTO, fit_ratios
-from bayesgan.resampling.ratios.task import Task, refuse_other_data, refuse_strange_scores, refuse_unrepeated
+from bayesgan.resampling.ratios.task import (
+    Task,
+    refuse_other_data,
+    refuse_strange_scores,
+    refuse_unlike,
+    refuse_unrepeated,
+)
 from bayesgan.resampling.registry import RULES, Ratio, Rule
 from bayesgan.resampling.rules.latent import LatentRule, LatentSpace
 
@@ -266,16 +272,6 @@ class Resampler:
         return other
 
 
-def refuse_unlike(training: Tensor, data: Tensor) -> None:
-    """Raises InputError for training data of another shape or on another scale than data (n, ...)."""
-    if training.dim() == 0 or len(training) == 0 or training.shape[1:] != data.shape[1:]:
-        raise InputError(f"training must hold data like the generator's, (m, {', '.join(map(str, data.shape[1:]))}), "
-                         f"got {tuple(training.shape)}")
-    if data.is_floating_point() and training.dtype == torch.uint8:
-        raise InputError(f"training must be on the scale of the generator's {data.dtype}, got {training.dtype}; bring "
-                         "both to one")
-
-
 def no_preference(data: Tensor) -> Tensor:
     """The log ratio of plain samples."""
     return torch.zeros(len(data))
@@ -319,9 +315,9 @@ def judged_resampler(
             raise InputError(f"{name} must hold data like the generator's, (m, ...), got {tuple(data.shape)}")
     if training is not None:
         refuse_unlike(training, real)
-    if training is not None and len(training) < LEAST_JUDGED:
-        raise InputError(f"training must hold at least {LEAST_JUDGED} data to fit ratios on, got {len(training)}; "
-                         "leave it out")
+        if len(training) < LEAST_JUDGED:
+            raise InputError(f"training must hold at least {LEAST_JUDGED} data to fit ratios on, got {len(training)}; "
+                             "leave it out")
     budget = usual_budget(real[0].shape) if budget is None else budget
     for name, given in (("score", score), ("features", features)):
         if given is not None:

@@ -8,7 +8,6 @@ config.json, posterior.py for what a finished run is for.
 """
 
 import dataclasses
-import itertools
 import json
 import os
 import pprint
@@ -32,14 +31,14 @@ from bayesgan.ensemble import ENGINES, Ensemble, SampleStore, TensorFile, write_
 from bayesgan.options import Options, check_stored, load_data
 from bayesgan.store.checkpoints import GROUPS, load_checkpoint, read_checkpoint, rotate, save_checkpoint
 from bayesgan.store.config import FORMAT, as_json, computed, describe_data, new_config, started
+from bayesgan.store.places import new_folder
 from bayesgan.store.results import read_results
 
-__all__ = ["GROUPS", "RunFolder", "State", "refuse_no_place"]
+__all__ = ["GROUPS", "RunFolder", "State"]
 
 ROLES = ("generator", "discriminator")
 NETWORKS = {"generators": "generator", "discriminators": "discriminator", "averages": "discriminator"}  # in draws
 REMEDY = "restore it from a copy, or start the run anew"
-NO_PLACE = "--out_dir must be a folder that can be written, got {} ({}); name another"
 WHOLE = Number(int, 0)
 CONFIG = {
     "options": dict,
@@ -376,27 +375,3 @@ def check_units(units: tuple[Tensor, ...] | None, shape: list[int]) -> None:
     if units is not None and not (len(units) == 2 and all(list(part.shape) == shape for part in units)
                                   and units[1].min() >= 0 < units[1].max()):
         raise InputError(f"units must be a mean and a spread of {shape[0]} numbers each, no spread below 0 or all 0")
-
-
-def refuse_no_place(out_dir: Path) -> None:
-    """Raises InputError where no folder can be made in `out_dir`; makes none."""
-    place = next(path for path in (out_dir.absolute(), *out_dir.absolute().parents) if path.exists())
-    if not (place.is_dir() and os.access(place, os.W_OK)):
-        why = "Permission denied" if place.is_dir() else f"{place} is a file"
-        raise InputError(NO_PLACE.format(out_dir, why))
-
-
-def new_folder(options: Options) -> Path:
-    """Makes the folder; a number is added where two runs begin in one second."""
-    name = f"bgan_{options.dataset}_{int(time.time())}"
-    try:
-        options.out_dir.mkdir(parents=True, exist_ok=True)
-        for attempt in itertools.count():
-            path = options.out_dir / (f"{name}_{attempt}" if attempt else name)
-            try:
-                path.mkdir()
-                return path
-            except FileExistsError:  # of another run that began in this second
-                continue
-    except OSError as error:
-        raise InputError(NO_PLACE.format(options.out_dir, error.strerror)) from None

@@ -21,7 +21,7 @@ from bayesgan.ensemble import SampleStore
 from bayesgan.house import main as house
 from bayesgan.options import resolve
 from bayesgan.store import RunFolder
-from bayesgan.store.run_folder import new_folder
+from bayesgan.store.places import new_folder
 from bayesgan.training.algorithm import Trainer
 from bayesgan.training.events import Events
 from tests.commands.helpers import ROOT, TINY, outcome, read, run

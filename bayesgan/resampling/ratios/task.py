@@ -14,7 +14,8 @@ from bayesgan.resampling.pool import chunks
 from bayesgan.resampling.proposals import CallableProposal, LatentProposal
 from bayesgan.resampling.ratio import scores
 
-__all__ = ["CHUNK", "Task", "refuse_changing", "refuse_other_data", "refuse_strange_scores", "refuse_unrepeated"]
+__all__ = ["CHUNK", "Task", "refuse_changing", "refuse_other_data", "refuse_strange_scores", "refuse_unlike",
+           "refuse_unrepeated"]
 
 CHUNK = 1000  # data looked at at a time
 SCALES = ((-1, 1), (0, 1), (0, 255))  # of images of 8 bits
@@ -142,6 +143,16 @@ def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor,
         raise InputError(f"generated images have values in {fake.min():.3g}..{fake.max():.3g} and real ones in "
                          f"{low:.3g}..{high:.3g}; scale both alike")
     return fake.device
+
+
+def refuse_unlike(training: Tensor, data: Tensor) -> None:
+    """Raises InputError for training data of another shape or on another scale than data (n, ...)."""
+    if training.dim() == 0 or len(training) == 0 or training.shape[1:] != data.shape[1:]:
+        raise InputError(f"training must hold data like the generator's, (m, {', '.join(map(str, data.shape[1:]))}), "
+                         f"got {tuple(training.shape)}")
+    if data.is_floating_point() and training.dtype == torch.uint8:
+        raise InputError(f"training must be on the scale of the generator's {data.dtype}, got {training.dtype}; bring "
+                         "both to one")
 
 
 @torch.no_grad()
