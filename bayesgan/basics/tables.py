@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-__all__ = ["aligned", "markdown", "mean_sd", "sd"]
+__all__ = ["aligned", "markdown", "mean_sd", "sd", "several"]
 
 
 def sd(values: Sequence[float]) -> float:
@@ -16,6 +16,11 @@ def mean_sd(values: Sequence[float], form: str = ".3f") -> str:
     """"mean ± sd" of several values, both in this format; a single value as it is."""
     mean = format(float(np.mean(values)), form)
     return f"{mean} ± {format(sd(values), form)}" if len(values) > 1 else mean
+
+
+def several(count: int, noun: str) -> str:
+    """"1 draw", "2 draws"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def aligned(cells: Iterable[str], widths: Iterable[int], between: str = "  ") -> str:

@@ -50,7 +50,7 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
     except InputError as error:
         broken.append(f"posterior: {error}")
     if draws:
-        look("weights of the newest draw", lambda: next(Posterior(folder, "cpu").newest(1).each("generators")))
+        look("weights of the newest draw", lambda: next(Posterior(folder, "cpu").newest(1).each("discriminators")))
     if folder.exported:
         look(SUMS, lambda: read_sums(path), ANEW)
         sums = read_sums(path) if SUMS in whole else {}

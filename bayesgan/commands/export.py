@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from bayesgan.basics.errors import InputError, reason
+from bayesgan.basics.tables import several
 from bayesgan.data import some, to_float
 from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.report.mixing import kept_mixing
-from bayesgan.report.story import Story, command_of, last_of_posterior, several, told
+from bayesgan.report.story import Story, command_of, last_of_posterior, told
 from bayesgan.report.templates import template
 from bayesgan.store import Posterior
 from bayesgan.store.config import as_json
@@ -81,10 +82,12 @@ def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list
         groups = {group: stored.load(group) for group in dict.fromkeys(g for file in stored.files for g in file.names)}
         entry = stored.entry
         store.add(groups, entry["step"], entry["temperature"], entry["kinetic_temperature"])
-    samples = posterior.sample(100 if len(posterior.shape) == 3 else 1000, units=False)
-    data = story.attempt("data", folder.load_data)
-    save_picture(place / "samples.png", samples, samples if data is None else to_float(some(data.train, 2000)))
-    lines = [f"{several(len(posterior.draws), 'draw')} in posterior/", as_programs(place, posterior)]
+    lines = [f"{several(len(posterior.draws), 'draw')} in posterior/"]
+    if options.generators:
+        samples = posterior.sample(100 if len(posterior.shape) == 3 else 1000, units=False)
+        data = story.attempt("data", folder.load_data)
+        save_picture(place / "samples.png", samples, samples if data is None else to_float(some(data.train, 2000)))
+        lines.append(as_programs(place, posterior))
     (place / "README.md").write_text(card(name, story, posterior))
     write_sums(place)
     return lines
@@ -157,6 +160,7 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
     example = template("example.py.jinja").render(z_dim=options.z_dim, scale=scale, units=units)
     return template("card.md").render(
         name=name, draws=several(len(posterior.draws), "draw"), generators=several(options.generators, "generator"),
+        makes_samples=options.generators > 0,
         discriminators=several(options.discriminators, "discriminator"), ml=options.ml,
         dataset=options.dataset, data=config["data"], labels=options.N, script=command_of(options.semi),
         settings=without_places(story.settings), iterations=story.done,

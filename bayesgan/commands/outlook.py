@@ -8,6 +8,7 @@ from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.memory import available_bytes, data_limit
 from bayesgan.basics.out_of_memory import is_out_of_memory
 from bayesgan.basics.ranks import RankLost, Ranks
+from bayesgan.basics.tables import several
 from bayesgan.data import Dataset
 from bayesgan.data.class_labels import parts_in_words
 from bayesgan.options import Options
@@ -25,7 +26,8 @@ START, LARGE = 64, 128  # sides of images: a quick start on a CPU, and from wher
 def describe(trainer: Trainer) -> str:
     """One paragraph: what will be sampled."""
     options, data = trainer.options, trainer.data
-    generators, discriminators = (player.ensemble.weight_count() for player in trainer.players)
+    members = [f"{several(player.members, player.role)} of {player.ensemble.weight_count():,} weights"
+               if player.members else f"no {player.group}" for player in trainer.players]
     labels = f", {options.N} of them labelled, {len(data.classes)} classes" if options.semi else ""
     needed = peak_bytes(options, data, trainer.engines, trainer.ranks)
     available = available_bytes(trainer.device)
@@ -36,8 +38,7 @@ def describe(trainer: Trainer) -> str:
         f"{len(data.calibration)} more held out, {len(data.test)} for testing",
         *data.notes,
         *parts_in_words(data),
-        f"{options.generators} generators of {generators:,} weights, {options.discriminators} discriminators of "
-        f"{discriminators:,} (network {options.network_name(data.shape)}), on {trainer.device}, at most "
+        f"{', '.join(members)} (network {options.network_name(data.shape)}), on {trainer.device}, at most "
         f"{needed / GIB:.1f} GiB of memory",
         f"{options.train_iter} iterations: {sampling}",
     ]
@@ -94,8 +95,9 @@ def memory_explained(options: Options, data: Dataset, device: torch.device, engi
 
 
 def memory(options: Options, needed: int) -> str:
-    return (f"{options.generators} generators on minibatches of {options.gen_batch} and {options.discriminators} "
-            f"discriminators on {options.batch_size} need at most {needed / GIB:.1f} GiB")
+    return (f"{several(options.generators, 'generator')} on minibatches of {options.gen_batch} and "
+            f"{several(options.discriminators, 'discriminator')} on {options.batch_size} need at most "
+            f"{needed / GIB:.1f} GiB")
 
 
 def fitting(options: Options, data: Dataset, limit: int, engines: Engines, ranks: Ranks) -> str:

@@ -18,6 +18,7 @@ from bayesgan.basics.devices import natively_bf16, pick_device, set_arithmetic
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.ranks import Agreed, Ranks, connected, rank_here
 from bayesgan.basics.stopping import started, stop_code
+from bayesgan.basics.tables import several
 from bayesgan.commands.evaluate import Evaluator, evaluate, supervised_network
 from bayesgan.commands.outlook import describe, memory_explained
 from bayesgan.commands.parser import Parser, call
@@ -140,7 +141,7 @@ def share_of(options: Options, ranks: Ranks) -> Options:
     if ranks.size == 1:
         return options
     generators, discriminators = (
-        max(1, *map(len, ranks.shares(count))) for count in (options.generators, options.discriminators)
+        max(map(len, ranks.shares(count))) for count in (options.generators, options.discriminators)
     )
     return dataclasses.replace(options, num_mcmc=1, num_gen=generators, num_disc=discriminators)
 
@@ -327,8 +328,9 @@ def summary(
     """
     options, posterior = folder.options(), load_posterior(folder.path, device)
     picture = folder.path / "samples" / "posterior.png"
-    count = 100 if data.is_images else 1000
-    save_picture(picture, posterior.sample(count, units=False), to_float(some(data.train, SHOWN)).cpu())
+    if options.generators:
+        count = 100 if data.is_images else 1000
+        save_picture(picture, posterior.sample(count, units=False), to_float(some(data.train, SHOWN)).cpu())
     if options.resample is not None:
         resample_run(folder.path, 100, wait=True, method=options.resample, device=device)
     lines = []
@@ -337,13 +339,14 @@ def summary(
     run = shlex.quote(str(folder.path))
     quoted = json.dumps(str(folder.path), ensure_ascii=False)  # double quotes, which a shell's single ones may hold
     sampling = f"from bayesgan import load_posterior; print(load_posterior({quoted}).sample(64).shape)"
-    lines += [
-        "",
-        f"done: {len(posterior.draws)} draws of {options.generators} generators",
-        f"  look at    {picture}   (mixture of everything collected; one grid per generator beside it)",
-        f"  follow     tensorboard --logdir {shlex.quote(str(folder.path / 'tensorboard'))}",
-        f"  sample     python -c {shlex.quote(sampling)}",
-    ]
+    members = several(options.generators, "generator") if options.generators else (
+        several(options.discriminators, "discriminator"))
+    lines += ["", f"done: {several(len(posterior.draws), 'draw')} of {members}"]
+    if options.generators:
+        lines.append(f"  look at    {picture}   (mixture of everything collected; one grid per generator beside it)")
+    lines.append(f"  follow     tensorboard --logdir {shlex.quote(str(folder.path / 'tensorboard'))}")
+    if options.generators:
+        lines.append(f"  sample     python -c {shlex.quote(sampling)}")
     if found := mixing(traces(posterior, data)):
         keep_mixing(folder, found)
         lines.append(f"  mixing     {mixing_words(found)}")

@@ -58,6 +58,8 @@ BAYESIAN = ("runs without --ml", lambda options: not options.ml)
 TAUGHT = ("a positive --consistency", lambda options: options.consistency > 0)
 SPREAD = ("a positive --consistency and --spread_labels of 2 or more",
           lambda options: options.consistency > 0 and options.spread_labels > 1)
+PLAYED = ("runs with generators", lambda options: options.generators > 0)
+PSEUDO = ("runs with generators and without --ml", lambda options: options.generators > 0 and not options.ml)
 SEVERAL = ("several discriminators or generators", lambda options: options.generators * options.discriminators > 1)
 
 data = partial(option, group="where and what")
@@ -166,9 +168,9 @@ class Options:
         "auto", "pair of networks; auto: dcgan for images, mlp for vectors; with labels most sets of images take vgg",
         choices=["auto", *NETWORKS],
     )
-    z_dim: int = of_networks(100, "dimension of the generator's input z", **WIDTH)
+    z_dim: int = of_networks(100, "dimension of the generator's input z", **WIDTH, needs=PLAYED)
     gf_dim: int | None = of_networks(
-        None, "generator width next to the data (default: df_dim, the mirror the paper used)", **WIDTH
+        None, "generator width next to the data (default: df_dim, the mirror the paper used)", **WIDTH, needs=PLAYED
     )
     df_dim: int = of_networks(
         96, "discriminator width at half the image's side; doubles per halving up to 512 (mlp: of all layers)", **WIDTH
@@ -191,7 +193,10 @@ class Options:
     num_layers: int = of_networks(
         4, "halvings of the image, at most to 2x2, a convolution each (vgg: two; mlp: hidden layers)", least=1, most=20
     )
-    num_gen: int = posterior(1, "J_g, noise draws for generators; there are num_gen * num_mcmc generators", **DRAWS)
+    num_gen: int = posterior(
+        1, "J_g, noise draws for generators; there are num_gen * num_mcmc generators; 0, with labels: none, and a "
+        "classifier from labels and teacher alone", least=0, most=1000,
+    )
     num_disc: int = posterior(1, "J_d, noise draws for discriminators; there are num_disc * num_mcmc of them", **DRAWS)
     num_mcmc: int = posterior(1, "M, SGHMC chains per noise draw", **DRAWS)
     prior_std: float = posterior(
@@ -203,13 +208,15 @@ class Options:
     )
     friction: float = posterior(0.5, "SGHMC friction alpha = 1 - momentum", above=0, most=1, timing=False)
     pseudo_count: int | None = posterior(
-        None, "N_g, data the generator's likelihood counts for (default: training size)", **COUNT, needs=BAYESIAN,
+        None, "N_g, data the generator's likelihood counts for (default: training size)", **COUNT, needs=PSEUDO,
         timing=False,
     )
     coupling: str = posterior("mixture", "opponents per step", choices=COUPLINGS, needs=SEVERAL)
-    objective: str = posterior("standard", "likelihood", choices=OBJECTIVES)
-    wasserstein: bool = posterior(False, "short for --objective wasserstein")
-    feature_matching: bool = posterior(False, "generators match mean discriminator features instead of scores")
+    objective: str = posterior("standard", "likelihood", choices=OBJECTIVES, needs=PLAYED)
+    wasserstein: bool = posterior(False, "short for --objective wasserstein", needs=PLAYED)
+    feature_matching: bool = posterior(
+        False, "generators match mean discriminator features instead of scores", needs=PLAYED
+    )
     gradient_noise: str = posterior(
         "subtract", "noise of minibatches, which heats the chain",
         choices={
@@ -221,7 +228,7 @@ class Options:
     ml: bool = posterior(False, "maximum likelihood: one generator, one discriminator, temperature 0, no prior")
     batch_size: int = schedule(64, "real images a discriminator sees per iteration", **WIDTH)
     gen_batch_size: int | None = schedule(
-        None, "images each generator makes per iteration (default: batch_size)", **WIDTH
+        None, "images each generator makes per iteration (default: batch_size)", **WIDTH, needs=PLAYED
     )
     train_iter: int = schedule(50000, "iterations, burn-in included", **COUNT, resumable=True, timing=False)
     burn_in: int | None = schedule(
@@ -244,7 +251,7 @@ class Options:
         most=1e6, timing=False,
     )
     g_lr: float | None = schedule(
-        None, "learning rate of the generators (default: lr)", least=1e-12, most=1e6, timing=False
+        None, "learning rate of the generators (default: lr)", least=1e-12, most=1e6, needs=PLAYED, timing=False
     )
     d_lr: float | None = schedule(
         None, "learning rate of the discriminators (default: lr)", least=1e-12, most=1e6, timing=False

@@ -47,6 +47,7 @@ def resolve(given: dict, semi: bool = False) -> tuple[Options, list[str]]:
     values = {name: value for layer in layers(given, semi) for name, value in layer.values.items()}
     options = Options(**values)
     check_values(options)
+    refuse_without_generators(options)
     return with_schedule(options), notes(given, options)
 
 
@@ -119,6 +120,16 @@ def check_given(given: dict) -> None:
         raise InputError(f"--gpu_id {given['gpu_id']} asks for a GPU and --device cpu for none; give one of them")
 
 
+def refuse_without_generators(options: Options) -> None:
+    """Raises InputError where there are none and something needs them."""
+    if options.generators == 0 and not options.semi:
+        raise InputError(f"--num_gen must be at least 1 without labels, got {options.num_gen}: there would be nothing "
+                         f"to learn; {script_name(True)} can do without generators")
+    if options.generators == 0 and options.resample is not None:
+        raise InputError(f"--resample {options.resample} corrects what generators make, got --num_gen "
+                         f"{options.num_gen}; leave one of them out")
+
+
 def with_schedule(options: Options) -> Options:
     """The options with burn_in, ramp and thin worked out where they were left open.
 
@@ -157,7 +168,7 @@ def notes(given: dict, options: Options) -> list[str]:
                       if name == "prior_std" or value != ML_OVERRIDES.get(name, value)]
         lines.append("--ml trains one generator and one discriminator at temperature 0 without a prior"
                      + "".join(f"; --{name} {given[name]} overridden" for name in overridden))
-    if options.feature_matching and "objective" in given:
+    if options.feature_matching and options.generators and "objective" in given:
         lines.append(f"--feature_matching: --objective {given['objective']} applies to the discriminators alone")
     if "lr" in given and options.g_lr is not None and options.d_lr is not None:
         lines.append("--lr changes nothing here: --g_lr and --d_lr are both given")

@@ -88,7 +88,8 @@ def traces(posterior: Posterior, data: Dataset) -> dict[str, torch.Tensor]:
         return (samples * direction.to(samples)).sum(1)
 
     return {group: torch.stack([torch.stack([values(group, ensemble, member) for member in range(ensemble.members)])
-                                for ensemble in posterior.each(group)], 1) for group in GROUPS}
+                                for ensemble in posterior.each(group)], 1)
+            for group in GROUPS if getattr(posterior.options, group)}
 
 
 def mixing_words(found: dict[str, dict[str, float]]) -> str:

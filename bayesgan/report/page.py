@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.tables import several
 from bayesgan.data import Dataset, some, to_float
 from bayesgan.report.drawings import grid, lines, picture_file, row_pairs
 from bayesgan.report.mixing import mixing, traces
-from bayesgan.report.story import Curve, Story, best_errors, command_of, several, told
+from bayesgan.report.story import Curve, Story, best_errors, command_of, told
 from bayesgan.report.templates import template
 from bayesgan.sampler import exponential_then_constant, ramp
 from bayesgan.store import GROUPS, Posterior
@@ -74,12 +75,15 @@ def of_run(story: Story, device: torch.device | str, data_path: Path | None) -> 
     data = story.attempt("the data", lambda: story.folder.load_data(data_path))
     posterior = story.attempt("the posterior", lambda: Posterior(story.folder, device))
     whole = not story.folder.exported
-    made = [what_was_run(story), progress(story) if whole else None, samples(story, posterior, data)]
+    options = story.folder.options()
+    made = [what_was_run(story), progress(story) if whole else None]
+    if options.generators:
+        made.append(samples(story, posterior, data))
     if posterior is not None:
         made.append(at_work(story, posterior, data))
-    if story.folder.options().semi and whole:
+    if options.semi and whole:
         made.append(as_classifier(story, posterior, data))
-    if whole:
+    if options.generators and whole:
         made.append(scores(story, posterior))
     return [section for section in made if section is not None]
 
@@ -115,9 +119,9 @@ def progress(story: Story) -> Section:
     warmth = {"nominal": [(step, temperature(step)) for step in when]} | {
         f"kinetic, {group}": kinetic for group in GROUPS if (kinetic := kinetic_curve(results, group))
     }
-    rates = {role: exponential_then_constant(options.lr_of(role), options.lr_decay, options.burn_in)
-             for role in ("generator", "discriminator")}
-    steps = {f"{role}s": [(step, rate(step)) for step in when] for role, rate in rates.items()}
+    rates = {group: exponential_then_constant(options.lr_of(group[:-1]), options.lr_decay, options.burn_in)
+             for group in GROUPS if getattr(options, group)}
+    steps = {group: [(step, rate(step)) for step in when] for group, rate in rates.items()}
     pictures = [lines(loss_curves(story), "mean loss"), lines(warmth, "temperature"),
                 lines(steps, "learning rate", from_zero=True)]
     if both := seen_and_new(results):
@@ -126,7 +130,8 @@ def progress(story: Story) -> Section:
         pictures.append(lines(errors, "errors on all test data", from_zero=True))
     words = [] if options.ml or options.temperature == 0 else [
         "Losses that stay put are what a sampler should show: it does not optimise once burn-in is over."]
-    words.append("A discriminators' loss that is lower on training than on test data tells of data known by heart.")
+    if both:
+        words.append("A discriminators' loss that is lower on training than on test data tells of data known by heart.")
     if options.temperature > 0:
         words.append("The kinetic temperature is read off the momenta. It should be the nominal one; where it is "
                      "higher, gradient noise heats the chain and the posterior is a broader one than asked for.")
@@ -136,9 +141,10 @@ def progress(story: Story) -> Section:
 def loss_curves(story: Story) -> dict[str, Curve]:
     """Of both groups, from the events, or from the results where these are gone."""
     keys = {"generators": "gen_losses", "discriminators": "disc_losses"}
-    return {group: story.curves.get(f"loss/{group}") or [
+    curves = {group: story.curves.get(f"loss/{group}") or [
         (one["iteration"], sum(one[key]) / len(one[key])) for one in story.results if one[key]
     ] for group, key in keys.items()}
+    return {group: curve for group, curve in curves.items() if curve}
 
 
 def seen_and_new(results: list[dict]) -> dict[str, Curve]:
@@ -210,8 +216,8 @@ def at_work(story: Story, posterior: Posterior, data: Dataset | None) -> Section
         f"{several(options.discriminators, 'discriminator')}"
         + (": states late in training, no samples of a posterior." if options.ml else ".")
     ])
-    newest = next(iter(posterior.newest(1).each("generators")))
-    if len(posterior.shape) == 3:
+    if options.generators and len(posterior.shape) == 3:
+        newest = next(iter(posterior.newest(1).each("generators")))
         latent = torch.randn(SHOWN, options.z_dim, generator=torch.Generator().manual_seed(0)).to(newest.device)
         rows = [newest.forward_member(member, latent).cpu() for member in range(min(SHOWN, newest.members))]
         section.figures.append(("one generator of the newest draw a row, the same noise in each column",
@@ -304,7 +310,8 @@ def comparison(stories: list[Story]) -> Section:
             "fewest errors": "" if errors is None else str(errors),
             "kinetic temperature": ", ".join(f"{values['all']:.3g}" for values in kinetic.values()),
         })
-    panels = {f"mean loss, {group}": {story.name: loss_curves(story)[group] for story in stories} for group in GROUPS}
+    losses = {story.name: loss_curves(story) for story in stories}
+    panels = {f"mean loss, {group}": {name: own.get(group, []) for name, own in losses.items()} for group in GROUPS}
     panels["errors"] = {story.name: error_curves(story.results).get("posterior", []) for story in stories}
     shown = {title: {name: curve for name, curve in curves.items() if curve} for title, curves in panels.items()}
     figures = [("", lines(curves, title)) for title, curves in shown.items() if curves]

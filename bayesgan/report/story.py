@@ -16,7 +16,7 @@ from bayesgan.options import script_name
 from bayesgan.options.resolve import as_flag, changed
 from bayesgan.store import RunFolder
 
-__all__ = ["Curve", "Story", "best_errors", "command_of", "last_of_posterior", "read_any", "several", "told"]
+__all__ = ["Curve", "Story", "best_errors", "command_of", "last_of_posterior", "read_any", "told"]
 
 Curve = list[tuple[int, float]]  # iteration, value
 
@@ -110,11 +110,6 @@ def told(path: Path) -> Story:
         story.missing.append(f"the run is not complete: {done} of {options.train_iter} iterations are saved; "
                              f"{command_of(options.semi)} --resume {run} goes on")
     return story
-
-
-def several(count: int, noun: str) -> str:
-    """"1 draw", "2 draws"."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def command_of(semi: bool) -> str:

@@ -70,8 +70,10 @@ class Posterior:
         return self._stacked("discriminators")
 
     def each(self, group: str) -> Iterator[Ensemble]:
-        """The "generators" or "discriminators" of one draw after the other, oldest first."""
+        """The "generators", "discriminators" or their "averages" of one draw after the other, oldest first."""
         members = self.options.generators if group == "generators" else self.options.discriminators
+        if group == "generators":
+            self.require_generators()
         for draw in self._stored:
             ensemble = self._folder.ensemble(group, draw.load(group), self._device)
             if ensemble.members != members:
@@ -92,9 +94,10 @@ class Posterior:
             Images (n, C, H, W) float32 in [-1, 1], or vectors (n, D): float64 in units, else float32.
 
         Raises:
-            ValueError: If n is not a whole number, at least 1.
+            ValueError: If n is not a whole number, at least 1, or the run has no generators.
         """
         refuse_count(n)
+        self.require_generators()
         each = self.options.generators
         members = torch.randint(each * len(self.draws), (n,), generator=keyed_generator(seed, "member"))
         latent = torch.randn(n, self.options.z_dim, generator=keyed_generator(seed, "latent"))
@@ -158,6 +161,12 @@ class Posterior:
         """Raises InputError of an unsupervised run."""
         if not self.options.semi:
             raise InputError("an unsupervised run knows no classes; train one with run_bgan_semi.py")
+
+    def require_generators(self) -> None:
+        """Raises InputError of a run without any."""
+        if not self.options.generators:
+            raise InputError(f"{self._folder.path} was trained with --num_gen 0 and makes no samples; train a run with "
+                             "generators")
 
     def standardised(self, x: Tensor) -> Tensor:
         """Vectors (n, D) in the user's own units as the run was trained on them, float32.

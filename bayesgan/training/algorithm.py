@@ -72,7 +72,8 @@ class Trainer:
 
     A semi-supervised run adds N_l · [-mean_labelled log D(x = y)] to U_D, N_l being label_count; D then stands for the
     sum over the K classes. Consistency c also adds N · c · [-mean_unlabelled 1[sure] E log p(class | distorted x)], the
-    classes being those of the `teacher`, certain ones but for the end of burn-in and the draws.
+    classes being those of the `teacher`, certain ones but for the end of burn-in and the draws. Without generators
+    these two terms are all.
 
     Full coupling uses every pair (as Algorithm 1 does); mixture coupling estimates the sums over opponents without
     bias: a discriminator sees as many random images of each generator, and scores a random share of each one's.
@@ -222,33 +223,35 @@ class Trainer:
 
     def _move_discriminators(self, real: Tensor, shown: Shown) -> Tensor:
         if self.teacher is not None:
-            rows, seen = unlabelled_batch(self.options, self.data, self.random("unlabelled"))
-            classes, sure = self.teacher.teach(seen, rows, self.settled)
+            rows, weak = unlabelled_batch(self.options, self.data, self.random("unlabelled"))
+            classes, sure = self.teacher.teach(weak, rows, self.settled)
         if not len(real):
             self.discriminators.move(None, **self._readings())
             return real.new_zeros(0)
-        # full coupling has all fakes in order
-        fake = shown.images.expand(len(real), *shown.images.shape) if self.options.coupling == "full" else (
-            shown.images[shown.fakes])  # (K_r, F, ...)
-        images, parts = [real, fake], [real.shape[1], fake.shape[1]]
+        seen, played = [], self.options.generators > 0  # (K_r, n, ...) each
+        if played:  # full coupling has all fakes in order
+            fake = shown.images.expand(len(real), *shown.images.shape) if self.options.coupling == "full" else (
+                shown.images[shown.fakes])  # (K_r, F, ...)
+            seen += [real, fake]
         if self.options.semi:
             sources = self.sources("labelled", self.discriminators)
             labelled, labels = labelled_batches(self.options, self.data, self.labelled, sources)
-            images, parts = [*images, labelled.to(real)], [*parts, labelled.shape[1]]
+            seen.append(labelled.to(real))
         if self.teacher is not None:
             sources = self.sources("distorted", self.discriminators)
-            distorted = distorted_batches(self.options, self.data, rows, sources, self.settled)
-            images, parts = [*images, distorted.to(real)], [*parts, distorted.shape[1]]
+            seen.append(distorted_batches(self.options, self.data, rows, sources, self.settled).to(real))
         noise = self.sources("noise layers", self.discriminators)
-        logits, _ = self.discriminators.ensemble.forward(torch.cat(images, 1), train=True, noise=noise)
-        of_real, of_fake, *of_labelled = logits.split(parts, 1)
-        losses = self.objective.discriminator(real_score(of_real), real_score(of_fake))  # (K,)
+        logits, _ = self.discriminators.ensemble.forward(torch.cat(seen, 1), train=True, noise=noise)
+        parts = iter(logits.split([images.shape[1] for images in seen], 1))
+        losses = logits.new_zeros(len(logits))  # (K,)
+        if played:
+            losses = losses + self.objective.discriminator(real_score(next(parts)), real_score(next(parts)))
         if self.options.semi:
-            losses = losses + self.label_weight * labelled_loss(of_labelled[0], labels)
+            losses = losses + self.label_weight * labelled_loss(next(parts), labels)
         if self.teacher is not None:
-            losses = losses + self.options.consistency * consistency_loss(of_labelled[1], classes, sure)
+            losses = losses + self.options.consistency * consistency_loss(next(parts), classes, sure)
         total = losses.sum()
-        if self.objective.gradient_penalty:
+        if self.objective.gradient_penalty and played:
             total = total + self.objective.gradient_penalty * self._slope_penalty(real, fake)
         self.discriminators.move(total, **self._readings())
         if self.teacher is not None and self.turn == 0:
@@ -272,6 +275,9 @@ class Trainer:
         return ((slope.flatten(2).norm(dim=-1) - 1) ** 2).mean(-1).sum()
 
     def _move_generators(self, real: Tensor, fakes: Tensor, shown: Shown) -> Tensor:
+        if not self.options.generators:
+            self.generators.move(None)
+            return fakes.new_zeros(0)
         wanted, losses = torch.zeros_like(shown.images), fakes.new_zeros(self.options.generators)
         if len(real):
             makers, weights = (part.to(self.device) for part in (shown.generators, shown.weights.to(fakes.dtype)))

@@ -49,7 +49,7 @@ def choose_engines(options: Options, data: Dataset, device: torch.device) -> tup
         found = ", ".join(f"{role}s {label(known[role])}" for role in ROLES)
         return known, [f"engines: {found}, as measured before ({place})"]
     trial, lines = new_trial(options, data, device), []
-    for player in trial.players:
+    for player in filter(lambda player: player.members, trial.players):
         if options.engine == "auto":
             engines[player.role] = fastest(trial, player, [(name, False) for name in ENGINES], lines)
         if options.compile:
@@ -151,6 +151,8 @@ class DiscriminatorWork:
         begin_step(trial.engines)
         noise = trial.sources("trial", trial.discriminators)
         ensemble.forward(self.trained, train=True, noise=noise)[0].sum().backward()
+        if not trial.options.generators:
+            return
         torch.autograd.grad(trial._scores(real, self.judged).sum(), self.judged)
         if trial.objective.gradient_penalty:
             trial._slope_penalty(real, self.judged.detach()).backward()

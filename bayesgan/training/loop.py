@@ -162,8 +162,8 @@ def complete(trainer: Trainer, folder: RunFolder, writer: Events, measure: Calla
 def state_in_words(losses: Losses, temperature: float, taught: float | None) -> str:
     """Mean losses and temperature; with a teacher, the share of the unlabelled images that it is sure of."""
     sure = "" if taught is None else f"  teacher sure of {taught:.0%}"
-    return (f"discriminators {losses.discriminators.mean():.3f}  generators {losses.generators.mean():.3f}  "
-            f"temperature {temperature:.3g}{sure}")
+    means = "".join(f"{group} {values.mean():.3f}  " for group, values in vars(losses).items() if len(values))
+    return f"{means}temperature {temperature:.3g}{sure}"
 
 
 def save(
@@ -182,7 +182,7 @@ def save(
     corrections = {player.group: player.corrections() for player in trainer.players}
     results = {"kinetic_temperature": kinetic, "gradient_noise": corrections}
     for part, data in (("train", trainer.data.train), ("test", trainer.data.test)):
-        if len(data):
+        if len(data) and options.generators:
             results[f"disc_losses_{part}"] = losses = trainer.losses_on(data).tolist()
             writer.add_scalar(f"loss_{part}/discriminators", sum(losses) / len(losses), done)
     if taught is not None:
@@ -192,7 +192,7 @@ def save(
     if trainer.ranks.first:
         log_weights(trainer, writer)
     if done == options.train_iter:
-        last = {f"loss/{group}": losses.mean().item() for group, losses in vars(mean).items()}
+        last = {f"loss/{group}": losses.mean().item() for group, losses in vars(mean).items() if len(losses)}
         writer.add_hparams(vars(options), last | (figures.scalars if figures is not None else {}))
     if trainer.ranks.first:
         folder.save_results(done, mean.discriminators.tolist(), mean.generators.tolist(), temperature, results)
@@ -210,7 +210,8 @@ def log_scalars(writer: Events, iteration: int, losses: Losses, temperature: flo
     """Every member's loss, the means, and the temperature."""
     writer.add_scalar("sampler/temperature", temperature, iteration)
     for group, values in vars(losses).items():
-        writer.add_scalar(f"loss/{group}", values.mean(), iteration)
+        if len(values):
+            writer.add_scalar(f"loss/{group}", values.mean(), iteration)
         for member, value in enumerate(values.tolist()):
             writer.add_scalar(f"loss_{group}/{member:02d}", value, iteration)
 
@@ -229,6 +230,8 @@ def log_weights(trainer: Trainer, writer: Events) -> None:
 def save_samples(trainer: Trainer, folder: RunFolder, writer: Events, files: bool) -> None:
     """One picture per generator and one of the mixture, from noise that is the same at every call of the run."""
     generators, done = trainer.generators, trainer.iteration
+    if not generators.members:
+        return
     # one member at a time: a grid is larger than a minibatch may be
     own = torch.zeros(len(generators.numbers), GRID, *trainer.data.shape, device=trainer.device, dtype=trainer.dtype)
     for place, member in enumerate(generators.numbers):

@@ -39,7 +39,7 @@ class Meetings:
             table: Key -> a stream on the CPU, alike in every process.
         """
         generators, discriminators, batch = options.generators, options.discriminators, options.gen_batch
-        if options.coupling == "full":
+        if options.coupling == "full" or not generators:
             everything = torch.arange(generators * batch).expand(discriminators, -1)
             even = torch.full((1, 1), 1 / (discriminators * batch), dtype=torch.float64)
             return cls(everything, everything, even.expand(everything.shape))

@@ -64,8 +64,10 @@ def peak_bytes(
     made = kept_bytes(own["generator"], generator, (options.z_dim,), weights=True)
     learnt, judged = (kept_bytes(own["discriminator"], discriminator, data.shape, way) for way in (True, False))
     trained, scored = batch_sizes(options)
-    scored += options.batch_size * options.feature_matching
-    if OBJECTIVES[options.objective].gradient_penalty:  # its points forward, their slope, and both once more backward
+    if options.generators:
+        scored += options.batch_size * options.feature_matching
+    if options.generators and OBJECTIVES[options.objective].gradient_penalty:
+        # its points forward, their slope, and both once more backward
         trained += 3 * options.batch_size
     passing = 2 * scale * (
         own_generators * options.gen_batch * made + own_discriminators * max(trained * learnt, scored * judged)
@@ -178,7 +180,7 @@ def nearest_fit(
     changed: dict[str, int] = {}
     while peak_bytes(dataclasses.replace(options, **changed), data, engines, ranks) > limit:
         now = dataclasses.replace(options, **changed)
-        if now.gen_batch > SMALLEST:
+        if now.generators and now.gen_batch > SMALLEST:
             changed["gen_batch_size"] = now.gen_batch // 2
         elif now.batch_size > SMALLEST:
             changed["batch_size"] = now.batch_size // 2

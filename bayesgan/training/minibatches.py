@@ -73,7 +73,7 @@ def batch_sizes(options: Options) -> tuple[int, int]:
     generators, discriminators, batch = options.generators, options.discriminators, options.gen_batch
     pool, full = generators * batch, options.coupling == "full"
     labelled = options.label_batch if options.semi else 0
-    trained = options.batch_size + (pool if full else min(options.batch_size, pool))
+    trained = options.batch_size + (pool if full else min(options.batch_size, pool)) if generators else 0
     whole = batch * -(-generators // discriminators)  # as feature matching needs them
     dealt = -(-pool * judges(discriminators) // discriminators)
     judged = pool if full else whole if options.feature_matching else dealt
