@@ -19,6 +19,7 @@ METHODS = {  # of the same networks; "supervised" comes with the first of them
     "bayes": NO_TEACHER,  # the paper's method
     "ensemble": {"temperature": 0.0, **NO_TEACHER},
     "ml": {"ml": True},
+    "no game": {"num_gen": 0},
 }
 
 

@@ -24,6 +24,9 @@ METHODS = {  # changes to what run_bgan_semi.py does by itself, or to the recipe
     "scores, not features": {"feature_matching": False},
     "T=0": {"temperature": 0.0}, "T=0.1": {"temperature": 0.1}, "T=1": {"temperature": 1.0},
     "1 discriminator": {"num_disc": 1}, "2 discriminators": {"num_disc": 2}, "4 discriminators": {"num_disc": 4},
+    # where the width is 32, as costly as one
+    "2 narrower": {"num_disc": 2, "df_dim": 24}, "4 narrower": {"num_disc": 4, "df_dim": 16},
+    "no game": {"num_gen": 0},
 }
 TAUGHT = [name for name in RECIPES if name not in WITHOUT_LABELS]
 
@@ -34,6 +37,8 @@ class Settings:
     recipe: str | None = option(None, "settings that are changed (default: those of the digits)", choices=TAUGHT)
     data_path: Path = option(Path("datasets"), "where the recipe's data is")
     methods: tuple[str, ...] = option(tuple(METHODS), "what is compared", choices=list(METHODS))
+    num_gen: int | None = option(None, "generators of all of them, 0 for none (default: as the settings have it)",
+                                 least=0)
     draws: int = draws_option(5)
     train_iter: int | None = option(None, "iterations of each run (default: 600, or the recipe's)", least=1)
     jobs: int = jobs_option()
@@ -44,6 +49,8 @@ def run(settings: Settings, cells: Cells) -> Report:
     shared = {"label_batch_size": min(32, settings.N)}
     if settings.recipe:
         shared = {"recipe": settings.recipe, "data_path": settings.data_path}
+    if settings.num_gen is not None:
+        shared["num_gen"] = settings.num_gen
     wanted = {(method, settings.N): {**shared, **METHODS[method]} for method in settings.methods}
     train_iter = settings.train_iter or (RECIPES[settings.recipe]["train_iter"] if settings.recipe else 600)
     return report(collect(cells, wanted, settings.draws, train_iter, settings.jobs))
