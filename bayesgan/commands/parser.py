@@ -1,6 +1,7 @@
 """The one parser of every command line: both spellings of a flag, and one line for every mistake."""
 
 import argparse
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -11,12 +12,15 @@ from bayesgan.commands.exit_codes import exit_code
 
 __all__ = ["Parser", "call"]
 
+NEGATIVE = re.compile(r"-\.?\d")
+
 
 class Parser(argparse.ArgumentParser):
     """Takes --a_flag and --a-flag alike and shows one of them; raises InputError for what it cannot understand."""
 
     def __init__(self, **keywords):
         super().__init__(allow_abbrev=False, **keywords)
+        self._negative_number_matcher = NEGATIVE  # argparse's own, before Python 3.14, takes -1e3 for a flag
 
     def parse_known_args(self, args=None, namespace=None):
         args = sys.argv[1:] if args is None else args

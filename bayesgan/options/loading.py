@@ -56,7 +56,7 @@ def check_data(options: Options, data: Dataset) -> None:
         check_vectors(options, data)
     network = options.network_name(data.shape)
     least = getattr(NETWORKS[network][0], "least_batch", 1)
-    if options.gen_batch < least:
+    if options.generators and options.gen_batch < least:
         raise InputError(f"--gen_batch_size must be at least {least} with --network {network}, whose generator has "
                          f"batch norm, got {options.gen_batch}")
     if options.batch_size > len(data.train):

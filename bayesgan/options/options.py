@@ -50,6 +50,7 @@ FILES = ("data sets that are read from files", lambda options: options.dataset n
 OWN_IMAGES = ("--dataset npz or image_folder", lambda options: options.dataset in ("npz", "image_folder"))
 FOLDER = ("--dataset image_folder", lambda options: options.dataset == "image_folder")
 WARM = ("a positive --temperature", lambda options: options.temperature > 0)
+CHOSEN = (f"runs without --N {ALL}", lambda options: options.N != ALL)
 FLOORED = (
     "--optimizer adam with a positive --temperature",
     lambda options: options.optimizer == "adam" and options.temperature > 0,
@@ -59,7 +60,7 @@ TAUGHT = ("a positive --consistency", lambda options: options.consistency > 0)
 SPREAD = ("a positive --consistency and --spread_labels of 2 or more",
           lambda options: options.consistency > 0 and options.spread_labels > 1)
 PLAYED = ("runs with generators", lambda options: options.generators > 0)
-PSEUDO = ("runs with generators and without --ml", lambda options: options.generators > 0 and not options.ml)
+PSEUDO = ("runs without --ml that have generators", lambda options: options.generators > 0 and not options.ml)
 SEVERAL = ("several discriminators or generators", lambda options: options.generators * options.discriminators > 1)
 
 data = partial(option, group="where and what")
@@ -130,7 +131,7 @@ class Options:
         None, "labelled training images, as many of each class, or all labels there are (default: 100)", word=ALL,
         **COUNT,
     )
-    label_seed: int = labels(0, "which images are labelled", **SEED, timing=False)
+    label_seed: int = labels(0, "which images are labelled", **SEED, needs=CHOSEN, timing=False)
     label_batch_size: int | None = labels(
         None, "labelled images a discriminator sees per iteration (default: batch_size, at most N)", **COUNT
     )

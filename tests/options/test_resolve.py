@@ -99,6 +99,7 @@ def test_help_shows_one_spelling_and_both_are_taken(semi):
     assert "--num_gen" in text and "--num-gen" not in text
     for group in ("where and what:", "networks:", "posterior:", "schedule:", "running:"):
         assert group in text
+    assert parser(semi).parse_args(["--value_range", "-1e3", "-.5"]).value_range == [-1000.0, -0.5]
     for spelling in ("--num-gen", "--num_gen"):
         assert parser(semi).parse_args([spelling, "3"]).num_gen == 3
         assert parser(semi).parse_args([f"{spelling}=4"]).num_gen == 4
