@@ -1,8 +1,13 @@
-"""How a run ends early: input that breaks a rule, or a chain that left the finite numbers."""
+"""How a run ends early: input that breaks a rule, or a chain that left the finite numbers; and what only warns."""
 
 import operator
+import sys
+import warnings
+from pathlib import Path
 
-__all__ = ["Diverged", "InputError", "reason", "refuse_count", "refuse_no_function"]
+__all__ = ["Diverged", "InputError", "reason", "refuse_count", "refuse_no_function", "warn"]
+
+PACKAGE = str(Path(__file__).parents[1])
 
 
 class InputError(ValueError):
@@ -16,6 +21,14 @@ class Diverged(RuntimeError):
 def reason(error: BaseException) -> str:
     """What somebody else's error says, as the part of one line that it is to become."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def warn(text: str) -> None:
+    """A warning at the line of the user's that led here, however deep inside the package."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, stacklevel=level - 1)
 
 
 def refuse_count(value, name: str = "n", of: str = "", least: int = 1, remedy: str = "") -> None:

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, reason
 
 __all__ = ["Agreed", "RankLost", "Ranks", "connected", "environment_number", "rank_here", "ranks_started"]
 
@@ -203,7 +203,7 @@ def connected() -> Iterator[Ranks]:
     try:
         dist.init_process_group(backend, timeout=timedelta(seconds=CONNECTING))
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"the {ranks_started()} ranks cannot be connected ({str(error).splitlines()[0]}); start them "
+        raise InputError(f"the {ranks_started()} ranks cannot be connected ({reason(error)}); start them "
                          "with torchrun") from None
     try:
         yield Ranks(dist.group.WORLD)

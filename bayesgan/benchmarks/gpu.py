@@ -22,7 +22,7 @@ from bayesgan.benchmarks import teacher, train
 from bayesgan.benchmarks.registry import BENCHMARKS, Benchmark
 from bayesgan.data import Dataset
 from bayesgan.ensemble import ENGINES
-from bayesgan.options import Options, load_data, option, resolve
+from bayesgan.options import ROLES, Options, load_data, option, resolve
 from bayesgan.resampling import metropolis_hastings
 from bayesgan.sampler import SGHMC, stationary_moments
 from bayesgan.training.algorithm import Trainer
@@ -118,7 +118,7 @@ def equality(settings: Settings, device: torch.device, precision: str) -> dict[s
     plain = Trainer(reference(settings, precision="fp64")[0], data, "cpu")
     found = {}
     for name in ENGINES:
-        own = Trainer(options, data, device, dict.fromkeys(("generator", "discriminator"), (name, False)))
+        own = Trainer(options, data, device, dict.fromkeys(ROLES, (name, False)))
         for ours, theirs in zip(own.players, plain.players):
             shape = (options.z_dim,) if ours.role == "generator" else data.shape
             inputs = torch.randn(ours.ensemble.members, 16, *shape, generator=keyed_generator(0, "inputs"))

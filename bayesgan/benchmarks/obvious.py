@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy, softplus
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.options import Options
 from bayesgan.sampler import SGHMC, RMSprop, exponential_then_constant
-from bayesgan.training.algorithm import Losses, Trainer
+from bayesgan.training.algorithm import Trainer
+from bayesgan.training.losses import Losses
 from bayesgan.training.minibatches import labelled_batches, latent_draw, real_batches
 from bayesgan.training.players import Player
 

@@ -13,8 +13,7 @@ import torch
 from bayesgan.basics.devices import keep_freed_memory
 from bayesgan.basics.memory import proc_bytes
 from bayesgan.benchmarks.variants import variant
-from bayesgan.options import Options, load_data
-from bayesgan.training.algorithm import Engines
+from bayesgan.options import Engines, Options, load_data
 
 __all__ = ["highest_resident_bytes", "iterations_peak"]
 

@@ -14,8 +14,7 @@ from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.benchmarks.registry import BENCHMARKS, Benchmark
 from bayesgan.benchmarks.sampler import BOUND, STEP, steps_to_time
 from bayesgan.benchmarks.variants import variant
-from bayesgan.options import load_data, option, resolve
-from bayesgan.training.algorithm import default_engines
+from bayesgan.options import default_engines, load_data, option, resolve
 
 __all__ = ["Settings", "run"]
 

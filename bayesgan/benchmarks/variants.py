@@ -4,8 +4,8 @@ import torch
 
 from bayesgan.benchmarks.obvious import ObviousTrainer
 from bayesgan.data import Dataset
-from bayesgan.options import Options
-from bayesgan.training.algorithm import Engines, Trainer
+from bayesgan.options import Engines, Options
+from bayesgan.training.algorithm import Trainer
 
 __all__ = ["VARIANTS", "is_obvious", "variant"]
 

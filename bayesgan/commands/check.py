@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.ensemble import TensorFile
+from bayesgan.options import GROUPS
 from bayesgan.store import Posterior, RunFolder, read_checkpoint, read_results
 from bayesgan.store.checkpoints import refuse_nan
 from bayesgan.store.sums import EDITABLE, SUMS, read_sums, require_sum
@@ -50,7 +51,9 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
     except InputError as error:
         broken.append(f"posterior: {error}")
     if draws:
-        look("weights of the newest draw", lambda: next(Posterior(folder, "cpu").newest(1).each("discriminators")))
+        present = [group for group in GROUPS if getattr(folder.options(), group)]
+        look("weights of the newest draw",
+             lambda: [next(Posterior(folder, "cpu").newest(1).each(group)) for group in present])
     if folder.exported:
         look(SUMS, lambda: read_sums(path), ANEW)
         sums = read_sums(path) if SUMS in whole else {}

@@ -11,8 +11,8 @@ from bayesgan.basics.ranks import RankLost, Ranks
 from bayesgan.basics.tables import several
 from bayesgan.data import Dataset
 from bayesgan.data.class_labels import parts_in_words
-from bayesgan.options import Options
-from bayesgan.training.algorithm import Engines, Trainer
+from bayesgan.options import Engines, Options
+from bayesgan.training.algorithm import Trainer
 from bayesgan.training.label_spreading import MOST_POINTS
 from bayesgan.training.memory import nearest_fit, peak_bytes
 from bayesgan.training.teacher import LEARNT

@@ -22,7 +22,7 @@ from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
 from bayesgan.evaluation.image_scores import Judge
 from bayesgan.evaluation.pictures import save_picture
-from bayesgan.objectives import real_score
+from bayesgan.objectives import OBJECTIVES, real_score
 from bayesgan.options import finite, load_data
 from bayesgan.resampling import (
     CALIBRATIONS,
@@ -44,8 +44,6 @@ from bayesgan.store import Posterior, RunFolder
 __all__ = ["add_arguments", "posterior_resampler", "resample_run", "run"]
 
 SCORED, LEAST_SCORED = 2000, 100  # images that a judge looks at, before and after
-# objective -> kind of score
-KINDS = {"standard": "logit", "least_squares": "least_squares", "wasserstein": "wasserstein"}
 
 
 def posterior_resampler(
@@ -122,7 +120,7 @@ def posterior_resampler(
     return judged_resampler(
         proposal, score, real, ratio=ratio, features=features if options.semi else None,
         training=None if few else training,
-        kind="logit" if refit_steps else KINDS[options.objective], calibration=calibration, method=method,
+        kind="logit" if refit_steps else OBJECTIVES[options.objective].score, calibration=calibration, method=method,
         budget=budget, seed=seed, chunk=4096, strict=False, **settings,
     )
 

@@ -27,8 +27,10 @@ from bayesgan.data import Dataset, some, to_float
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.evaluation.questions import Answers
 from bayesgan.options import (
+    Engines,
     Options,
     add_flags,
+    default_engines,
     explain,
     given_flags,
     load_data,
@@ -41,7 +43,7 @@ from bayesgan.report.mixing import keep_mixing, mixing, mixing_words, traces
 from bayesgan.store import RunFolder, load_posterior
 from bayesgan.store.config import FORMAT, as_json, describe_data, git_commit
 from bayesgan.store.places import refuse_no_place
-from bayesgan.training.algorithm import Engines, Trainer, default_engines
+from bayesgan.training.algorithm import Trainer
 from bayesgan.training.engine_choice import choose_engines
 from bayesgan.training.loop import SHOWN, Stopped, train
 from bayesgan.training.supervised import supervised_iterations

@@ -23,8 +23,9 @@ from bayesgan.experiments.cells import Cells
 from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
 from bayesgan.options import Options, load_data, option, resolve
 from bayesgan.store.config import as_json
-from bayesgan.training.algorithm import Losses, Trainer
+from bayesgan.training.algorithm import Trainer
 from bayesgan.training.loop import Due
+from bayesgan.training.losses import Losses
 from bayesgan.training.minibatches import latent_draw
 
 __all__ = ["Settings", "run"]

@@ -1,4 +1,4 @@
-"""Discriminator layers with a normalisation that never mixes images: of the layer, of the weights, or none."""
+"""Discriminator layers with a normalisation that never mixes images: see `NORMALISATIONS`."""
 
 import math
 

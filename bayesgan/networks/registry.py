@@ -25,7 +25,7 @@ class NetworkSizes:
         layers: Convolutions, or hidden layers.
         outputs: Discriminator logits: 1, or the number of classes.
         noise: Standard deviation of Gaussian noise on what the discriminator sees while it trains.
-        normalise: Of the discriminator: layer, weight, none, or auto for the pair's own default.
+        normalise: Of the discriminator, one of `NORMALISATIONS`, or auto for the pair's own default.
         dropout: Share of the discriminator's features dropped while it trains.
     """
 

@@ -24,11 +24,13 @@ class Objective:
         discriminator: (real scores (..., B), fake scores (..., F)) -> (...); real and fake count 1 : 1.
         generator: fake scores (..., F) -> (...).
         gradient_penalty: Weight of mean (|∇_x l| - 1)² between real and fake images; 0 for none.
+        score: What its discriminators' scores are to resampling, one of `resampling.SCORES`.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
     gradient_penalty: float = 0.0
+    score: str = "logit"
 
 
 OBJECTIVES: Registry[Objective] = Registry("objective")
@@ -46,6 +48,7 @@ OBJECTIVES.register("least_squares")(
     Objective(
         discriminator=lambda real, fake: ((real - 1) ** 2).mean(-1) / 2 + (fake**2).mean(-1) / 2,
         generator=lambda fake: ((fake - 1) ** 2).mean(-1) / 2,
+        score="least_squares",
     )
 )
 
@@ -55,6 +58,7 @@ OBJECTIVES.register("wasserstein")(
         discriminator=lambda real, fake: fake.mean(-1) - real.mean(-1),
         generator=lambda fake: -fake.mean(-1),
         gradient_penalty=10.0,
+        score="wasserstein",
     )
 )
 

@@ -12,8 +12,9 @@ from bayesgan.basics.schema import Number, Optional, checked, read_json
 from bayesgan.data import Dataset, some, to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.objectives import real_score
+from bayesgan.options import GROUPS
 from bayesgan.sampler.diagnostics import LEAST_DRAWS, converge
-from bayesgan.store import GROUPS, Posterior, RunFolder
+from bayesgan.store import Posterior, RunFolder
 
 __all__ = ["keep_mixing", "kept_mixing", "mixing", "mixing_words", "traces"]
 
@@ -32,21 +33,20 @@ def mixing(followed: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
         followed: As `traces` gives it.
 
     Returns:
-        "generators" and "discriminators" -> networks (draws x members), ess (the median over the 64), ess_share (of
-        networks), rhat (the median), rhat_max; these None where nothing ever changes.
+        "generators" and "discriminators" -> networks (draws x members), ess (the median over the
+        64), rhat (the median), rhat_max; these None where nothing ever changes.
     """
     found = {}
     for group, values in followed.items():
         convergence = converge(values.double().numpy())  # (members, draws, 64)
         networks = values.shape[0] * values.shape[1]
         if np.isnan(convergence.ess).all():  # nothing ever changes
-            found[group] = {"networks": networks, "ess": 1.0, "ess_share": 1 / networks, "rhat": None, "rhat_max": None}
+            found[group] = {"networks": networks, "ess": 1.0, "rhat": None, "rhat_max": None}
             continue
         ess = min(networks, float(np.nanmedian(convergence.ess)))  # an estimate from few draws can be more than these
         found[group] = {
             "networks": networks,
             "ess": ess,
-            "ess_share": ess / networks,
             "rhat": float(np.nanmedian(convergence.rhat)),
             "rhat_max": float(np.nanmax(convergence.rhat)),
         }

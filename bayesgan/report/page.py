@@ -11,12 +11,13 @@ from torch import Tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.tables import several
 from bayesgan.data import Dataset, some, to_float
+from bayesgan.options import GROUPS
 from bayesgan.report.drawings import grid, lines, picture_file, row_pairs
 from bayesgan.report.mixing import mixing, traces
 from bayesgan.report.story import Curve, Story, best_errors, command_of, told
 from bayesgan.report.templates import template
 from bayesgan.sampler import exponential_then_constant, ramp
-from bayesgan.store import GROUPS, Posterior
+from bayesgan.store import Posterior
 
 __all__ = ["page"]
 

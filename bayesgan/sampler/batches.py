@@ -1,7 +1,6 @@
 """Where the chains' minibatches come from: rows of arrays drawn with replacement, or a shuffling loader."""
 
 import itertools
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
 from numbers import Integral
 
@@ -19,7 +18,7 @@ from torch.utils.data import (
 )
 
 from bayesgan.basics.arrays import as_tensor, first_of, refuse_not_finite
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, warn
 
 __all__ = ["Unpack", "batches_of", "inputs_of", "warn_of_rounding"]
 
@@ -71,8 +70,8 @@ def warn_of_rounding(data, dtype: torch.dtype) -> None:
     varies = columns.amax(0) > columns.amin(0)
     if bad := (varies & (lost > LOST * spread)).nonzero()[:, 0].tolist():
         at = bad[0]
-        warnings.warn(f"inputs become float32, and values of column {at} near {columns[0, at]:.6g}, which differ by "
-                      f"{spread[at]:.3g}, are rounded by up to {lost[at]:.3g}; subtract their mean first", stacklevel=4)
+        warn(f"inputs become float32, and values of column {at} near {columns[0, at]:.6g}, which differ by "
+             f"{spread[at]:.3g}, are rounded by up to {lost[at]:.3g}; subtract their mean first")
 
 
 def inputs_of(data, unpack: Unpack | None) -> Tensor:

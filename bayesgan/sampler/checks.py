@@ -1,13 +1,12 @@
 """What cannot be sampled, found before the chain moves: models, likelihoods of the wrong scale or sign, randomness."""
 
-import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, warn
 from bayesgan.ensemble import Outputs
 
 __all__ = ["check_finite", "check_given", "check_likelihood", "check_moved", "check_same_outputs",
@@ -81,9 +80,8 @@ def warn_of_coupling(whole: Outputs, half: Outputs, rows: int) -> None:
         if not torch.is_tensor(one) or one.dim() < 2 or one.shape[1] != rows:
             continue
         if not torch.allclose(one[:, : other.shape[1]], other, rtol=1e-2, atol=1e-3, equal_nan=True):
-            warnings.warn("what the model says of a datum depends on the others in its minibatch (batch norm), so that "
-                          "no posterior of independent data is sampled; use group or layer norm, or freeze that part",
-                          stacklevel=7)
+            warn("what the model says of a datum depends on the others in its minibatch (batch norm), so that "
+                 "no posterior of independent data is sampled; use group or layer norm, or freeze that part")
             return
 
 

@@ -1,7 +1,6 @@
 """Weight samples of any torch module: several SGHMC chains as stacked weights. See diagnostics.py for trust in them."""
 
 import copy
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,7 @@ from torch.distributed import ProcessGroup
 
 from bayesgan.basics.arrays import refuse_not_finite
 from bayesgan.basics.devices import usable_device
-from bayesgan.basics.errors import InputError, reason, refuse_count
+from bayesgan.basics.errors import InputError, reason, refuse_count, warn
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.progress import Progress
 from bayesgan.basics.randomness import keyed_generator
@@ -337,8 +336,8 @@ class PosteriorSampler:
         stored = content["state"], content["chain"], content["draws"]
         state, chain, draws = along_chains(lambda parts: parts[0][here], stored)
         if "generator" in chain["sghmc"]:
-            warnings.warn(f"{path} was saved by a version with other random streams; from here on the chains draw "
-                          "other numbers of the same law", stacklevel=2)
+            warn(f"{path} was saved by a version with other random streams; from here on the chains draw other "
+                 "numbers of the same law")
         self.ensemble.load_state(state)
         self.chain.load_state_dict(chain)
         self.step = content["step"]
@@ -386,7 +385,7 @@ class PosteriorSampler:
                 raise
             why = reason(error)
             if self.engine == "vmap":
-                warnings.warn(f'"vmap" cannot run this model or likelihood ({why}); "loop" is used', stacklevel=6)
+                warn(f'"vmap" cannot run this model or likelihood ({why}); "loop" is used')
                 self.engine = "loop"
                 self.ensemble.use("loop")
                 self._try_first_batch(inputs, targets, before)

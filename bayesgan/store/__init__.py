@@ -3,7 +3,7 @@
 from bayesgan.store.checkpoints import read_checkpoint
 from bayesgan.store.posterior import Posterior, load_posterior
 from bayesgan.store.results import read_results
-from bayesgan.store.run_folder import GROUPS, RunFolder, State
+from bayesgan.store.run_folder import RunFolder, State
 
-__all__ = ["GROUPS", "Posterior", "RunFolder", "State", "load_posterior",
+__all__ = ["Posterior", "RunFolder", "State", "load_posterior",
            "read_checkpoint", "read_results"]

@@ -14,10 +14,10 @@ from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.files import write_atomically
 from bayesgan.basics.out_of_memory import is_out_of_memory
 from bayesgan.basics.ranks import Ranks
+from bayesgan.options import GROUPS
 
-__all__ = ["GROUPS", "load_checkpoint", "read_checkpoint", "refuse_nan", "rotate", "save_checkpoint"]
+__all__ = ["load_checkpoint", "read_checkpoint", "refuse_nan", "rotate", "save_checkpoint"]
 
-GROUPS = ("generators", "discriminators")  # how states are named in draws, checkpoints and weights_<iter>.npz
 PART = re.compile(r"part_\d+\.\d+of\d+\.pt")
 NAMES = ("new.pt", "last.pt", "previous.pt")  # the newest first; new.pt where a process was killed between renames
 

@@ -1,7 +1,6 @@
 """What a finished run is for: its posterior, as one mixture over every collected draw and member."""
 
 import shlex
-import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from bayesgan.basics.arrays import as_tensor
 from bayesgan.basics.devices import usable_device
-from bayesgan.basics.errors import InputError, refuse_count
+from bayesgan.basics.errors import InputError, refuse_count, warn
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import Unseen, read_unseen, to_float
 from bayesgan.ensemble import Ensemble, StoredDraw
@@ -135,16 +134,16 @@ class Posterior:
             raise InputError(f"images must be uint8, or floats in [-1, 1], got values up to {x.abs().max():g}; "
                              "scale them")
         if len(self.shape) == 3 and x.dtype != torch.uint8 and x.min() >= 0 and x.max() > 0.5:
-            warnings.warn("no value of these images is negative, and black is -1 here: if they lie in [0, 1], give "
-                          "2 * x - 1; bytes are taken as uint8", stacklevel=4)
+            warn("no value of these images is negative, and black is -1 here: if they lie in [0, 1], give 2 * x - 1; "
+                 "bytes are taken as uint8")
         self._warn_of_scale(x)
         own = self._folder.units is not None
         x = self.standardised(x) if own and units else to_float(x).float()
         if not x.isfinite().all():
             raise InputError("x must be finite, also as float32; it holds NaN, infinity or numbers that are too large")
         if own and far(x, self._folder.units[1] > 0):
-            warnings.warn("these vectors are far from those that the run was trained on; vectors in the data's own "
-                          f"units want units=True, standardised ones units=False, got {units}", stacklevel=4)
+            warn("these vectors are far from those that the run was trained on; vectors in the data's own units want "
+                 f"units=True, standardised ones units=False, got {units}")
         return x
 
     def _warn_of_scale(self, x: Tensor) -> None:
@@ -153,9 +152,9 @@ class Posterior:
         if values is None or x.dtype != torch.uint8 or values.kind != "uint8" or values[:2] == (0, 255):
             return
         if x.max() <= values.white:
-            warnings.warn(f"bytes are taken for 0..255, as Posterior.read gives them, and the run's own were on "
-                          f"{values.black:g}..{values.white:g}: of arrays like those give floats, 2 * (x - black) / "
-                          "(white - black) - 1", stacklevel=5)
+            warn(f"bytes are taken for 0..255, as Posterior.read gives them, and the run's own were on "
+                 f"{values.black:g}..{values.white:g}: of arrays like those give floats, 2 * (x - black) / "
+                 "(white - black) - 1")
 
     def require_classes(self) -> None:
         """Raises InputError of an unsupervised run."""

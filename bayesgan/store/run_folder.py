@@ -11,7 +11,6 @@ import dataclasses
 import json
 import os
 import pprint
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,36 +24,30 @@ from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.files import remove_leftovers, write_atomically
 from bayesgan.basics.locks import only_writer
 from bayesgan.basics.ranks import Ranks
-from bayesgan.basics.schema import Number, Optional, checked, read_json
+from bayesgan.basics.schema import Number, checked, read_json
 from bayesgan.data import Dataset, Values, labelled_rows
-from bayesgan.ensemble import ENGINES, Ensemble, SampleStore, TensorFile, write_tensors
-from bayesgan.options import Options, check_stored, load_data
-from bayesgan.store.checkpoints import GROUPS, load_checkpoint, read_checkpoint, rotate, save_checkpoint
-from bayesgan.store.config import FORMAT, as_json, computed, describe_data, new_config, started
+from bayesgan.ensemble import Ensemble, SampleStore, TensorFile, write_tensors
+from bayesgan.options import GROUPS, Engines, Options, load_data
+from bayesgan.store.checkpoints import load_checkpoint, read_checkpoint, rotate, save_checkpoint
+from bayesgan.store.config import (
+    as_json,
+    computed,
+    describe_data,
+    new_config,
+    read_config,
+    started,
+    stored_engines,
+    stored_options,
+    stored_units,
+)
 from bayesgan.store.places import new_folder
 from bayesgan.store.results import read_results
 
-__all__ = ["GROUPS", "RunFolder", "State"]
+__all__ = ["RunFolder", "State"]
 
-ROLES = ("generator", "discriminator")
 NETWORKS = {"generators": "generator", "discriminators": "discriminator", "averages": "discriminator"}  # in draws
-REMEDY = "restore it from a copy, or start the run anew"
-WHOLE = Number(int, 0)
-CONFIG = {
-    "options": dict,
-    "data": {"shape": [Number(int, 1)], "classes": [str], "network": str, "train": WHOLE, "test": WHOLE,
-             "calibration": WHOLE, "checksum": str, "rest": Optional(str)},
-    "commands": [{"command": [str], "started": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*")}, ...],
-    "format": Optional(Number(int, 1)),
-    "device_type": Optional(str),
-    "ended": Optional(WHOLE),
-    "exported": Optional(bool),
-    "units": Optional([[Number(float)]]),
-    "values": Optional({"black": Number(float), "white": Number(float), "kind": re.compile(r"bool|u?int\d+|float\d+")}),
-}
-LABELLED = {"rows": [WHOLE], "labels": [WHOLE]}
+LABELLED = {"rows": [Number(int, 0)], "labels": [Number(int, 0)]}
 State = dict[str, Tensor]  # of an ensemble: name -> (members, ...)
-Engines = dict[str, tuple[str, bool]]  # "generator" or "discriminator" -> engine's name, whether it is compiled
 
 
 class RunFolder:
@@ -101,52 +94,21 @@ class RunFolder:
         """
         if not isinstance(path, (str, os.PathLike)):
             raise InputError(f"a run folder must be a path, got {path!r}; name one like runs/bgan_digits_1700000000")
-        file = Path(path) / "config.json"
-        if not file.is_file():
-            raise InputError(f"{path} is not a run folder, {file} is missing; name a folder like "
-                             "runs/bgan_digits_1700000000")
-        config = checked(read_json(file, REMEDY), CONFIG, str(file), REMEDY)
-        if (config.get("format") or 1) > FORMAT:
-            raise InputError(f"{path} was made by a newer version, format {config['format']} and not {FORMAT}; update "
-                             "bayesgan to read it")
-        folder = cls(Path(path), config)
-        try:
-            options = folder.options()
-            check_stored(options)
-            if None in (options.burn_in, options.ramp, options.thin):
-                raise InputError("burn_in, ramp and thin must be numbers")
-            check_units(folder.units, config["data"]["shape"])
-        except (InputError, TypeError) as error:
-            raise InputError(f"{file} is damaged ({error}); {REMEDY}") from None
-        return folder
+        return cls(Path(path), read_config(Path(path)))
 
     def options(self) -> Options:
-        """The run's options as they were resolved; what an older version did not have yet is as it was then."""
-        known = {field.name: field for field in dataclasses.fields(Options)}
-        if unknown := sorted(self.config["options"].keys() - known.keys()):
-            raise InputError(f"there is no option {unknown[0]!r}")
-        stored = {"gradient_noise": "ignore", **self.config["options"]}
-        return Options(**{n: Path(v) if known[n].type is Path and isinstance(v, str) else v for n, v in stored.items()})
+        """The run's options as they were resolved."""
+        return stored_options(self.config)
 
     def engines(self, device: torch.device | str) -> Engines | None:
         """What the run computes with, so that it goes on with the same bits.
 
         None for runs of older versions, and on another kind of device, where other engines are fast.
+
+        Raises:
+            ValueError: If they are none that there are.
         """
-        kind = torch.device(device).type
-        if self.config.get("device_type", kind) != kind:
-            return None
-        stored = self.config.get("engines")
-        if stored is None:
-            return None
-        try:
-            found = {role: (name, compiled) for role, (name, compiled) in stored.items()}
-            if set(found) != set(ROLES) or any(name not in ENGINES or type(compiled) is not bool
-                                               for name, compiled in found.values()):
-                raise ValueError(f"engines are {stored}")
-        except (AttributeError, TypeError, ValueError) as error:
-            raise InputError(f"{self.path / 'config.json'} is damaged ({error}); {REMEDY}") from None
-        return found
+        return stored_engines(self.config, torch.device(device), self.path / "config.json")
 
     def ensemble(self, group: str, state: State, device: torch.device | str = "cpu") -> Ensemble:
         """The run's networks with weights of their own.
@@ -307,8 +269,7 @@ class RunFolder:
 
         The spread of a constant is 0, or 1 in older runs.
         """
-        stored = self.config.get("units")
-        return None if stored is None else tuple(torch.tensor(part, dtype=torch.float64) for part in stored)
+        return stored_units(self.config)
 
     @property
     def values(self) -> Values | None:
@@ -368,10 +329,3 @@ class RunFolder:
 
     def _write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, lambda path: path.write_text(text))
-
-
-def check_units(units: tuple[Tensor, ...] | None, shape: list[int]) -> None:
-    """Raises InputError where data of this shape cannot have been standardised so."""
-    if units is not None and not (len(units) == 2 and all(list(part.shape) == shape for part in units)
-                                  and units[1].min() >= 0 < units[1].max()):
-        raise InputError(f"units must be a mean and a spread of {shape[0]} numbers each, no spread below 0 or all 0")

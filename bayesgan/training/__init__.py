@@ -1,1 +1,1 @@
-"""Algorithm 1, its options, its run folder and its command line. Start with algorithm.py."""
+"""Algorithm 1: the game, its teacher and the loop around them. Start with algorithm.py."""

@@ -3,8 +3,6 @@
 The trainer owns the two players (players.py); it writes no file and prints nothing (loop.py does).
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -14,10 +12,11 @@ from bayesgan.basics.ranks import Ranks
 from bayesgan.data import Dataset, labelled_rows, some, to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import CHUNK
-from bayesgan.objectives import OBJECTIVES, consistency_loss, feature_matching, labelled_loss, real_score
-from bayesgan.options import Options
+from bayesgan.objectives import OBJECTIVES, consistency_loss, labelled_loss, real_score
+from bayesgan.options import Engines, Options, default_engines
 from bayesgan.sampler import SGHMC, Normal, RMSprop, exponential_then_constant, ramp
 from bayesgan.store.checkpoints import refuse_nan
+from bayesgan.training.losses import Losses, generator_losses, slope_penalty
 from bayesgan.training.meetings import Meetings, Shown
 from bayesgan.training.minibatches import (
     distorted_batches,
@@ -29,24 +28,11 @@ from bayesgan.training.minibatches import (
 from bayesgan.training.players import GAUGE_EVERY, Player, shares
 from bayesgan.training.teacher import Teacher
 
-__all__ = ["Engines", "Losses", "Trainer", "begin_step", "default_engines"]
+__all__ = ["Trainer", "begin_step"]
 
-Engines = dict[str, tuple[str, bool]]  # role -> engine's name, whether it is compiled
 REMEDY = "start a run with a lower --lr or --temperature"
 CORRECT_EVERY = 100  # iterations between corrections for gradient noise, each of which waits for the device
 READINGS = ("readings", "kinetic", "noise_readings", "noise")  # of a player, kept in checkpoints
-
-
-@dataclass
-class Losses:
-    """Mean losses of one iteration, priors left out.
-
-    Of one process among several: its discriminators (K_r,), and its discriminators' part in those of all generators
-    (I,). Put together by `Trainer.mean`: discriminators (K,), generators (I,).
-    """
-
-    discriminators: Tensor
-    generators: Tensor
 
 
 def begin_step(engines: Engines) -> None:
@@ -54,12 +40,6 @@ def begin_step(engines: Engines) -> None:
     """
     if any(compiled for _, compiled in engines.values()):
         torch.compiler.cudagraph_mark_step_begin()
-
-
-def default_engines(options: Options) -> Engines:
-    """Those asked for, "loop" where that is "auto"; not compiled."""
-    name = "loop" if options.engine == "auto" else options.engine
-    return dict.fromkeys(("generator", "discriminator"), (name, False))
 
 
 class Trainer:
@@ -252,27 +232,11 @@ class Trainer:
             losses = losses + self.options.consistency * consistency_loss(next(parts), classes, sure)
         total = losses.sum()
         if self.objective.gradient_penalty and played:
-            total = total + self.objective.gradient_penalty * self._slope_penalty(real, fake)
+            total = total + self.objective.gradient_penalty * self.slope_penalty(real, fake)
         self.discriminators.move(total, **self._readings())
         if self.teacher is not None and self.turn == 0:
             self.teacher.update(self.iteration)
         return losses.detach()
-
-    def _slope_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
-        """sum_k mean (|∇_x l_k(x)| - 1)² at random points between real and fake (Gulrajani et al. 2017, alg. 1)."""
-        count = min(real.shape[1], fake.shape[1])
-        sources = self.sources("between", self.discriminators)
-        share = torch.stack([torch.rand(count, generator=source, device=self.device) for source in sources])
-        share = share.view(*share.shape, *[1] * (real.dim() - 2))
-        # of all generators: full coupling has their fakes in order
-        drawn = torch.stack([
-            own[torch.randperm(len(own), generator=source, device=self.device)[:count]]
-            for own, source in zip(fake, sources, strict=True)
-        ])
-        points = (share * real[:, :count] + (1 - share) * drawn).requires_grad_()
-        logits, _ = self.discriminators.ensemble.forward(points, train=False)
-        (slope,) = torch.autograd.grad(real_score(logits).sum(), points, create_graph=True)
-        return ((slope.flatten(2).norm(dim=-1) - 1) ** 2).mean(-1).sum()
 
     def _move_generators(self, real: Tensor, fakes: Tensor, shown: Shown) -> Tensor:
         if not self.options.generators:
@@ -282,7 +246,7 @@ class Trainer:
         if len(real):
             makers, weights = (part.to(self.device) for part in (shown.generators, shown.weights.to(fakes.dtype)))
             images = shown.images[shown.judged].requires_grad_()  # (K_r, n, ...)
-            scores = self._scores(real, images) * weights  # (K_r, n)
+            scores = self.judged(real, images) * weights  # (K_r, n)
             (gradient,) = torch.autograd.grad(scores.sum(), images)
             wanted.index_add_(0, shown.judged.flatten().to(self.device), gradient.flatten(0, 1))
             losses.index_add_(0, makers.flatten(), scores.detach().flatten())
@@ -290,23 +254,14 @@ class Trainer:
         self.generators.move(fakes, pulled, **self._readings())
         return losses
 
-    def _scores(self, real: Tensor, images: Tensor) -> Tensor:
-        """The generators' losses at each of these images (K_r, n, ...), by each discriminator's view: (K_r, n).
+    def judged(self, real: Tensor, images: Tensor) -> Tensor:
+        """The generators' losses at these images (K_r, n, ...) by each discriminator here (`generator_losses`)."""
+        sources = self.sources("judging", self.discriminators)
+        return generator_losses(self.options, self.discriminators.ensemble, real, images, sources)
 
-        Seen through such noise as they learn with: otherwise what has no noise looks real to them, and generators
-        learn nothing. With feature matching, which compares with real images, nothing has noise; images are whole
-        minibatches then, and a minibatch's loss stands at each of its images.
-        """
-        ensemble, matching = self.discriminators.ensemble, self.options.feature_matching
-        noise = self.sources("judging", self.discriminators) if ensemble.random and not matching else None
-        logits, features = ensemble.forward(images, train=noise is not None, freeze=True, noise=noise)
-        if not matching:
-            return self.objective.generator(real_score(logits)[..., None])
-        with torch.no_grad():
-            _, target = ensemble.forward(real, train=False, freeze=True)
-        batch = self.options.gen_batch
-        losses = feature_matching(target.unsqueeze(1), features.unflatten(1, (-1, batch)))
-        return losses.repeat_interleave(batch, 1)
+    def slope_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Of the discriminators here between (K_r, B, ...) and (K_r, F, ...), see `losses.slope_penalty`."""
+        return slope_penalty(self.discriminators.ensemble, real, fake, self.sources("between", self.discriminators))
 
     def real_batches(self) -> Tensor:
         """A minibatch of real data for each discriminator here: (K_r, B, ...)."""
@@ -366,17 +321,21 @@ class Trainer:
         The data's labels, a teacher and the slope penalty are left out. On data it has not seen a discriminator that
         learns by heart does worse.
         """
-        generators, discriminators = (player.ensemble for player in self.players)
-        real, each, made = to_float(some(data, CHUNK)).to(self.dtype), -(-CHUNK // self.options.generators), []
-        for place, member in enumerate(self.generators.numbers):
-            source = self.random("fixed noise", member, iteration=0)
-            latent = latent_draw(each, self.options.z_dim, [source])[0]
-            made.append(generators.forward_member(place, latent))
-        fakes = self.ranks.whole(torch.cat(made) if made else real[:0])
-        own = [self.objective.discriminator(*(real_score(discriminators.forward_member(place, images)[0])
+        real, ensemble = to_float(some(data, CHUNK)).to(self.dtype), self.discriminators.ensemble
+        fakes = self.ranks.whole(self.samples(-(-CHUNK // self.options.generators)).flatten(0, 1))
+        own = [self.objective.discriminator(*(real_score(ensemble.forward_member(place, images)[0])
                                               for images in (real, fakes)))
-               for place in range(discriminators.members)]
+               for place in range(ensemble.members)]
         return self.ranks.whole(torch.stack(own) if own else real.new_zeros(0))
+
+    @torch.no_grad()
+    def samples(self, count: int) -> Tensor:
+        """Of each generator here, from noise that is the same at every call of the run: (I_r, count, ...)."""
+        made = torch.zeros(len(self.generators.numbers), count, *self.data.shape, device=self.device, dtype=self.dtype)
+        for place, member in enumerate(self.generators.numbers):  # alone: they may be more than a minibatch
+            latent = latent_draw(count, self.options.z_dim, [self.random("fixed noise", member, iteration=0)])[0]
+            made[place] = self.generators.ensemble.forward_member(place, latent)
+        return made
 
     def states(self) -> dict[str, dict[str, Tensor]]:
         """The present draw of the members here: "generators" and "discriminators" -> weights and statistics."""

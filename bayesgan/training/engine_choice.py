@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.devices import device_name
+from bayesgan.basics.errors import reason
 from bayesgan.basics.files import user_cache, write_atomically
 from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.data import Dataset
 from bayesgan.ensemble import ENGINES, graphs_skipped
-from bayesgan.options import Options
-from bayesgan.training.algorithm import Engines, Trainer, begin_step, default_engines
+from bayesgan.options import ROLES, Engines, Options, default_engines
+from bayesgan.training.algorithm import Trainer, begin_step
 from bayesgan.training.minibatches import batch_sizes
 from bayesgan.training.players import Player
 
@@ -26,7 +27,6 @@ __all__ = ["choose_engines"]
 BUDGET = 1.0  # seconds of a trial, or three rounds of all candidates where those take longer
 CLEARLY = 1.05  # times as slow as the fastest
 SLOW = 0.05  # seconds of an iteration with two members of each kind
-ROLES = ("generator", "discriminator")
 TOLERANCE = {"fp32": 1e-3, "fp64": 1e-3, "tf32": 2e-2, "bf16": 0.1}  # between engines, of the largest output or of 1
 Candidate = tuple[str, bool]  # engine's name, whether it is compiled
 
@@ -97,7 +97,7 @@ def fastest(trial: Trainer, player: Player, candidates: list[Candidate], lines: 
         except Exception as error:  # compilers and allocators raise many kinds
             failures.append(error.with_traceback(None))  # whose frames hold all that was computed
             lines.append(f"warning: the {player.group} cannot be computed with {label(candidate)}, left out: "
-                         f"{type(error).__name__}: {first_line(error)}")
+                         f"{type(error).__name__}: {reason(error)}")
             continue
         working[candidate] = partial(work_with, player, candidate, work)
     if not working:
@@ -117,11 +117,6 @@ def fastest(trial: Trainer, player: Player, candidates: list[Candidate], lines: 
 def work_with(player: Player, candidate: Candidate, work: Callable[[], None]) -> None:
     player.use(candidate)
     work()
-
-
-def first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else ""
 
 
 class GeneratorWork:
@@ -153,9 +148,9 @@ class DiscriminatorWork:
         ensemble.forward(self.trained, train=True, noise=noise)[0].sum().backward()
         if not trial.options.generators:
             return
-        torch.autograd.grad(trial._scores(real, self.judged).sum(), self.judged)
+        torch.autograd.grad(trial.judged(real, self.judged).sum(), self.judged)
         if trial.objective.gradient_penalty:
-            trial._slope_penalty(real, self.judged.detach()).backward()
+            trial.slope_penalty(real, self.judged.detach()).backward()
 
 
 def trial_inputs(trial: Trainer, player: Player, count: int, shape: tuple[int, ...]) -> Tensor:

@@ -14,9 +14,9 @@ from bayesgan.data import some, to_float
 from bayesgan.evaluation.pictures import image_grid, save_picture
 from bayesgan.options import Options
 from bayesgan.store import RunFolder
-from bayesgan.training.algorithm import Losses, Trainer
+from bayesgan.training.algorithm import Trainer
 from bayesgan.training.events import Events
-from bayesgan.training.minibatches import latent_draw
+from bayesgan.training.losses import Losses
 
 __all__ = ["Figures", "SHOWN", "Stopped", "train"]
 
@@ -232,12 +232,7 @@ def save_samples(trainer: Trainer, folder: RunFolder, writer: Events, files: boo
     generators, done = trainer.generators, trainer.iteration
     if not generators.members:
         return
-    # one member at a time: a grid is larger than a minibatch may be
-    own = torch.zeros(len(generators.numbers), GRID, *trainer.data.shape, device=trainer.device, dtype=trainer.dtype)
-    for place, member in enumerate(generators.numbers):
-        latent = latent_draw(GRID, trainer.options.z_dim, [trainer.random("fixed noise", member, iteration=0)])[0]
-        own[place] = generators.ensemble.forward_member(place, latent)
-    parts = trainer.ranks.at_first(own)
+    parts = trainer.ranks.at_first(trainer.samples(GRID))
     if parts is None:
         return
     samples = torch.cat(parts)  # (I, 100, ...)

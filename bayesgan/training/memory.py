@@ -15,8 +15,7 @@ from bayesgan.ensemble import ENGINES, Engine, drawn_for
 from bayesgan.ensemble.stochastic import random_layers
 from bayesgan.evaluation.classification import CHUNK
 from bayesgan.objectives import OBJECTIVES
-from bayesgan.options import Options
-from bayesgan.training.algorithm import Engines, default_engines
+from bayesgan.options import Engines, Options, default_engines
 from bayesgan.training.label_spreading import MOST_POINTS
 from bayesgan.training.minibatches import batch_sizes
 from bayesgan.training.oriented_gradients import ORIENTATIONS, histogram_count

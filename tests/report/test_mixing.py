@@ -29,7 +29,7 @@ def test_independent_draws_are_worth_their_number(tmp_path):
     found = mixing(traces(posterior, data))
     keep_mixing(folder, found)
     for values in found.values():
-        assert values["networks"] == 120 and 0.7 < values["ess_share"] < 1.4 and values["rhat"] < 1.03
+        assert values["networks"] == 120 and 0.7 < values["ess"] / 120 < 1.4 and values["rhat"] < 1.03
     assert json.loads((folder.path / "posterior" / "mixing.json").read_text()) == {**found, "newest_draw": 60}
     assert "120 generators are worth 1" in mixing_words(found) or "120 generators are worth 9" in mixing_words(found)
 
@@ -38,7 +38,7 @@ def test_near_copies_are_worth_little(tmp_path):
     jitter = lambda t, source: t + 1e-3 * torch.randn(t.shape, generator=source)  # noqa: E731
     found = mixing(traces(*collected(tmp_path, 20, jitter)[1:]))
     for values in found.values():
-        assert values["rhat"] > 1.5 and values["ess_share"] < 0.5
+        assert values["rhat"] > 1.5 and values["ess"] < 0.5 * values["networks"]
 
 
 def test_networks_that_never_change_are_worth_one(tmp_path):

@@ -20,7 +20,7 @@ CONFIG = [
     (("options", "lr"), None, "lr must be of type float, got None"),
     (("options", "num_gen"), True, "num_gen must be of type int, got True"),
     (("options", "dataset"), "mnits", "--dataset must be one of"),
-    (("options", "num_gen"), 0, "--num_gen must be in"),
+    (("options", "num_gen"), -1, "--num_gen must be in"),
     (("data", "shape"), [1, "8", 8], "shape, entry 1 is damaged: it must be a whole number, at least 1, got '8'"),
     (("data", "classes"), "ten", "classes is damaged: it must be a list"),
     (("commands",), {}, "commands is damaged: it must be a list"),

@@ -8,7 +8,8 @@ import torch
 from bayesgan.basics.errors import Diverged
 from bayesgan.data import DATA_SETS, DataOptions, some, to_float
 from bayesgan.options import resolve
-from bayesgan.training.algorithm import Losses, Trainer
+from bayesgan.training.algorithm import Trainer
+from bayesgan.training.losses import Losses
 from bayesgan.training.meetings import Meetings
 from bayesgan.training.minibatches import latent_draw
 from bayesgan.training.players import Player
@@ -170,7 +171,7 @@ def test_the_slope_penalty_is_weighted_by_ten():
     run = trainer(wasserstein=True, num_disc=1)
     seen = {}
     run.discriminators.move = lambda loss, **readings: seen.update(discriminator=loss.item())
-    run._slope_penalty = lambda real, fake: torch.tensor(3.0)
+    run.slope_penalty = lambda real, fake: torch.tensor(3.0)
     losses = run._move_discriminators(run.real_batches(), run.shown(torch.zeros(3, 16, 1, 8, 8)))
     assert seen["discriminator"] == pytest.approx(losses.sum().item() + 30.0, rel=1e-5)
 
@@ -236,7 +237,7 @@ def test_wasserstein_slope_penalty():
     direction = torch.zeros(64)
     direction[5] = 3.0
     run.discriminators.ensemble.forward = lambda x, train, noise=None: ((x.flatten(2) @ direction).unsqueeze(-1), None)
-    penalty = run._slope_penalty(torch.randn(2, 16, 1, 8, 8), torch.randn(2, 9, 1, 8, 8))
+    penalty = run.slope_penalty(torch.randn(2, 16, 1, 8, 8), torch.randn(2, 9, 1, 8, 8))
     assert penalty.item() == pytest.approx(2 * 4.0, rel=1e-5)
 
 

@@ -8,9 +8,9 @@ import torch
 from bayesgan.commands.train import main
 from bayesgan.data import DATA_SETS
 from bayesgan.ensemble import ENGINES
-from bayesgan.options import load_data, resolve
+from bayesgan.options import ROLES, load_data, resolve
 from bayesgan.store.run_folder import RunFolder
-from bayesgan.training.engine_choice import ROLES, choose_engines, memory_file, new_trial, remembered
+from bayesgan.training.engine_choice import choose_engines, memory_file, new_trial, remembered
 from tests.commands.helpers import TINY, read, run
 
 CPU = torch.device("cpu")

@@ -9,9 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bayesgan.benchmarks.obvious import ObviousTrainer
 from bayesgan.ensemble import ENGINES
 from bayesgan.networks import NETWORKS
-from bayesgan.options import load_data, resolve
+from bayesgan.options import ROLES, load_data, resolve
 from bayesgan.training.algorithm import Trainer
-from bayesgan.training.engine_choice import ROLES
 
 TINY = {"num_gen": 3, "num_mcmc": 1, "num_disc": 2, "df_dim": 8, "z_dim": 4, "batch_size": 16, "gen_batch_size": 12,
         "train_iter": 40, "num_layers": 2, "feature_matching": False}
@@ -141,7 +140,7 @@ def test_the_slope_penalty_sees_every_generator_at_full_coupling():
     )
     run.random = lambda *key: torch.Generator().manual_seed(100 * len(seen) + key[-1])
     for _ in range(30):
-        run._slope_penalty(torch.zeros(2, 16, 1, 8, 8, dtype=torch.float64), fake)
+        run.slope_penalty(torch.zeros(2, 16, 1, 8, 8, dtype=torch.float64), fake)
     values = torch.stack(seen).flatten(3).amax(-1)  # share times the fake's number, 12 fakes a generator
     assert (values > 24).any() and (values < 12).any()
 

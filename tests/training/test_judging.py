@@ -21,7 +21,7 @@ def run(**changes):
 def test_the_noise_of_judging_is_that_of_learning(changes):
     trainer, images = run(**changes), torch.rand(2, 5, 1, 8, 8) * 2 - 1
     ensemble = trainer.discriminators.ensemble
-    found = trainer._scores(images, images)
+    found = trainer.judged(images, images)
     drawn = drawn_for(ensemble.network, images, trainer.sources("judging", trainer.discriminators), torch.float32)
     noise = drawn["noise.drawn"]
     assert noise.shape == images.shape and abs(noise.std() - 0.7) < 0.1
@@ -33,12 +33,12 @@ def test_the_noise_of_judging_is_that_of_learning(changes):
     expected = OBJECTIVES[trainer.options.objective].generator(real_score(logits)[..., None])
     assert torch.allclose(found, expected, atol=1e-5)
     trainer.iteration = 1
-    assert not torch.allclose(trainer._scores(images, images), found, atol=1e-3)
+    assert not torch.allclose(trainer.judged(images, images), found, atol=1e-3)
 
 
 def test_features_are_matched_without_noise():
     trainer, images = run(N=20, feature_matching=True, gen_batch_size=5), torch.rand(2, 5, 1, 8, 8)
-    assert trainer._scores(images, images).abs().max() == 0  # of the same images
+    assert trainer.judged(images, images).abs().max() == 0  # of the same images
 
 
 def test_generators_learn_while_discriminators_see_noise():
