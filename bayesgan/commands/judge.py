@@ -63,7 +63,7 @@ def kept_judge(
     with only_writer(folder, "filled", wait=True):
         if anew or not path.exists():
             train_judge(data, path, steps, seed, command, device)
-    return read_judge(path, device)
+    return read_judge(path, data, device)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -58,12 +59,14 @@ class Sorted(NamedTuple):
         labels: (n,) int64, -1 for none; None where there are no classes.
         apart: (n,) bool, the test part; all False where the user has none.
         words: The classes with their counts, and the parts.
+        kept: (n,) bool, which are read; None for all.
     """
 
     labels: Tensor | None
     classes: tuple[str, ...]
     apart: Tensor
     words: str
+    kept: Tensor | None = None
 
 
 def picture_source(path: Path, named: str = "--data_path") -> Source:
@@ -162,13 +165,16 @@ def sorted_by_folder(paths: list[PurePath], root: Path) -> Sorted:
     if parted and (others := sorted(tops - {*TRAIN, *VALIDATION, *TEST, *NO_CLASS})):
         raise InputError(f"{root} has the parts {', '.join(sorted(tops - set(others)))} and {others[0]} beside them, "
                          "which is neither a part nor in one; move it into train, or out")
+    while parted and all(len(path.parts) > 3 for path in paths) and len({path.parts[1] for path in paths}) == 1:
+        paths = [PurePath(path.parts[0], *path.parts[2:]) for path in paths]  # nor does one around those of every part
     held_out = TEST if tops & {*TEST} else VALIDATION if parted else TEST
     places, apart = [], []
     for path in paths:
         top, place = path.parts[0].lower(), path.parent.name
-        below = {top} if parted else {part.lower() for part in path.parts[:-2]}
-        unlabelled = any(part.lower() in NO_CLASS for part in path.parts[:-1])
-        apart.append(len(path.parts) > 1 and bool(below & {*held_out}) and not unlabelled)
+        way = [part.lower() for part in path.parts[:-1]]
+        unlabelled = not {*way}.isdisjoint(NO_CLASS)
+        below = {top} if parted else {*takewhile(lambda part: part not in NO_CLASS, way[:-1])}
+        apart.append(len(path.parts) > 1 and bool(below & {*held_out}))
         if parted and len(path.parts) > 2:
             place = path.parts[1]
         elif tops and (len(path.parts) == 1 or parted):
@@ -184,23 +190,38 @@ def sorted_by_folder(paths: list[PurePath], root: Path) -> Sorted:
         raise InputError(f"{root} holds pictures in its folder {paths[0].parts[0]} alone; name the folder above it, or "
                          "add pictures to train on")
     apart = torch.tensor(apart)
-    folder = next(path.parts[0] for path, part in zip(paths, apart) if part) if apart.any() else ""
-    told = f"the test part is in {folder}" if folder else ""
+    folders = sorted({up_to(path, held_out) for path, part in zip(paths, apart) if part})
+    told = f"the test part is in {' and '.join(folders[:3])}{' and others' * (len(folders) > 3)}" if folders else ""
     if len(set(places)) < 2 or not any(known):
         return Sorted(None, (), apart, told)
     classes = sorted({place for place, known_one in zip(places, known) if known_one}, key=in_order)
     labels = torch.tensor([classes.index(place) if known_one else UNKNOWN for place, known_one in zip(places, known)])
-    words = f"{counted(classes, labels)}; {told or 'the test part is cut off here'}"
+    nameless = apart & (labels == UNKNOWN)
+    if nameless.any():
+        told += f"; {int(nameless.sum())} pictures of it have no class and are left out"
+    cut = "the test part is cut off here"
+    words = f"{counted(classes, labels[~nameless])}; {told or cut}"
+    if told and not (apart & ~nameless).any():
+        words += f"; {cut}"
     if not told and (named := [name for name in classes if name.lower() in TEST]):
         words += f"; warning: {named[0]} is taken for a class, put its pictures into {named[0]}/CLASS if it is none"
     above = defaultdict(set)
     for path, place, part in zip(paths, places, apart.tolist()):
         if not part and len(path.parts) > 1:
-            above[place].add(str(path.parents[1]))
-    if not parted and (several := [name for name in classes if len(above[name]) > 1]):
-        words += (f"; warning: {several[0]} in {' and in '.join(sorted(above[several[0]])[:2])} are taken for one "
-                  "class; the folder right above a picture is its class")
-    return Sorted(labels, tuple(classes), apart & (labels != UNKNOWN), words)
+            above[place].add(str(path.parent if parted else path.parents[1]))
+    for name in [name for name in classes if len(above[name]) > 1][:1]:
+        one, other = sorted(above[name])[:2]
+        words += (f"; warning: {one} and {other} are taken for one class, {name}; the folder right below a part is a "
+                  "picture's class" if parted else
+                  f"; warning: {name} in {one} and in {other} are taken for one class; the folder right above a "
+                  "picture is its class")
+    return Sorted(labels, tuple(classes), apart, words, ~nameless)
+
+
+def up_to(path: PurePath, names: tuple[str, ...]) -> str:
+    """The folder of one of these names on the way to a picture."""
+    at = next(at for at, part in enumerate(path.parts[:-1]) if part.lower() in names)
+    return str(PurePath(*path.parts[: at + 1]))
 
 
 def sorted_by_file(content: bytes, paths: list[PurePath], place: PurePath) -> Sorted:
@@ -257,7 +278,7 @@ def in_classes(source: Source, paths: list[PurePath], options: DataOptions) -> S
     labels = attribute_labels(file[1], names, options.attribute, file[0])
     classes = (f"not {options.attribute}", options.attribute)
     words = "; ".join(filter(None, [counted(classes, labels), found.words]))
-    return found._replace(labels=labels, classes=classes, words=words)
+    return found._replace(labels=labels, classes=classes, words=words, kept=None)
 
 
 def image_folder(options: DataOptions) -> Dataset:
@@ -267,9 +288,12 @@ def image_folder(options: DataOptions) -> Dataset:
     """
     source = picture_source(options.data_path)
     paths = [PurePath(name) for name in source.names]
-    found = in_classes(source, paths, options)
-    pictures, values, notes = read_pictures(source.names, source.read, options)
-    notes = (f"read {len(paths)} pictures{left_out(source.others)}", *notes, *([found.words] if found.words else []))
+    found, names = in_classes(source, paths, options), source.names
+    if found.kept is not None:
+        names = [name for name, kept in zip(names, found.kept.tolist()) if kept]
+        found = found._replace(labels=found.labels[found.kept], apart=found.apart[found.kept])
+    pictures, values, notes = read_pictures(names, source.read, options)
+    notes = (f"read {len(names)} pictures{left_out(source.others)}", *notes, *([found.words] if found.words else []))
     data = images_tensor(pictures)
     check_varied(data, str(options.data_path))
     apart = found.apart if found.apart.any() else None

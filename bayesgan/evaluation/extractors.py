@@ -21,8 +21,7 @@ __all__ = ["WEIGHTS", "Extractor", "by_channel", "data_checksum", "inception", "
            "train_judge"]
 
 WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"  # as torch-fidelity publishes them
-ABOUT = {"classes": [str], "shape": [Number(int, 1)], "shares": [Number(float, 0)], "accuracy": Number(float, 0),
-         "sha256": str}
+ABOUT = {"classes": [str], "shape": [Number(int, 1)], "shares": [Number(float, 0)], "sha256": str}
 
 
 @dataclass(frozen=True)
@@ -71,18 +70,16 @@ def train_judge(
         path: Of the weights, .safetensors; what is told of them is beside it, .json.
         command: That makes it, to be kept with it.
     """
-    known, tested = data.train_labels != UNKNOWN, data.test_labels != UNKNOWN
+    known = data.train_labels != UNKNOWN
     labels = data.train_labels[known]
     with Progress(steps, unit="step", every=10) as progress:
         progress.say(f"training a classifier of {data.name} on {len(labels)} images, once; it is kept in {path}")
         network = fit(data.train[known], labels, len(data.classes), steps, seed, device=device, progress=progress)
-    logits, _ = outputs(network, data.test[tested])
     state = {name: tensor.detach().cpu() for name, tensor in network.state().items()}
     about = {
         "data": data.name, "classes": list(data.classes), "shape": list(data.shape),
         "shares": (labels.bincount(minlength=len(data.classes)).double() / len(labels)).tolist(),
-        "accuracy": (logits.argmax(1) == data.test_labels[tested]).double().mean().item(),
-        "test_images": int(tested.sum()), "sha256": checksum(state), "data_sha256": data_checksum(data),
+        "sha256": checksum(state), "data_sha256": data_checksum(data),
         "steps": steps, "seed": seed, "command": command, "torch": torch.__version__,
     }
     write_atomically(path.with_suffix(".json"), lambda file: file.write_text(json.dumps(about, indent=1)))
@@ -94,8 +91,8 @@ def data_checksum(data: Dataset) -> str:
     return checksum({"images": data.train.contiguous(), "labels": data.train_labels.contiguous()})
 
 
-def read_judge(path: Path, device: torch.device | str = "cpu") -> Extractor:
-    """What `train_judge` kept.
+def read_judge(path: Path, data: Dataset, device: torch.device | str = "cpu") -> Extractor:
+    """What `train_judge` kept, with its accuracy on the test images that there are now.
 
     Raises:
         FileNotFoundError: If there are no such weights.
@@ -109,7 +106,11 @@ def read_judge(path: Path, device: torch.device | str = "cpu") -> Extractor:
     shape, classes = tuple(about["shape"]), about["classes"]
     network = Ensemble(classifier_network(shape, len(classes)), 1, device=device)
     network.load_state(state)
-    shown = {name: about[name] for name in about if name not in ("classes", "shares")}
+    tested = data.test_labels != UNKNOWN
+    logits, _ = outputs(network, data.test[tested])
+    right = (logits.argmax(1) == data.test_labels[tested]).double()
+    shown = {name: about[name] for name in about if name not in ("classes", "shares")} | {
+        "accuracy": right.mean().item(), "test_images": len(right)}
     return Extractor(f"the classifier of {about.get('data')}", shape, {"file": str(path), **shown},
                      lambda images: outputs(network, images)[::-1], torch.tensor(about["shares"], dtype=torch.float64))
 

@@ -20,7 +20,6 @@ __all__ = ["keep_mixing", "kept_mixing", "mixing", "mixing_words", "traces"]
 
 MIXING = {"networks": Number(int, 1), "ess": Number(float)}
 OUTPUTS = 64  # functions that are followed over the draws
-LEAST = 2 * LEAST_DRAWS  # of fewer, the estimate says nearly nothing
 
 
 def mixing(followed: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
@@ -74,7 +73,7 @@ def kept_mixing(folder: RunFolder) -> dict[str, dict[str, float]]:
 @torch.no_grad()
 def traces(posterior: Posterior, data: Dataset) -> dict[str, torch.Tensor]:
     """The functions that `mixing` follows, of each group (members, draws, 64); empty where there are too few draws."""
-    if len(posterior.draws) < LEAST:
+    if len(posterior.draws) < LEAST_DRAWS:
         return {}
     real = to_float(some(data.test if len(data.test) else data.train, OUTPUTS))
     source = keyed_generator(0, "mixing")

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.later import later
+from bayesgan.basics.tables import several
 
 __all__ = ["Convergence", "Diagnostics", "KineticTemperature", "diagnose", "trace_plot"]
 
@@ -15,7 +16,7 @@ quantile = later("scipy.special", "chdtri")  # of chi-squared, from above
 
 LARGEST_RHAT = 1.05  # Vehtari et al. 2021 ask for 1.01 on parameters; predictions of networks rarely get there
 SMALLEST_ESS = 100.0  # in all chains together: a standard error of a tenth of a standard deviation
-LEAST_DRAWS = 4  # of each chain, which split R-hat halves; a single one is halved before
+LEAST_DRAWS = 10  # of each chain: of fewer, estimated ESS is the same whatever they are
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,12 @@ def diagnose(
         independence: Share of the draws whose momenta count as independent, in (0, 1].
 
     Raises:
-        ValueError: With fewer than 4 draws, or than 8 of a single chain.
+        ValueError: With fewer than 10 draws.
     """
     chains, draws = next(iter(quantities.values())).shape[:2]
-    least = LEAST_DRAWS * (2 if chains == 1 else 1)
-    if draws < least:
-        raise InputError(f"diagnostics need at least {least} draws of {chains} chain{'s' * (chains > 1)}, got {draws}; "
-                         f"collect {least - draws} more")
+    if draws < LEAST_DRAWS:
+        raise InputError(f"diagnostics need at least {LEAST_DRAWS} draws of {several(chains, 'chain')}, got {draws}; "
+                         f"collect {LEAST_DRAWS - draws} more")
     convergence, warnings, traces = {}, [], {}
     for name, values in quantities.items():
         array = values.double().cpu().numpy()

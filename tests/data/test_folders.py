@@ -11,6 +11,7 @@ from PIL import Image
 
 from bayesgan.commands.train import main
 from bayesgan.data import DATA_SETS, DataOptions, choose_labels
+from bayesgan.data.class_labels import read_labels
 from bayesgan.data.dataset import UNKNOWN
 from bayesgan.house import main as house
 from tests.commands.helpers import TINY, read
@@ -396,3 +397,57 @@ def test_a_class_that_only_the_test_part_has_cannot_be_learnt(tmp_path):
     for count in (6, "all"):
         with pytest.raises(ValueError, match="class emu has no labelled training data.*--classes, or add labels"):
             choose_labels(load(tmp_path), count, seed=0)
+
+
+@pytest.mark.parametrize("train, test, tested, words", [
+    (["train/unlabelled"], ["test/unlabelled"], 6, "the test part is in test"),
+    (["train"], ["test/unlabelled"], 6, "the test part is in test"),
+    (["train/a", "train/b"], ["test/unlabelled"], 0,
+     "6 pictures of it have no class and are left out; the test part is cut off here"),
+    (["train/a", "train/b", "train/unlabelled"], ["test/a", "test/b", "test/unlabelled"], 12, "6 pictures of it"),
+    (["a", "b"], ["test/a", "test/b", "test/unlabelled"], 12, "6 pictures of it have no class and are left out"),
+])
+def test_no_picture_of_the_test_part_is_trained_on_also_where_it_has_no_class(tmp_path, train, test, tested, words):
+    """Without classes all are tested on; beside classes those without one are left out, which is said."""
+    write_pictures(tmp_path, train, count=6)
+    write_pictures(tmp_path, test, count=6)
+    data = load(tmp_path)
+    own = [np.asarray(Image.open(file)).tobytes() for file in (tmp_path / "test").rglob("*.png")]
+    trained, held = ({image.numpy().tobytes() for image in part} for part in (data.train, data.test))
+    assert trained.isdisjoint(own) and len(held.intersection(own)) == tested
+    assert words in " ".join(data.notes)
+
+
+def test_unlabelled_pictures_train_whatever_folders_they_are_in(tmp_path):
+    write_pictures(tmp_path, ("a", "b", "unlabelled/test/c"), count=10)
+    data = load(tmp_path)
+    assert len(data.train) + len(data.test) == 30 and (data.train_labels == UNKNOWN).sum() == 10
+
+
+def test_a_folder_around_the_classes_of_every_part_is_passed_over(tmp_path):
+    for part in ("train", "test"):
+        write_pictures(tmp_path / part / "images", ("cat", "dog"), count=6)
+    data = load(tmp_path)
+    assert data.classes == ("cat", "dog") and len(data.train) == len(data.test) == 12
+
+
+def test_folders_that_become_one_class_of_a_part_are_warned_of(tmp_path):
+    for part in ("train", "test"):
+        write_pictures(tmp_path / part, ("animals/cat", "animals/dog", "things/car"), count=6)
+    data = load(tmp_path)
+    assert data.classes == ("animals", "things")
+    assert "warning: train/animals/cat and train/animals/dog are taken for one class, animals" in " ".join(data.notes)
+
+
+def test_the_folders_of_the_test_part_are_named(tmp_path):
+    for top, name in (("x", "cat"), ("y", "dog")):
+        write_pictures(tmp_path / top / "train", (name,), count=6)
+        write_pictures(tmp_path / top / "test", (name,), count=6)
+    assert "the test part is in x/test and y/test" in " ".join(load(tmp_path).notes)
+
+
+def test_words_that_are_whole_floats_are_numbers():
+    """As a column of whole numbers with gaps becomes text."""
+    labels, names, _ = read_labels([np.array(["1.0", "-1.0", "10.0", "2.0", "nan"])], [5], "mine")
+    assert names == ("1", "2", "10") and labels.tolist() == [0, UNKNOWN, 2, 1, UNKNOWN]
+    assert read_labels([np.array(["v1.0", "v2.0"] * 3)], [6], "mine")[1] == ("v1.0", "v2.0")

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,17 +89,20 @@ def test_a_judge_is_kept_with_its_hash_and_accuracy(tmp_path, capsys):
     data, path = DATA_SETS["digits"].load(DataOptions()), tmp_path / "judge.safetensors"
     train_judge(data, path, steps=100, seed=0, command="typed")
     assert "100/100" in capsys.readouterr().out
-    judge = read_judge(path)
+    judge = read_judge(path, data)
     right = looked_at(judge, data.test).classes == data.test_labels
     assert judge.about["accuracy"] == right.double().mean().item() > 0.9 and judge.about["command"] == "typed"
+    swapped = replace(data, test_labels=9 - data.test_labels)  # another test part, of the same training data
+    other = read_judge(path, swapped).about
+    assert other["accuracy"] < 0.2 and other["test_images"] == len(data.test)
     assert judge.shares.sum().item() == pytest.approx(1) and len(judge.about["sha256"]) == 64
     about = json.loads(path.with_suffix(".json").read_text())
     path.with_suffix(".json").write_text(json.dumps(about | {"sha256": "0"}))
     with pytest.raises(ValueError, match="is not what judge.json tells of; delete"):
-        read_judge(path)
+        read_judge(path, data)
     path.with_suffix(".json").unlink()
     with pytest.raises(ValueError, match="missing or damaged .*; delete"):
-        read_judge(path)
+        read_judge(path, data)
 
 
 def test_inception_takes_only_its_own_weights(tmp_path, monkeypatch):
