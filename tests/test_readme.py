@@ -159,7 +159,7 @@ def test_resampler_block():
 def test_posterior_sampler_block(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text, names = python_block("PosteriorSampler"), {}
-    for whole, short in (("burn_in=2000", "burn_in=20"), ("thin=100", "thin=2"), ("draws=100", "draws=10")):
+    for whole, short in (("burn_in=2000", "burn_in=20"), ("thin=100", "thin=2"), ("draws=100", "draws=5")):
         assert whole in text  # half a minute as it stands
         text = text.replace(whole, short)
     exec(text, names)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import jensenshannon
+from scipy.special import rel_entr
 from scipy.stats import gaussian_kde
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
@@ -44,7 +44,7 @@ def grid_coverage(samples: Tensor) -> GridCoverage:
     return GridCoverage(
         modes=int((counts > 0).sum()),
         high_quality=float(good.mean()),
-        divergence=float(jensenshannon(cells, np.append(np.full(25, 1 / 25), 0)) ** 2),
+        divergence=jensen_shannon(cells, np.append(np.full(25, 1 / 25), 0)),
         mode_std=float(np.mean(spreads)) if spreads else float("nan"),
     )
 
@@ -73,4 +73,11 @@ def plane_divergence(samples: Tensor, data: Tensor, cells: int = 100) -> float:
     for points in (real, fake):
         inside = gaussian_kde(points)(grid) * area
         masses.append(np.append(inside, max(0.0, 1 - inside.sum())))
-    return float(jensenshannon(*masses) ** 2)
+    return jensen_shannon(*masses)
+
+
+def jensen_shannon(one: np.ndarray, other: np.ndarray) -> float:
+    """Of two mass functions in nats; scipy's is the root of it, and NaN where rounding brings it below 0."""
+    one, other = one / one.sum(), other / other.sum()
+    between = (one + other) / 2
+    return max(0.0, float(rel_entr(one, between).sum() + rel_entr(other, between).sum()) / 2)

@@ -13,7 +13,7 @@ from bayesgan.data import Dataset, some, to_float
 from bayesgan.ensemble import Ensemble
 from bayesgan.objectives import real_score
 from bayesgan.options import GROUPS
-from bayesgan.sampler.diagnostics import LEAST_DRAWS, converge
+from bayesgan.sampler.diagnostics import LEAST_FOR_ESS, converge
 from bayesgan.store import Posterior, RunFolder
 
 __all__ = ["keep_mixing", "kept_mixing", "mixing", "mixing_words", "traces"]
@@ -39,13 +39,12 @@ def mixing(followed: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
     for group, values in followed.items():
         convergence = converge(values.double().numpy())  # (members, draws, 64)
         networks = values.shape[0] * values.shape[1]
-        if np.isnan(convergence.ess).all():  # nothing ever changes
+        if np.isnan(convergence.rhat).all():  # nothing ever changes
             found[group] = {"networks": networks, "ess": 1.0, "rhat": None, "rhat_max": None}
             continue
-        ess = min(networks, float(np.nanmedian(convergence.ess)))  # an estimate from few draws can be more than these
         found[group] = {
             "networks": networks,
-            "ess": ess,
+            "ess": float(np.nanmedian(convergence.ess)),
             "rhat": float(np.nanmedian(convergence.rhat)),
             "rhat_max": float(np.nanmax(convergence.rhat)),
         }
@@ -73,7 +72,7 @@ def kept_mixing(folder: RunFolder) -> dict[str, dict[str, float]]:
 @torch.no_grad()
 def traces(posterior: Posterior, data: Dataset) -> dict[str, torch.Tensor]:
     """The functions that `mixing` follows, of each group (members, draws, 64); empty where there are too few draws."""
-    if len(posterior.draws) < LEAST_DRAWS:
+    if len(posterior.draws) < LEAST_FOR_ESS:
         return {}
     real = to_float(some(data.test if len(data.test) else data.train, OUTPUTS))
     source = keyed_generator(0, "mixing")

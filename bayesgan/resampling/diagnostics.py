@@ -1,5 +1,6 @@
 """Can the density ratio be trusted, and what did the selection do? Every resampling comes with the answer."""
 
+import math
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -16,6 +17,9 @@ __all__ = ["Calibration", "Diagnostics", "calibration_figures", "nearest_distanc
 brier_score_loss = later("sklearn.metrics", "brier_score_loss")
 log_loss = later("sklearn.metrics", "log_loss")
 roc_auc_score = later("sklearn.metrics", "roc_auc_score")
+
+CERTAIN = 3  # standard errors, beyond which a figure is said to be off
+NINETY = 3.29  # of them are a 90 % interval
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,11 @@ class Diagnostics:
 
     Attributes:
         mean_weight: E_q[w] over the pool; 1 for a true density ratio.
+        mean_weight_error: Its standard error.
         ess_share: (sum w)² / (P sum w²) of the pool.
         acceptance: E min(1, w(x')/w(x)) for x held-out real and x' generated: of an independence chain at its target.
         acceptance_by_auc: 2 (1 - AUC), which equals it where w is calibrated.
+        auc_error: Standard error of the AUC (Hanley & McNeil 1982).
         bound: E_real (1 - K/w)_+: total variation from the data below which no rule that outputs 1 of K can come.
         before, after: Figures of the averaged score and of the calibrated ratio, on held-out data of their own.
         z_members: z of every discriminator's own score.
@@ -85,9 +91,11 @@ class Diagnostics:
     budget: int
     method: str
     mean_weight: float | None = None
+    mean_weight_error: float | None = None
     ess_share: float | None = None
     acceptance: float | None = None
     acceptance_by_auc: float | None = None
+    auc_error: float | None = None
     bound: float | None = None
     before: Calibration | None = None
     after: Calibration | None = None
@@ -111,7 +119,8 @@ class Diagnostics:
         """Fills in what log ratios of held-out real (n,) and of generated data (m,) tell."""
         both = torch.cat([real, fake]).cpu()
         labels = np.r_[np.ones(len(real)), np.zeros(len(fake))]
-        self.acceptance_by_auc = 2 * (1 - float(roc_auc_score(labels, both.numpy())))
+        auc = float(roc_auc_score(labels, both.numpy()))
+        self.acceptance_by_auc, self.auc_error = 2 * (1 - auc), standard_error(auc, len(real), len(fake))
         # E min(1, w'/w) over all pairs, by ranks: the share above, and the mean of the rest
         ranked = fake.sort().values
         below = torch.searchsorted(ranked, real)
@@ -134,9 +143,10 @@ class Diagnostics:
         count = np.log(len(log_w))
         self.mean_weight = float((log_w.logsumexp(0) - count).exp())
         self.ess_share = float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0) - count).exp())
+        self.mean_weight_error = self.mean_weight * math.sqrt(max(0.0, 1 / self.ess_share - 1) / len(log_w))
         if (log_w == log_w[0]).all() and (self.expected is None or self.expected.ratio != PLAIN):
-            self.warnings.append("all proposals have the same ratio: the discriminator is constant and nothing is "
-                                 "corrected")
+            self.warnings.append("all proposals have the same ratio, and nothing is corrected: the score is constant, "
+                                 "or calibration found nothing in it")
 
     def conclude(self) -> None:
         """Adds warnings for whatever is out of order."""
@@ -149,28 +159,31 @@ class Diagnostics:
             remedy = f"; hold out {LEAST_JUDGED} data and use ratio auto" if self.expected is None else ""
             say(f"{self.separated:.0%} of real data are beyond nearly all generated ones: the ratio tells them apart "
                 f"by an artefact and cannot say which samples are better{remedy}")
-        if self.mean_weight is not None and not 0.8 <= self.mean_weight <= 1.25 and not apart:
+        off = self.mean_weight is not None and not 0.8 <= self.mean_weight <= 1.25
+        if off and abs(self.mean_weight - 1) > CERTAIN * (self.mean_weight_error or 0) and not apart:
             rare = self.mean_weight < 1 and self.ess_share is not None and self.ess_share < 0.05
             say(f"the mean weight is {self.mean_weight:.2f} where a density ratio has 1: " + (
                 "the few proposals that carry the weight are rare in this pool; raise the budget" if rare else
                 "the ratio is wrong in parts of the pool; fit or calibrate it on more data"))
         if self.after is not None and abs(self.after.z) > 4:
             say(f"calibration z is {self.after.z:.1f}: the ratio is off in the mean; calibrate on more data")
-        if self.slope is not None and self.slope[2] < 0:
+        if self.slope is not None and self.slope[0] + CERTAIN * (self.slope[2] - self.slope[1]) / NINETY < 0:
             say(f"the discriminator is inverted: generated data score above real ones (slope {self.slope[0]:.2f}), and "
                 "calibration has turned that round; give minus its score if real and generated were exchanged")
         elif self.slope is not None and self.slope[2] - self.slope[1] > 0.5 * abs(self.slope[0]):
             estimate, low, high = self.slope
             say(f"the calibration's slope is {estimate:.2f}, known only to lie in {low:.2f} to {high:.2f} (90 %); hold "
                 "out more data")
-        if self.acceptance is not None and abs(self.acceptance - self.acceptance_by_auc) > 0.1:
+        doubt = 2 * CERTAIN * (self.auc_error or 0)  # of 2 (1 - AUC)
+        if self.acceptance is not None and abs(self.acceptance - self.acceptance_by_auc) > max(0.1, doubt):
             say(f"acceptance {self.acceptance:.2f} and 2(1-AUC) {self.acceptance_by_auc:.2f} differ: the ratio is not "
                 "calibrated")
-        if self.acceptance_by_auc is not None and self.acceptance_by_auc > 1.02:
+        if self.acceptance_by_auc is not None and self.acceptance_by_auc > 1 + max(0.02, doubt):
             say("the discriminator ranks generated data above real data; it is worse than none")
         if self.ess_share is not None and self.ess_share * self.budget < 1 and not judged:
-            worth, needed = self.ess_share * self.budget, int(1 / self.ess_share) + 1
-            say(f"the pool is worth {worth:.2f} independent draws an output; raise the budget to {needed}")
+            worth, needed = self.ess_share * self.budget, float(f"{1 / self.ess_share:.1g}")
+            say(f"the pool is worth {worth:.2f} independent draws an output; raise the budget, by this pool to about "
+                f"{needed:.0f}")
         if self.never_moved is not None and self.never_moved > 0.05 and not judged:
             say(f"{self.never_moved:.0%} of the chains never moved; raise the budget")
         if self.duplicates > 0.01:
@@ -205,6 +218,13 @@ class Diagnostics:
             lines.append(f"median distance to the nearest training datum: outputs {show(self.nearest)}, held-out data "
                          f"{show(self.nearest_real)}")
         return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
+
+
+def standard_error(auc: float, positive: int, negative: int) -> float:
+    """Of an AUC from so many positive and negative scores (Hanley & McNeil 1982, eq. 1, exponential scores)."""
+    both, other = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (positive - 1) * (both - auc**2) + (negative - 1) * (other - auc**2)
+    return math.sqrt(max(0.0, variance) / (positive * negative))
 
 
 def show(value: float | None) -> str:

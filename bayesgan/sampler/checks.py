@@ -10,7 +10,7 @@ from bayesgan.basics.errors import InputError, warn
 from bayesgan.ensemble import Outputs
 
 __all__ = ["check_finite", "check_given", "check_likelihood", "check_moved", "check_same_outputs",
-           "check_state", "warn_of_coupling"]
+           "check_state", "refuse_own_parameters", "warn_of_coupling"]
 
 FEW = 8  # data that a likelihood is asked about one by one
 
@@ -38,7 +38,8 @@ def check_finite(moving: list[Tensor], name: Callable[[Tensor], str], step: int,
     for parameter in moving:
         if not parameter.grad.isfinite().all():
             raise InputError(f"{name(parameter)} has a non-finite gradient at step {step}"
-                             f"{'' if always else ' or shortly before'}; lower eta or clip the loss")
+                             f"{'' if always else ' or shortly before'}; lower the step size (lr, eta) or clip "
+                             "the loss")
 
 
 def check_state(state_dict: dict, parameters: list[Tensor]) -> None:
@@ -49,6 +50,8 @@ def check_state(state_dict: dict, parameters: list[Tensor]) -> None:
     for number, values in state_dict["state"].items():
         if type(number) is not int or not 0 <= number < len(parameters):
             raise InputError(f"a stored chain is damaged: it has a parameter {number!r} of {len(parameters)}")
+        if not (isinstance(eta := values.get("eta", 1.0), float) and 0 < eta < float("inf")):
+            raise InputError(f"a stored chain is damaged: the step size of parameter {number} is {eta!r}")
         for name, value in values.items():
             if torch.is_tensor(value) and (value.shape != parameters[number].shape or not value.isfinite().all()):
                 raise InputError(f"a stored chain is damaged: {name} of parameter {number} has shape "
@@ -85,6 +88,13 @@ def warn_of_coupling(whole: Outputs, half: Outputs, rows: int) -> None:
             return
 
 
+def refuse_own_parameters(name: str, value) -> None:
+    """Raises ValueError where what a likelihood gave of outputs without a gradient has one."""
+    if torch.is_tensor(value) and value.requires_grad:
+        raise InputError(f"{name} depends on parameters of its own, which no chain moves; put a scale of the noise "
+                         "into the model, as one of its outputs, and a regulariser into prior")
+
+
 @torch.no_grad()
 def check_likelihood(name: str, function: Callable, outputs: Outputs, targets: Tensor) -> None:
     """Raises ValueError for a likelihood of the wrong kind, on one chain's (B, ...) outputs and targets.
@@ -118,6 +128,7 @@ def check_likelihood(name: str, function: Callable, outputs: Outputs, targets: T
             'reduction="mean", or pass minus it as log_likelihood'
         )
     check_additive(name, function, outputs, targets)
+    check_columns(name, function, once, outputs, targets)
     best, off = fits_and_misfits(outputs, targets)
     if best is None:
         return
@@ -162,6 +173,26 @@ def check_additive(name: str, function: Callable, outputs: Outputs, targets: Ten
         reason = "their shapes broadcast against each other; bring both to one shape, for example outputs.squeeze(-1)"
     raise InputError(f"{name} of {rows} data is {together:.4g} and the {kind} of theirs one by one {expected:.4g}, for "
                      f"outputs of shape {shapes} and targets of shape {tuple(targets.shape[1:])} a datum: {reason}")
+
+
+def check_columns(name: str, function: Callable, once: Tensor, outputs: Outputs, targets: Tensor) -> None:
+    """Raises ValueError for a mean over the numbers of a target, which makes a posterior as many times too wide.
+
+    When these are repeated a sum over them doubles and a mean stays.
+    """
+    if targets.dim() < 2 or targets.shape[1] < 2 or not torch.is_tensor(outputs):
+        return
+    axis = 1 + outputs.dim() - targets.dim()  # class scores have an axis of their own before it
+    if not 1 <= axis < outputs.dim() or outputs.shape[axis] != targets.shape[1]:
+        return
+    try:
+        twice = function(torch.cat([outputs] * 2, axis), torch.cat([targets] * 2, 1))
+    except Exception:  # the likelihood takes so many numbers and no others
+        return
+    if torch.isclose(twice, once, rtol=1e-3) and not torch.isclose(twice, 2 * once, rtol=1e-3):
+        rows = "sum over both" if name == "log_likelihood" else "the mean over data alone"
+        raise InputError(f"{name} is a mean over the {targets.shape[1]} numbers of each target too, which makes the "
+                         f"posterior as many times too wide; sum over these, and take {rows}")
 
 
 def rows_of(outputs: Outputs, pick: Callable[[Tensor], Tensor], rows: int) -> Outputs:

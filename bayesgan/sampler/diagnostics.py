@@ -16,7 +16,8 @@ quantile = later("scipy.special", "chdtri")  # of chi-squared, from above
 
 LARGEST_RHAT = 1.05  # Vehtari et al. 2021 ask for 1.01 on parameters; predictions of networks rarely get there
 SMALLEST_ESS = 100.0  # in all chains together: a standard error of a tenth of a standard deviation
-LEAST_DRAWS = 10  # of each chain: of fewer, estimated ESS is the same whatever they are
+LEAST_DRAWS = 4  # of each chain, which split R-hat halves; a single one is halved before
+LEAST_FOR_ESS = 10  # of each chain: of fewer, its estimate is the same whatever they are
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Convergence:
     """Of one quantity with entries (...,).
 
     Attributes:
-        ess: Bulk effective sample size over all chains, (...,).
+        ess: Bulk effective sample size over all chains, at most the draws there are, (...,); NaN of fewer than 10 draws
+            a chain, which tell nothing of it.
         rhat: Rank-normalised split R-hat, (...,); NaN for entries that never change.
     """
 
@@ -62,8 +64,7 @@ class Diagnostics:
     traces: dict[str, np.ndarray] = field(repr=False)
 
     def __str__(self) -> str:
-        lines = [f"{name}: ESS from {np.nanmin(c.ess):.0f}, R-hat up to {np.nanmax(c.rhat):.3f}"
-                 for name, c in self.quantities.items()]
+        lines = [f"{name}: {convergence_in_words(one)}" for name, one in self.quantities.items()]
         lines += [f"{name}: kinetic temperature {t.estimate:.3f}, expected {t.low:.3f} to {t.high:.3f}"
                   for name, t in self.temperatures.items()]
         return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
@@ -86,12 +87,13 @@ def diagnose(
         independence: Share of the draws whose momenta count as independent, in (0, 1].
 
     Raises:
-        ValueError: With fewer than 10 draws.
+        ValueError: With fewer than 4 draws, or than 8 of a single chain.
     """
     chains, draws = next(iter(quantities.values())).shape[:2]
-    if draws < LEAST_DRAWS:
-        raise InputError(f"diagnostics need at least {LEAST_DRAWS} draws of {several(chains, 'chain')}, got {draws}; "
-                         f"collect {LEAST_DRAWS - draws} more")
+    least = LEAST_DRAWS * (2 if chains == 1 else 1)
+    if draws < least:
+        raise InputError(f"diagnostics need at least {least} draws of {several(chains, 'chain')}, got {draws}; "
+                         f"collect {least - draws} more")
     convergence, warnings, traces = {}, [], {}
     for name, values in quantities.items():
         array = values.double().cpu().numpy()
@@ -106,11 +108,11 @@ def diagnose(
         low, high = (temperature * quantile(freedom, 1 - p) / freedom for p in (0.0005, 0.9995))
         temperatures[name] = KineticTemperature(values.double().mean().item(), low, high)
         if temperature > 0 and not temperatures[name].as_expected:
-            warnings.append(
-                f"kinetic temperature of {name} is {temperatures[name].estimate:.3g}, expected {low:.3g} to "
-                f"{high:.3g}: gradient noise heats it, or the step is too large for a potential this uneven; lower lr "
-                "or raise the batch size"
-            )
+            why = ("gradient noise heats it, or the step is too large for a potential this uneven; lower lr or raise "
+                   "the batch size" if temperatures[name].estimate > high else
+                   "it has not warmed up yet, or beta_hat subtracts too much; lengthen burn_in")
+            warnings.append(f"kinetic temperature of {name} is {temperatures[name].estimate:.3g}, expected {low:.3g} "
+                            f"to {high:.3g}: {why}")
     return Diagnostics(convergence, temperatures, warnings, traces)
 
 
@@ -124,11 +126,21 @@ def converge(values: np.ndarray) -> Convergence:
         from arviz_stats.base import array_stats  # takes half a second
 
         moving = flat[~constant]
-        ess[~constant] = array_stats.ess(moving, method="bulk")
+        if draws >= LEAST_FOR_ESS:
+            ess[~constant] = np.minimum(array_stats.ess(moving, method="bulk"), chains * draws)
         if chains == 1:  # R-hat compares two halves; ESS of halves would see no correlation longer than they are
             moving = moving[..., : draws // 2 * 2].reshape(len(moving), 2, -1)
         rhat[~constant] = array_stats.rhat(moving, method="rank")
     return Convergence(ess.reshape(values.shape[2:]), rhat.reshape(values.shape[2:]))
+
+
+def convergence_in_words(one: Convergence) -> str:
+    """The worst of its entries."""
+    if np.isnan(one.rhat).all():
+        return "never changes"
+    ess = f"ESS from {np.nanmin(one.ess):.0f}" if np.isfinite(one.ess).any() else (
+        f"ESS not known of fewer than {LEAST_FOR_ESS} draws a chain")
+    return f"{ess}, R-hat up to {np.nanmax(one.rhat):.3f}"
 
 
 def words(name: str, convergence: Convergence, chains: int):
@@ -142,7 +154,7 @@ def words(name: str, convergence: Convergence, chains: int):
         yield (f"R-hat {convergence.rhat[worst]:.2f} for the {name}{place}: chains disagree, lengthen burn_in"
                if chains > 1 else
                f"R-hat {convergence.rhat[worst]:.2f} for the {name}{place}: its two halves disagree, lengthen burn_in")
-    least = np.nanmin(convergence.ess)
+    least = np.nanmin(convergence.ess) if np.isfinite(convergence.ess).any() else np.inf
     if least < SMALLEST_ESS:
         yield f"only {least:.0f} effective samples of the {name}: collect more draws, or raise thin"
 

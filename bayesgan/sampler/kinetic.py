@@ -17,22 +17,25 @@ def kinetic_temperature(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str
         symplectic:  (1 - alpha/2) E[v²/C] / eta - E[g·v] / 2
         baoa:        E[v²/C] / eta + beta_hat (4 - 3 alpha) / (4 - 2 alpha)
 
-    On a quadratic potential both are T exactly, whatever eta and the curvature: v² alone reads
+    On a quadratic potential both are T exactly, whatever eta and the curvature (baoa with beta_hat to leading order in
+    eta times the curvature): v² alone reads
     T · 4/(4 - 2 alpha - eta k), and E[g·v] = 2 eta k T/(4 - 2 alpha - eta k) is what tells k. So this shows heat from
     gradient noise, not the symplectic scheme's own bias in θ; right after a phase at another temperature it lags.
 
     Returns:
-        Name -> (chains,), where the chain is: nothing waits for the device.
+        Name -> (chains,), where the chain is: nothing waits for the device. Without parameters that it does not move.
     """
     groups = {parameter: group for group in chain.param_groups for parameter in group["params"]}
     temperatures = {}
     for name, parameter in parameters.items():
+        if parameter not in groups or not parameter.requires_grad:
+            continue
         group, state, chains = groups[parameter], chain.state[parameter], len(parameter) if parameter.dim() else 1
         if "momentum" not in state:
             temperatures[name] = parameter.new_zeros(chains)
             continue
         values = chain.values_of(group, parameter, max(0, chain.steps - 1))
-        eta, alpha = values["eta"], values["alpha"]
+        eta, alpha = state.get("eta", values["eta"]), values["alpha"]
         momentum = state["momentum"].reshape(chains, -1)
         square = momentum**2
         if "preconditioner" in state:

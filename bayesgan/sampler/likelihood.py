@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_map
 
 from bayesgan.basics.errors import InputError, reason, refuse_no_function
 from bayesgan.ensemble import Outputs
-from bayesgan.sampler.checks import check_likelihood
+from bayesgan.sampler.checks import check_likelihood, refuse_own_parameters
 
 __all__ = ["Likelihood", "averageable", "one_of"]
 
@@ -37,7 +37,10 @@ class Likelihood:
 
     def check(self, outputs: Outputs, targets: Tensor) -> None:
         """Raises ValueError where the function is of the wrong kind; on what all chains returned, (chains, B, ...)."""
-        check_likelihood(self.name, self._of, detached(one_of(outputs, 0)), targets[0])
+        outputs, targets = detached(one_of(outputs, 0)), targets[0]
+        with torch.enable_grad():
+            refuse_own_parameters(self.name, self._of(outputs, targets))
+        check_likelihood(self.name, self._of, outputs, targets)
 
     def mean_losses(self, outputs: Outputs, targets: Tensor, batched: bool) -> Tensor:
         """Minus the mean log-likelihood of each chain's batch, (chains,).

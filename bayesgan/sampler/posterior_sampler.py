@@ -291,10 +291,13 @@ class PosteriorSampler:
             quantities[name] = self._over_draws(lambda draw, name=name: draw.weights[name])
         sizes = {name: self.ensemble.size(name) for name in self.ensemble.parameters}
         kinetic = {name: self._over_draws(lambda draw, name=name: draw.kinetic[name]) for name in sizes}
-        # the correlation of a squared momentum with that of the draw before
-        shared = (1 - self.settings.friction) ** (2 * self.settings.thin)
+        # at most the correlation of a squared momentum with that of the draw before: a free one's is the square
+        shared = (1 - self.settings.friction) ** self.settings.thin
         nominal = [self.settings.temperature_at(draw.step - 1) for draw in self.draws]
         found = diagnose(quantities, kinetic, sizes, sum(nominal) / len(nominal), (1 - shared) / (1 + shared))
+        if max(nominal) == 0 and callable(self.settings.temperature):
+            found.warnings.append("all draws were collected at temperature 0, before the schedule raised it: they are "
+                                  "of an optimiser, not of a posterior; let burn_in last until it has")
         if max(nominal) - min(nominal) > SAME_TEMPERATURE * max(nominal):
             found.warnings.append(f"draws were collected at temperatures from {min(nominal):.3g} to {max(nominal):.3g} "
                                   "and are of no one posterior; let burn_in last until the temperature has settled")

@@ -159,17 +159,12 @@ class SGHMC(Optimizer):
                     f"temperature must be 0 while the preconditioner adapts, got {values['temperature']:g}; "
                     "call freeze_preconditioner() when burn-in ends"
                 )
-            rescale = 1.0
-            if callable(group["eta"]) and self.steps:
-                rescale = math.sqrt(values["eta"] / group["eta"](self.steps - 1))
             for parameter in filter(wants_gradient, group["params"]):
-                self._move(parameter, values, rescale, sources)
+                self._move(parameter, values, sources)
         self.steps += 1
         return loss
 
-    def _move(
-        self, parameter: torch.Tensor, values: dict, rescale: float, sources: Sequence[torch.Generator]
-    ) -> None:
+    def _move(self, parameter: torch.Tensor, values: dict, sources: Sequence[torch.Generator]) -> None:
         """The update of one parameter."""
         state = self.state[parameter]
         own = of_parameter(values, state)
@@ -199,9 +194,10 @@ class SGHMC(Optimizer):
             scheme=self.scheme,
             preconditioner=state.get("preconditioner"),
             root=None if noise is None else self._roots.of(parameter, state.get("preconditioner")),
-            rescale=rescale,
+            rescale=math.sqrt(own["eta"] / state.get("eta", own["eta"])),
             **own,
         )
+        state["eta"] = own["eta"]  # that this momentum was made with
         if doubtful:
             self._proven.add(parameter)
             check_moved(self._name(parameter), state["momentum"], position, before)
@@ -215,11 +211,8 @@ class SGHMC(Optimizer):
 
         While alpha T is less than beta_hat, as in a ramp, nothing is injected. Part of `state_dict()`.
         """
-        state = self.state[parameter]
-        before = state.get("own", {"eta_scale": 1.0})["eta_scale"]
-        if "momentum" in state and eta_scale != before:
-            state["momentum"].mul_(math.sqrt(eta_scale / before))
-        state["own"] = {"beta_hat": float(beta_hat), "alpha": float(alpha), "eta_scale": float(eta_scale)}
+        self.state[parameter]["own"] = {"beta_hat": float(beta_hat), "alpha": float(alpha),
+                                        "eta_scale": float(eta_scale)}
 
     @torch.no_grad()
     def hold(self, parameter: torch.Tensor, mask: torch.Tensor) -> None:

@@ -41,7 +41,8 @@ def sghmc_step(
         baoa:        v ← v - eta C g;   θ ← θ + v/2;
                      v ← (1-alpha) v + sqrt(eta C (T alpha (2-alpha) - beta_hat (2-alpha)²/2)) ξ;   θ ← θ + v/2
 
-    The baoa variance is such that θ, not v, keeps its law: gradient noise also enters the first half drift.
+    The baoa variance is such that θ, not v, keeps its law (with beta_hat > 0 to leading order in eta times the
+    curvature): gradient noise also enters the first half drift.
 
     Args:
         position: θ, any shape, overwritten.
@@ -50,7 +51,8 @@ def sghmc_step(
         noise: ξ, standard normal, same shape; None where the noise variance is 0.
         preconditioner: C > 0, same shape, constant while samples are collected.
         root: sqrt(C), where it is known already.
-        rescale: sqrt(eta/eta of the step before), by which v, a displacement of variance ~ eta T, is first multiplied.
+        rescale: sqrt(eta/eta that v was made with), by which v, a displacement of variance ~ eta T, is first
+            multiplied.
 
     The chain's stationary density is exp(-U(θ)/T) up to the discretisation that `stationary_moments` states.
     """

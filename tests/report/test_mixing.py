@@ -42,7 +42,7 @@ def test_near_copies_are_worth_little(tmp_path):
 
 
 def test_networks_that_never_change_are_worth_one(tmp_path):
-    folder, *parts = collected(tmp_path, 8, lambda t, source: torch.zeros_like(t))
+    folder, *parts = collected(tmp_path, 10, lambda t, source: torch.zeros_like(t))
     found = mixing(traces(*parts))
     assert {values["ess"] for values in found.values()} == {1} and "(they never change)" in mixing_words(found)
     keep_mixing(folder, found)

@@ -139,7 +139,7 @@ def test_warnings_say_what_is_wrong():
     result.conclude()
     text = str(result)
     for words in ("mean weight is 1.90", "calibration z is 9.0", "differ: the ratio is not calibrated",
-                  "worse than none", "raise the budget to 1001", "40% of the chains never moved",
+                  "worse than none", "raise the budget, by this pool to about 1000", "40% of the chains never moved",
                   "20% of the outputs repeat", "the generator copies", "lower the step"):
         assert words in text
     assert "no rule can come nearer" not in text  # moves in the latent space are not one of K

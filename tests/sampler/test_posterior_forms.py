@@ -215,8 +215,8 @@ def test_predictions_for_arrays_and_loaders():
         run.predict(list(X))
 
 
-@pytest.mark.parametrize("chains, draws, words", [(1, 5, "at least 10 draws of 1 chain, got 5; collect 5 more"),
-                                                  (2, 9, "at least 10 draws of 2 chains, got 9; collect 1 more")])
+@pytest.mark.parametrize("chains, draws, words", [(1, 5, "at least 8 draws of 1 chain, got 5; collect 3 more"),
+                                                  (2, 3, "at least 4 draws of 2 chains, got 3; collect 1 more")])
 def test_too_few_draws_say_how_many_are_needed(chains, draws, words):
     with pytest.raises(ValueError, match=words):
         sampler(network(), chains=chains).run((X, Y), draws=draws, progress=False).diagnostics(X)

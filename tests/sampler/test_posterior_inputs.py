@@ -217,7 +217,7 @@ def test_bad_data():
         classifier().diagnostics()
     with pytest.raises(ValueError, match="batches must be pairs .inputs, targets., got a dict of 1"):
         classifier().run([{"x": x}], draws=1, progress=False)
-    with pytest.raises(ValueError, match="at least 10 draws of 3 chains, got 2; collect 8 more"):
+    with pytest.raises(ValueError, match="at least 4 draws of 3 chains, got 2; collect 2 more"):
         classifier().run((x, y), draws=2, progress=False).diagnostics()
 
 

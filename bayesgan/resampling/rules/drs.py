@@ -22,7 +22,7 @@ class DiscriminatorRejection:
     M is the largest ratio of the first 10,000 proposals, raised whenever a later one exceeds it.
 
     Attributes:
-        percentile: gamma is this percentile of F, which accepts about 100 - percentile of a hundred and is not exact;
+        percentile: gamma is this percentile of F, which accepts 100 - percentile of a hundred or more and is not exact;
             0 for gamma = 0, the correct rejection sampler, which accepts 1 of M.
     """
 

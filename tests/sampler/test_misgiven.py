@@ -1,0 +1,157 @@
+"""What people give by mistake and would make a confident, wrong posterior; each with its known answer or its words."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Normal as Gaussian
+from torch.nn import functional as F
+
+from bayesgan import SGHMC, PosteriorSampler
+from bayesgan.report.mixing import mixing
+from bayesgan.sampler import Normal, kinetic_temperature, ramp
+from bayesgan.sampler.diagnostics import converge, diagnose
+from tests.sampler.helpers import classes, classifier
+
+ROWS = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+SEVERAL = (torch.rand(40, 3, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+PIXELS = torch.randint(2, (40, 4, 4), generator=torch.Generator().manual_seed(2))
+
+
+def sampled(model, data, **likelihood):
+    return PosteriorSampler(model, num_data=40, burn_in=2, thin=1, **likelihood).run(data, 2, progress=False)
+
+
+@pytest.mark.parametrize("loss", [
+    F.binary_cross_entropy_with_logits, nn.BCEWithLogitsLoss(), lambda o, t: ((o - t) ** 2).mean(),
+    lambda o, t: F.mse_loss(o, t), lambda o, t: F.gaussian_nll_loss(o, t, torch.ones_like(o)),
+])
+def test_a_mean_over_the_columns_of_a_target_is_refused(loss):
+    with pytest.raises(ValueError, match="a mean over the 3 numbers of each target too.* as many times too wide"):
+        sampled(nn.Linear(2, 3), (ROWS, SEVERAL), mean_loss=loss)
+
+
+def test_a_mean_over_pixels_is_refused_and_a_sum_is_not():
+    images = torch.randn(40, 1, 4, 4)
+    with pytest.raises(ValueError, match="a mean over the 4 numbers of each target too"):
+        sampled(nn.Conv2d(1, 2, 1), (images, PIXELS), mean_loss=F.cross_entropy)
+    whole = sampled(nn.Conv2d(1, 2, 1), (images, PIXELS),
+                    log_likelihood=lambda o, t: -F.cross_entropy(o, t, reduction="sum"))
+    assert len(whole.draws) == 2
+
+
+@pytest.mark.parametrize("given", [
+    {"mean_loss": lambda o, t: F.binary_cross_entropy_with_logits(o, t, reduction="none").sum(1).mean()},
+    {"log_likelihood": lambda o, t: -F.binary_cross_entropy_with_logits(o, t, reduction="sum")},
+    {"mean_loss": lambda o, t: -(t * o.log_softmax(1)).sum(1).mean()},  # soft classes
+    {"mean_loss": F.cross_entropy},  # the same
+])
+def test_sums_over_columns_and_soft_classes_pass(given):
+    assert len(sampled(nn.Linear(2, 3), (ROWS, SEVERAL.clamp_min(0.1)), **given).draws) == 2
+
+
+def test_a_likelihood_with_parameters_of_its_own_is_refused():
+    model, scale = nn.Linear(2, 1), nn.Parameter(torch.zeros(()))
+    target = ROWS.sum(1)
+    regularised = lambda o, t: ((o[:, 0] - t) ** 2).mean() + sum((p**2).sum() for p in model.parameters())  # noqa: E731
+    scaled = lambda o, t: Gaussian(o[:, 0], scale.exp()).log_prob(t).sum()  # noqa: E731
+    for given in ({"mean_loss": regularised}, {"log_likelihood": scaled}):
+        with pytest.raises(ValueError, match="depends on parameters of its own, which no chain moves"):
+            sampled(model, (ROWS, target), **given)
+    assert model.weight.grad is None and scale.grad is None
+
+
+def spread(chain, position, curvature, steps):
+    """Mean of theta² k over the coordinates and the later half of so many steps, 1 at temperature 1."""
+    found = []
+    for step in range(steps):
+        position.grad = curvature * position.detach()
+        chain.step()
+        if step >= steps // 2:
+            found.append(position.detach().square().mean().item() * curvature)
+    return np.mean(found)
+
+
+def chain(eta, size=20_000):
+    position = torch.randn(size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    return position, SGHMC([position], eta, 0.1, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_law_stays_when_a_step_size_is_changed_by_hand():
+    position, sampler = chain(0.1)
+    assert spread(sampler, position, 1.0, 100) == pytest.approx(1.03, abs=0.05)
+    sampler.param_groups[0]["eta"] = 0.0001  # momenta of the old size would throw it to 30 times its variance
+    assert spread(sampler, position, 1.0, 40) == pytest.approx(1.03, abs=0.05)
+    position.grad = position.detach().clone()
+    assert kinetic_temperature(sampler, {"w": position})["w"].mean().item() == pytest.approx(1, abs=0.05)
+
+
+def test_the_law_stays_for_what_was_frozen_while_the_step_size_fell():
+    position, sampler = chain(lambda step: 0.1 if step < 100 else 0.0001)
+    other = torch.zeros(3, requires_grad=True)
+    sampler.add_param_group({"params": [other]})
+    other.grad = torch.zeros(3)
+    spread(sampler, position, 1.0, 90)
+    position.requires_grad_(False)
+    for _ in range(30):
+        sampler.step()
+    position.requires_grad_(True)
+    assert spread(sampler, position, 1.0, 40) == pytest.approx(1.03, abs=0.05)
+
+
+def test_what_no_chain_moves_has_no_kinetic_temperature():
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    model[0].requires_grad_(False)
+    sampler = SGHMC.from_sgd([p for p in model.parameters() if p.requires_grad], 0.1, 0.9, 100)
+    for _ in range(2):
+        model(ROWS).square().mean().backward()
+        sampler.step()
+    assert set(kinetic_temperature(sampler, dict(model.named_parameters()))) == {"1.weight", "1.bias"}
+    model[1].bias.requires_grad_(False)
+    model[1].bias.grad = None
+    assert set(kinetic_temperature(sampler, dict(model.named_parameters()))) == {"1.weight"}
+
+
+@pytest.mark.parametrize("chains", [1, 2, 10])
+def test_ess_of_few_draws_is_not_told_and_of_more_it_is_that_of_frozen_chains(chains):
+    """Before ten draws its estimate depends on their number alone: ten frozen chains seemed worth all their draws."""
+    frozen = 10.0 * np.arange(chains)[:, None, None] + 1e-3 * np.random.default_rng(0).standard_normal((chains, 30, 64))
+    assert np.isnan(converge(frozen[:, :9]).ess).all()
+    if chains > 1:
+        assert np.nanmedian(converge(frozen[:, :10]).ess) < 3.5 * chains
+    assert (converge(np.random.default_rng(0).standard_normal((chains, 30, 64))).ess <= 30 * chains).all()
+    found = mixing({"generators": torch.from_numpy(frozen)})["generators"]
+    assert found["networks"] == 30 * chains
+
+
+def test_draws_of_a_temperature_that_has_not_risen_yet_are_warned_of():
+    sampler = classifier(temperature=ramp(1.0, 500, 200), burn_in=10, thin=1).run(classes(), 10, progress=False)
+    text = str(sampler.diagnostics(classes()[0][:3]))
+    assert "all draws were collected at temperature 0, before the schedule raised it" in text and "nan" not in text
+
+
+@pytest.mark.parametrize("measured, words", [(0.5, "it has not warmed up yet"), (2.0, "gradient noise heats it")])
+def test_a_chain_that_is_too_cold_is_not_called_hot(measured, words):
+    quantity = torch.randn(2, 20, generator=torch.Generator().manual_seed(0))
+    found = diagnose({"q": quantity}, {"w": torch.full((2, 20), measured)}, {"w": 100}, 1.0)
+    (text,) = (text for text in found.warnings if "kinetic" in text)
+    assert words in text
+
+
+def test_a_prior_still_regularises():
+    """What a regulariser in the loss was refused for: N(0, 1/2) on each weight is w² on the sum scale."""
+    narrow, wide = (PosteriorSampler(nn.Linear(2, 1, bias=False), num_data=40, prior=Normal(width), burn_in=200, thin=2,
+                                     chains=4, log_likelihood=lambda o, t: -((o[:, 0] - t) ** 2).sum() / 2)
+                    .run((ROWS, 3 * ROWS.sum(1)), 50, progress=False) for width in (0.05, 10.0))
+    small, large = (torch.stack([draw.weights["weight"] for draw in one.draws]).square().mean().sqrt()
+                    for one in (narrow, wide))
+    assert small < 1 and large == pytest.approx(3, abs=0.3)
+
+
+@pytest.mark.parametrize("ask", [
+    lambda sampler: sampler.run(classes(), 2, progress=False), lambda sampler: list(sampler.sample(classes(), 2))])
+def test_a_warning_names_the_users_line(ask):
+    model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    with pytest.warns(UserWarning, match="batch norm") as caught:
+        ask(classifier(model=model))
+    assert {one.filename for one in caught} == {__file__}
