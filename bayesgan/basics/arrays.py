@@ -25,9 +25,12 @@ def as_tensor(array, name: str, doubles: bool = False) -> Tensor:
                              "a device that computes")
         return array
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-        what = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise InputError(f"{name} must be arrays of numbers, got {what}; give tensors, torch.as_tensor and torch.stack "
-                         "make them")
+        what = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
+        remedy = "give tensors, torch.as_tensor and torch.stack make them"
+        if isinstance(array, (tuple, dict)):
+            at = repr(next(iter(array), 0)) if isinstance(array, dict) else 0
+            remedy = f"pick one of what it holds, for example lambda *given: function(*given)[{at}]"
+        raise InputError(f"{name} must be arrays of numbers, got {what}; {remedy}")
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind == "f" and size > 4:
         array = array.astype(np.float32 if torch.get_default_dtype() == torch.float32 and not doubles else np.float64)

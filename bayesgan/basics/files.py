@@ -14,6 +14,8 @@ from bayesgan.basics.errors import InputError, reason
 
 __all__ = ["allow_open_files", "remove_leftovers", "user_cache", "write_atomically"]
 
+LITTLE = 2**16  # bytes, when a disk is full
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Calls write(temporary file beside `path`), flushes it to disk and renames it to `path`.
@@ -31,7 +33,9 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         try:
             write(temporary)
         except (RuntimeError, SafetensorError) as error:  # how torch.save and safetensors report a full disk
-            raise OSError(errno.EIO, reason(error), str(path)) from error
+            full = shutil.disk_usage(path.parent).free < LITTLE
+            number, why = (errno.ENOSPC, os.strerror(errno.ENOSPC)) if full else (errno.EIO, reason(error))
+            raise OSError(number, why, str(path)) from error
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

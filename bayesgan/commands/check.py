@@ -1,10 +1,14 @@
 """Whether a run's folder, or an exported one, is whole, and what to do: `python -m bayesgan check RUN`."""
 
 import argparse
+import json
 import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.ensemble import TensorFile
@@ -80,11 +84,35 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
         if (path / "supervised.safetensors").exists():
             look("supervised.safetensors", lambda: TensorFile(path / "supervised.safetensors").group(""),
                  "delete it: `evaluate` trains it again")
+    look_at_others(path, look)
     if left := [file.name for file in path.rglob(".*.partial")]:
         whole.append(f"{len(left)} unfinished files of a killed process, which --resume removes")
     whole.append(f"the run is complete: all {folder.options().train_iter} iterations and what follows them"
                  if folder.ended else f"the run is not complete; --resume {shlex.quote(str(path))} goes on")
     return whole, broken
+
+
+def look_at_others(path: Path, look: Callable) -> None:
+    """Tables, figures and pictures that commands have written, all that is not looked at one by one."""
+    for file in sorted(path.rglob("*")):
+        named = file.relative_to(path).as_posix()
+        if file.suffix in READERS and not re.search(r"(^|/)\.|^results_|^config|^labelled", named):
+            look(named, lambda file=file: READERS[file.suffix](file),
+                 "delete it; the command that wrote it makes it anew")
+
+
+def read_arrays(path: Path) -> None:
+    with np.load(path) as arrays:
+        for name in arrays.files:
+            arrays[name]
+
+
+def read_picture(path: Path) -> None:
+    with Image.open(path) as picture:
+        picture.load()
+
+
+READERS = {".json": lambda path: json.loads(path.read_text()), ".npz": read_arrays, ".png": read_picture}
 
 
 def files_beside(sums: dict[str, str], path: Path) -> list[str]:

@@ -19,6 +19,7 @@ from bayesgan.training.teacher import spread_on_features
 
 __all__ = ["add_arguments", "classify", "run"]
 
+HEADING = ("name", "class", "probability", "entropy", "mutual_information")
 LISTED = 5  # that people look at first
 
 
@@ -63,8 +64,14 @@ def as_table(unseen: Unseen, probabilities: Tensor, answer: Predictive, classes:
     best, chosen = probabilities.max(1)
     columns = [unseen.names, [classes[one] for one in chosen.tolist()], rounded(best),
                rounded(predictive_entropy(probabilities)), rounded(answer.mutual_information)]
-    heading = ["name", "class", "probability", "entropy", "mutual_information", *(f"p({one})" for one in classes)]
+    heading = [*HEADING, *(f"p({one})" for one in classes)]
     return [heading, *(list(row) for row in zip(*columns, *map(rounded, probabilities.T), strict=True))]
+
+
+def is_table(path: Path) -> bool:
+    """Whether `as_table` could have made it."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith(",".join(HEADING))
 
 
 def rounded(values: Tensor) -> list[str]:
@@ -111,6 +118,8 @@ def run(arguments: argparse.Namespace) -> None:
         require_graph(folder, posterior)
     elif arguments.data_path is not None:
         raise InputError("--data_path is for --graph; give both, or neither")
+    if arguments.out is not None and arguments.out.exists() and not is_table(arguments.out):
+        raise InputError(f"--out {arguments.out} is there and no table of classify; name another file")
     unseen, first = posterior.read(*arguments.paths), arguments.paths[0].resolve()
     answer = posterior.predictive(unseen.data)
     probabilities = answer.probabilities
@@ -119,6 +128,7 @@ def run(arguments: argparse.Namespace) -> None:
     name = first.name if len(arguments.paths) == 1 else first.parent.name
     out = arguments.out or folder.path / "classified" / f"{name}.csv"
     out.parent.mkdir(parents=True, exist_ok=True)
+    told = f"written to {out}" + (", in place of an older table" if out.exists() else "")
 
     def write(path: Path) -> None:
         with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
@@ -126,4 +136,4 @@ def run(arguments: argparse.Namespace) -> None:
 
     write_atomically(out, write)
     usual = None if arguments.graph else last_of_posterior(folder.results()).get("entropy", {}).get("test")
-    print(in_words(unseen, probabilities, posterior.classes, usual), f"written to {out}", sep="\n")
+    print(in_words(unseen, probabilities, posterior.classes, usual), told, sep="\n")

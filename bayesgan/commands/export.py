@@ -17,6 +17,7 @@ from bayesgan.basics.tables import several
 from bayesgan.data import some, to_float
 from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw
 from bayesgan.evaluation.pictures import save_picture
+from bayesgan.options import GROUPS
 from bayesgan.report.mixing import kept_mixing
 from bayesgan.report.story import Story, command_of, last_of_posterior, told
 from bayesgan.report.templates import template
@@ -82,12 +83,11 @@ def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list
         groups = {group: stored.load(group) for group in dict.fromkeys(g for file in stored.files for g in file.names)}
         entry = stored.entry
         store.add(groups, entry["step"], entry["temperature"], entry["kinetic_temperature"])
-    lines = [f"{several(len(posterior.draws), 'draw')} in posterior/"]
+    lines = [f"{several(len(posterior.draws), 'draw')} in posterior/", *as_programs(place, posterior)]
     if options.generators:
         samples = posterior.sample(100 if len(posterior.shape) == 3 else 1000, units=False)
         data = story.attempt("data", folder.load_data)
         save_picture(place / "samples.png", samples, samples if data is None else to_float(some(data.train, 2000)))
-        lines.append(as_programs(place, posterior))
     (place / "README.md").write_text(card(name, story, posterior))
     write_sums(place)
     return lines
@@ -98,34 +98,49 @@ def without_places(settings: list[str]) -> str:
     return " ".join(flag for flag in settings if flag.split(" ")[0].removeprefix("--") not in PLACES)
 
 
-def as_programs(place: Path, posterior: Posterior) -> str:
-    """generator.pt2, and generator.onnx where that works, compared with the generator; a line about both."""
-    newest = next(iter(posterior.newest(1).each("generators")))
-    generator = first_member(newest)
-    latent = torch.randn(4, posterior.options.z_dim, generator=torch.Generator().manual_seed(0))
-    expected = newest.forward_member(0, latent)
+def as_programs(place: Path, posterior: Posterior) -> list[str]:
+    """generator.pt2, of a run with labels classifier.pt2, and both as .onnx where that works; a line about each."""
+    lines, newest = [], posterior.newest(1)
+    if posterior.options.generators:
+        latent = torch.randn(4, posterior.options.z_dim, generator=torch.Generator().manual_seed(0))
+        what = "gives the images of the newest draw's first generator"
+        lines.append(as_program(place, "generator", next(newest.each("generators")), latent, "latent", what))
+    if posterior.options.semi:
+        data = torch.rand(4, *posterior.shape, generator=torch.Generator().manual_seed(0))
+        what = "gives the class logits of the newest draw's first discriminator"
+        lines.append(as_program(place, "classifier", next(newest.each("discriminators")), data, "data", what))
+    return lines
+
+
+def as_program(place: Path, name: str, ensemble: Ensemble, inputs: torch.Tensor, called: str, what: str) -> str:
+    """The first member as NAME.pt2 and NAME.onnx, compared with itself; the ensemble is used up."""
+    expected = first(ensemble.forward_member(0, inputs))
+    network = first_member(ensemble)
     shapes = ({0: torch.export.Dim("batch")},)
-    program = torch.export.export(generator, (latent,), dynamic_shapes=shapes)
-    torch.export.save(program, place / "generator.pt2")
-    check(torch.export.load(place / "generator.pt2").module()(latent), expected, "generator.pt2")
+    program = torch.export.export(network, (inputs,), dynamic_shapes=shapes)
+    torch.export.save(program, place / f"{name}.pt2")
+    check(first(torch.export.load(place / f"{name}.pt2").module()(inputs)), expected, f"{name}.pt2")
+    said, file = f"{name}.pt2 {what}", place / f"{name}.onnx"
     try:
         import onnxruntime
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.onnx.export(generator, (latent,), place / "generator.onnx", dynamo=True, verbose=False,
-                              external_data=False, dynamic_shapes=shapes, input_names=["latent"])
-        session = onnxruntime.InferenceSession(place / "generator.onnx")
-        (found,) = session.run(None, {"latent": latent.numpy()})
-        check(torch.from_numpy(found), expected, "generator.onnx")
-        return "generator.pt2 and generator.onnx give the images of the newest draw's first generator"
+            torch.onnx.export(network, (inputs,), file, dynamo=True, verbose=False, external_data=False,
+                              dynamic_shapes=shapes, input_names=[called])
+        found, *_ = onnxruntime.InferenceSession(file).run(None, {called: inputs.numpy()})
+        check(torch.from_numpy(found), expected, file.name)
+        return f"{said}, and so does {file.name}"
     except ImportError as error:
-        return (f"generator.pt2 gives the images of the newest draw's first generator; generator.onnx was left out "
-                f"({reason(error)}): pip install onnxscript onnxruntime")
+        return f"{said}; {file.name} was left out ({reason(error)}): pip install onnxscript onnxruntime"
     except Exception as error:  # exporters raise many kinds
-        (place / "generator.onnx").unlink(missing_ok=True)
-        return (f"generator.pt2 gives the images of the newest draw's first generator; this one does not work as ONNX "
-                f"({reason(error)})")
+        file.unlink(missing_ok=True)
+        return f"{said}; this one does not work as ONNX ({reason(error)})"
+
+
+def first(outputs: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Images, or of a discriminator's logits and features the former."""
+    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
 
 
 def first_member(ensemble: Ensemble) -> nn.Module:
@@ -136,10 +151,10 @@ def first_member(ensemble: Ensemble) -> nn.Module:
 
 
 def check(found: torch.Tensor, expected: torch.Tensor, name: str) -> None:
-    """Raises ArithmeticError if an exported generator gives other images."""
+    """Raises ArithmeticError if an exported network gives other outputs."""
     difference = (found - expected).abs().max().item()
     if not difference <= SAME * max(1.0, expected.abs().max().item()):
-        raise ArithmeticError(f"{name} gives images that differ by {difference:.1e}")
+        raise ArithmeticError(f"{name} gives outputs that differ by {difference:.1e}")
 
 
 def card(name: str, story: Story, posterior: Posterior) -> str:
@@ -157,7 +172,10 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
     scores = {name: row for name, row in (scores if isinstance(scores, dict) else {}).items() if isinstance(row, dict)}
     rows += [(f"{name}: {key}", f"{value:.4g}") for name, row in scores.items() if name.startswith("mixture")
              for key, value in row.items() if isinstance(value, (int, float))]
-    example = template("example.py.jinja").render(z_dim=options.z_dim, scale=scale, units=units)
+    made, classified = (
+        template("example.py.jinja").render(z_dim=options.z_dim, scale=scale, units=units, group=group,
+                                            shape=", ".join(map(str, posterior.shape)))
+        for group in GROUPS)
     return template("card.md").render(
         name=name, draws=several(len(posterior.draws), "draw"), generators=several(options.generators, "generator"),
         makes_samples=options.generators > 0,
@@ -168,7 +186,7 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
         seed=options.random_seed, commit=(config.get("git_commit") or "unknown")[:12],
         versions=", ".join(f"{package} {version}" for package, version in config.get("versions", {}).items()),
         rows=[row for row in rows if row[1] is not None], temperature=f"{options.temperature:g}",
-        images=f"({shape}): {scale}", example=example + "\n",
+        images=f"({shape}): {scale}", example=made, classifier=classified,
         units=units,
     )
 

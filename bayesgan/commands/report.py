@@ -24,6 +24,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--out must be a file, got the folder {arguments.out}; name {arguments.out / 'report.html'}")
     text = page(arguments.runs, pick_device(arguments.device), arguments.data_path)
     out = arguments.out or arguments.runs[0] / "report.html"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, lambda path: path.write_text(text, encoding="utf-8"))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, lambda path: path.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot write {out} ({error.strerror or error}); name another place with --out") from None
     print(f"look at {out}")

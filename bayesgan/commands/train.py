@@ -243,6 +243,7 @@ def whole_run(
                 ranks.from_first(folder.drop_supervised)  # the yardstick of a shorter run
             ranks.from_first(lambda: folder.resumed(options, arguments, engines, device))
         print(f"writing to {folder.path}", flush=True)
+        hint = f"go on with: --resume {shlex.quote(str(folder.path))}"
         moments = [begun, time.perf_counter()]
         try:
             # else only what follows is left to do
@@ -258,12 +259,19 @@ def whole_run(
                 "no checkpoint had been written, --n_save says when")
             raise Diverged(f"{error}; {kept}") from None
         except Stopped as stopped:
-            print(f"stopped after iteration {trainer.iteration}; go on with: --resume {shlex.quote(str(folder.path))}")
+            print(f"stopped after iteration {trainer.iteration}; {hint}")
             return stop_code(stopped)
+        except KeyboardInterrupt:
+            print(hint)
+            raise
         del trainer  # what follows needs its memory
         if not ranks.first:
             return 0
-        print(summary(folder, data, device, measure.asked if measure else None))
+        try:
+            print(summary(folder, data, device, measure.asked if measure else None))
+        except KeyboardInterrupt:
+            print(hint)
+            raise
         start, supervised, training, end = (b - a for a, b in pairwise([*moments, time.perf_counter()]))
         seconds = {"start": start, "supervised": supervised, "iterations": training - outside, "saving": outside,
                    "end": end}

@@ -57,11 +57,13 @@ FLOORED = (
 )
 BAYESIAN = ("runs without --ml", lambda options: not options.ml)
 TAUGHT = ("a positive --consistency", lambda options: options.consistency > 0)
-SPREAD = ("a positive --consistency and --spread_labels of 2 or more",
-          lambda options: options.consistency > 0 and options.spread_labels > 1)
+SPREAD = ("a positive --consistency, --spread_labels of 2 or more, and a burn-in to end",
+          lambda options: options.settling is not None)
 PLAYED = ("runs with generators", lambda options: options.generators > 0)
 PSEUDO = ("runs without --ml that have generators", lambda options: options.generators > 0 and not options.ml)
-SEVERAL = ("several discriminators or generators", lambda options: options.generators * options.discriminators > 1)
+SEVERAL = ("several discriminators or generators, or a --gen_batch_size above --batch_size", lambda options: (
+    options.generators > 0
+    and (options.generators * options.discriminators > 1 or options.gen_batch > options.batch_size)))
 
 data = partial(option, group="where and what")
 labels = partial(option, group="labels", semi=True)

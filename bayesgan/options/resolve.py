@@ -138,6 +138,7 @@ def with_schedule(options: Options) -> Options:
     """
     burn_in = max(1, options.train_iter // 2) if options.burn_in is None else options.burn_in
     ramp = max(0, options.train_iter - burn_in) // 10 if options.ramp is None else options.ramp
+    ramp = ramp if options.temperature > 0 else 0  # there is nothing to rise
     if options.temperature > 0 and burn_in + ramp >= options.train_iter:
         raise InputError(
             f"--burn_in and --ramp must end before --train_iter {options.train_iter}, got {burn_in} + {ramp}: "

@@ -40,7 +40,8 @@ def log_odds(scores: Tensor, kind: str) -> Tensor:
     that log p/q is affine in the critic.
     """
     if kind not in SCORES:
-        raise InputError(f"kind must be one of: {', '.join(SCORES)}; got {kind!r}")
+        raise InputError(f"kind must be one of: {', '.join(SCORES)}; got {kind!r}"
+                         + ("; scores of a hinge loss are taken as logit" if kind == "hinge" else ""))
     scores = scores.double()
     if kind.startswith("least_squares"):
         share = (scores + 1) / 2 if kind == "least_squares_signed" else scores

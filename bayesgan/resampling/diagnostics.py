@@ -197,6 +197,7 @@ class Diagnostics:
 
     def __str__(self) -> str:
         lines = [
+            f"plain samples, {self.n} outputs" if self.expected is not None and self.expected.ratio == PLAIN else
             f"{self.method}, {self.n} outputs, budget {self.budget}",
             *([self.expected.words] if self.expected is not None and self.expected.helps else []),
             *(f"left out: {why}" for why in (self.expected.left_out if self.expected is not None else [])),

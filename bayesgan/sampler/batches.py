@@ -20,7 +20,7 @@ from torch.utils.data import (
 from bayesgan.basics.arrays import as_tensor, first_of, refuse_not_finite
 from bayesgan.basics.errors import InputError, warn
 
-__all__ = ["Unpack", "batches_of", "inputs_of", "warn_of_rounding"]
+__all__ = ["Unpack", "batches_of", "inputs_of", "moments_of", "warn_of_other_data", "warn_of_rounding"]
 
 FIXED_ORDER = "the loader must shuffle, or a chain sees the same rows in every pass; pass shuffle=True"
 LOST = 0.01  # of the spread of inputs, that may be rounded away
@@ -53,6 +53,23 @@ def batches_of(
     if not isinstance(data, Iterable):
         raise InputError(f"data must be (inputs, targets) or a loader of such pairs, got {type(data).__name__}")
     return loader_batches(data, num_data, sources, unpack)
+
+
+def moments_of(data) -> list[float] | None:
+    """What tells one data set of arrays from another in whatever order: rows, means, mean squares; None of loaders."""
+    data = data.tensors if isinstance(data, TensorDataset) else data
+    if not isinstance(data, (tuple, list)) or not all(isinstance(part, (Tensor, np.ndarray)) for part in data):
+        return None
+    parts = [as_tensor(part, "data").double() for part in data]
+    return [float(value) for part in parts for value in (len(part), part.mean(), part.square().mean())]
+
+
+def warn_of_other_data(data, before: list[float] | None) -> None:
+    """Warns where these are not the data of `moments_of` before: draws would be of two posteriors."""
+    now = moments_of(data)
+    if now and before and not np.allclose(now, before, 1e-5, 1e-9):
+        warn("these are other data than the chains have moved on so far: draws of two posteriors would be one mixture; "
+             "begin a new sampler")
 
 
 def warn_of_rounding(data, dtype: torch.dtype) -> None:

@@ -11,7 +11,7 @@ from bayesgan.basics.errors import InputError, reason, refuse_no_function
 from bayesgan.ensemble import Outputs
 from bayesgan.sampler.checks import check_likelihood, refuse_own_parameters
 
-__all__ = ["Likelihood", "averageable", "one_of"]
+__all__ = ["Likelihood", "averageable", "one_of", "row_each", "unchanged"]
 
 DISTANCES = (functional.mse_loss, functional.l1_loss, functional.smooth_l1_loss, functional.huber_loss)
 DISTANCE_MODULES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
@@ -90,3 +90,16 @@ def averageable(value) -> Tensor:
         raise InputError(f"predictive returns {value.dtype}, whose mean over draws has no meaning; return "
                          "probabilities, and pick the class from their mean")
     return value
+
+
+def row_each(value: Tensor, rows: int) -> Tensor:
+    """What `predict` averages, with as many rows as data were asked about."""
+    if value.dim() == 0 or len(value) != rows:
+        raise InputError(f"predictive must give a row for each of {rows} inputs, got {tuple(value.shape)}; average "
+                         "over inputs afterwards, and squeeze one axis by its number")
+    return value
+
+
+def unchanged(outputs: Outputs) -> Outputs:
+    """What `predict` averages by default."""
+    return outputs

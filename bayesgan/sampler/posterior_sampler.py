@@ -17,23 +17,29 @@ from bayesgan.basics.files import write_atomically
 from bayesgan.basics.progress import Progress
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.ranks import Ranks
-from bayesgan.ensemble import Ensemble, Outputs, SampleStore, checksum, fan_in_scales
-from bayesgan.sampler.batches import Unpack, batches_of, inputs_of, warn_of_rounding
+from bayesgan.ensemble import Ensemble, SampleStore, checksum, fan_in_scales
+from bayesgan.sampler.batches import (
+    Unpack,
+    batches_of,
+    inputs_of,
+    moments_of,
+    warn_of_other_data,
+    warn_of_rounding,
+)
 from bayesgan.sampler.chains import along_chains, sources
-from bayesgan.sampler.checks import check_same_outputs, warn_of_coupling
 from bayesgan.sampler.diagnostics import Diagnostics, diagnose
 from bayesgan.sampler.kinetic import kinetic_temperature
-from bayesgan.sampler.likelihood import Likelihood, averageable, one_of
+from bayesgan.sampler.likelihood import Likelihood, averageable, one_of, row_each, unchanged
 from bayesgan.sampler.models import padding_rows, sampled_copy, set_start
 from bayesgan.sampler.priors import Normal, Prior
 from bayesgan.sampler.settings import Settings
 from bayesgan.sampler.sghmc import SGHMC
+from bayesgan.sampler.trials import not_taken, tried
 
 __all__ = ["Draw", "PosteriorSampler"]
 
 NONE_FROZEN = checksum({})
 SAME_TEMPERATURE = 0.01  # up to this share
-FEWEST = 2  # data that batch norm takes
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,7 @@ class PosteriorSampler:
         )
         for name in padding.keys() & parameters.keys():
             self.chain.hold(self.ensemble.parameters[name], padding[name])
-        self.step = 0
+        self.step, self.moments = 0, None  # of the data, where they are arrays
         self.draws: list[Draw] = []
         self.store = SampleStore(Path(folder)) if folder is not None else None
 
@@ -213,6 +219,9 @@ class PosteriorSampler:
             unpack: What the iterable gives -> (inputs, targets); without it that must be pairs.
         """
         warn_of_rounding(data, self.ensemble.dtype)
+        if self.step:
+            warn_of_other_data(data, self.moments)
+        self.moments = moments_of(data) or self.moments
         batches = batches_of(data, batch_size, self.settings.num_data, self._sources, self.device, unpack)
         if self.store is not None and self.ranks.from_first(lambda: bool(self.store.draws)) and not self.draws:
             raise InputError(
@@ -314,7 +323,7 @@ class PosteriorSampler:
         if parts is not None:
             state, chain, draws = along_chains(torch.cat, *parts)
             content = {"settings": self._fingerprint(), "step": self.step, "state": state, "chain": chain,
-                       "draws": draws}
+                       "draws": draws, "data": self.moments}
             write_atomically(Path(path), lambda temporary: torch.save(content, temporary))
         self.ranks.gathered(None)
 
@@ -343,7 +352,7 @@ class PosteriorSampler:
                  "numbers of the same law")
         self.ensemble.load_state(state)
         self.chain.load_state_dict(chain)
-        self.step = content["step"]
+        self.step, self.moments = content["step"], content.get("data")  # older files do not say
         self.draws = [Draw(**{k: _on_cpu(v) for k, v in draw.items()}) for draw in draws]
         return self
 
@@ -352,8 +361,7 @@ class PosteriorSampler:
         if self.step == self.settings.adaptation:
             self.chain.freeze_preconditioner()
         if self.step == 0:
-            before = {name: tensor.clone() for name, tensor in self.ensemble.state().items()}
-            self._try_first_batch(inputs, targets, before)
+            self.engine = tried(self.ensemble, self.likelihood, inputs, targets, self.engine)
         outputs = self.ensemble.forward(inputs, train=True)
         mean = self.likelihood.mean_losses(outputs, targets, self.engine == "vmap")
         self.chain.zero_grad()
@@ -370,42 +378,6 @@ class PosteriorSampler:
         self.step += 1
         return -self.settings.num_data * mean.detach(), kinetic
 
-    def _try_first_batch(self, inputs: Tensor, targets: Tensor, before: dict[str, Tensor]) -> None:
-        """Model and likelihood are checked; where "vmap" cannot run one of them, "loop" does from here on.
-
-        Args:
-            before: A copy of the ensemble's state, which is as it was afterwards.
-        """
-        try:
-            outputs = self.ensemble.forward(inputs, train=True, freeze=True)
-            check_same_outputs(outputs, self.ensemble.forward(inputs, train=True, freeze=True))
-            self._warn_of_coupling(inputs, outputs)
-            self.likelihood.check(outputs, targets)
-            if self.engine == "vmap":
-                self.likelihood.mean_losses(outputs, targets, batched=True)
-        except (IndexError, RuntimeError, TypeError, ValueError) as error:  # vmap raises some of these too
-            if isinstance(error, (InputError, torch.OutOfMemoryError)):
-                raise
-            why = reason(error)
-            if self.engine == "vmap":
-                warn(f'"vmap" cannot run this model or likelihood ({why}); "loop" is used')
-                self.engine = "loop"
-                self.ensemble.use("loop")
-                self._try_first_batch(inputs, targets, before)
-            else:
-                raise not_taken(inputs[0], error) from error
-        self.ensemble.load_state(before)
-
-    def _warn_of_coupling(self, inputs: Tensor, outputs: Outputs) -> None:
-        """Tries the model on half of the minibatch (chains, B, ...), if it takes so few."""
-        if inputs.shape[1] < 2 * FEWEST:
-            return
-        try:
-            half = self.ensemble.forward(inputs[:, : inputs.shape[1] // 2], train=True, freeze=True)
-        except (IndexError, RuntimeError, TypeError, ValueError):  # a model of one size of minibatches
-            return
-        warn_of_coupling(outputs, half, inputs.shape[1])
-
     def _fingerprint(self) -> dict:
         return {**self.settings.fingerprint(self.likelihood.name, self.prior), "frozen parameters": self._constants}
 
@@ -419,28 +391,6 @@ class PosteriorSampler:
 
     def _for_all(self, rows: Tensor) -> Tensor:
         return rows.expand(self.ensemble.members, *rows.shape)
-
-
-def not_taken(inputs: Tensor, error: Exception) -> InputError:
-    """Of inputs (n, ...) on which the model raised."""
-    remedy = "give them the shape and the type that it takes"
-    if not inputs.is_floating_point():
-        remedy = "give it inputs.float() if they are quantities"
-    return InputError(f"the model cannot take {inputs.dtype} inputs {tuple(inputs.shape)}, which reach it as they are "
-                      f"({reason(error)}); {remedy}")
-
-
-def row_each(value: Tensor, rows: int) -> Tensor:
-    """What `predict` averages, with as many rows as data were asked about."""
-    if value.dim() == 0 or len(value) != rows:
-        raise InputError(f"predictive must give a row for each of {rows} inputs, got {tuple(value.shape)}; average "
-                         "over inputs afterwards, and squeeze one axis by its number")
-    return value
-
-
-def unchanged(outputs: Outputs) -> Outputs:
-    """What `predict` averages by default."""
-    return outputs
 
 
 def _on_cpu(value):

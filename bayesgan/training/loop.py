@@ -142,6 +142,8 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                 raise Stopped(stopping)
         if trainer.iteration == begun == options.train_iter:
             complete(trainer, folder, writer, measure)
+        if stopping := ranks.most(asked[0] if asked else 0):  # while the last was saved
+            raise Stopped(stopping)
     return outside
 
 

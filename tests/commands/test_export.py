@@ -27,7 +27,8 @@ def test_what_was_exported_gives_the_same_samples_with_and_without_the_package(c
     generators = RunFolder.open(folder).options().generators
     target = tmp_path / "shared" / "mine"
     assert main(["export", str(folder), str(target)]) == 0
-    assert "generator.pt2" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "generator.pt2" in told and ("classifier.pt2" in told) == semi
     before, after = load_posterior(folder), load_posterior(target)
     assert torch.equal(before.sample(30, seed=3), after.sample(30, seed=3))
     card = (target / "README.md").read_text()
@@ -39,7 +40,9 @@ def test_what_was_exported_gives_the_same_samples_with_and_without_the_package(c
     if semi:
         x = before.sample(5)
         assert torch.equal(before.predict_proba(x), after.predict_proba(x)) and "errors of 359" in card
-    example = re.findall(r"```python\n(.*?)```", card, re.S)[-1]
+        classify_without_the_package(target, card, x)
+        assert torch.allclose(torch.load(target / "probabilities.pt"), before.predict_proba(x), atol=1e-5)
+    example = re.findall(r"```python\n(.*?)```", card, re.S)[1]
     assert len(example.splitlines()) <= 20
     alone = "import sys\nsys.modules['bayesgan'] = None\nimport torch\ntorch.manual_seed(0)\n" + example
     subprocess.run([sys.executable, "-c", alone], cwd=target, check=True, capture_output=True)
@@ -49,6 +52,25 @@ def test_what_was_exported_gives_the_same_samples_with_and_without_the_package(c
     latent = torch.randn(8, before.options.z_dim)
     expected = before.in_units(before.generators.forward_member(0, latent))
     assert torch.allclose(expected, found[:8], rtol=1e-4, atol=1e-5)
+
+
+def classify_without_the_package(target, card, x):
+    torch.save(x, target / "data.pt")
+    example = re.findall(r"```python\n(.*?)```", card, re.S)[-1]
+    subprocess.run([sys.executable, "-c", "import sys\nsys.modules['bayesgan'] = None\n" + example], cwd=target,
+                   check=True, capture_output=True)
+
+
+def test_vectors_in_units_of_their_own_are_classified_without_the_package(tmp_path):
+    x, y = np.random.default_rng(0).standard_normal((300, 3)) * [50.0, 0.05, 0.0] + [1.7e9, -3, 7], np.arange(300) % 2
+    np.savez(tmp_path / "mine.npz", x=x, y=y)
+    folder = run(tmp_path / "out", "--dataset", "npz", "--data_path", tmp_path / "mine.npz", "--N", "20", "--num_gen",
+                 "0", semi=True)
+    assert main(["export", str(folder), str(tmp_path / "given")]) == 0
+    card = (tmp_path / "given" / "README.md").read_text()
+    classify_without_the_package(tmp_path / "given", card, torch.from_numpy(x[:9]))
+    expected = load_posterior(folder).predict_proba(x[:9])
+    assert torch.allclose(torch.load(tmp_path / "given" / "probabilities.pt"), expected, atol=1e-5)
 
 
 def test_vectors_come_back_in_the_units_they_were_given_in(tmp_path):
@@ -63,7 +85,7 @@ def test_vectors_come_back_in_the_units_they_were_given_in(tmp_path):
                  "--df_dim", "32", "--batch_size", "64", "--train_iter", "300", "--n_save", "300", "--temperature", "0")
     target = tmp_path / "mine"
     assert main(["export", str(folder), str(target)]) == 0
-    example = re.findall(r"```python\n(.*?)```", (target / "README.md").read_text(), re.S)[-1]
+    example = re.findall(r"```python\n(.*?)```", (target / "README.md").read_text(), re.S)[1]
     subprocess.run([sys.executable, "-c", example], cwd=target, check=True, capture_output=True)
     assert main(["resample", str(folder), "--n", "64"]) == 0
     (resampled,) = folder.glob("resampled/*/samples.npz")

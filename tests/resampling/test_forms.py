@@ -73,7 +73,7 @@ def test_a_perfect_critic_is_said_to_see_an_artefact():
     [
         (lambda x: torch.zeros(len(x)), "the discriminator is constant: all .* scores are 0"),
         (lambda x: torch.where(x[:, 0] > 1, torch.inf, 0.0), "scores are infinite; return logits"),
-        (lambda x: [1.0] * len(x), "scores must be arrays of numbers, got list"),
+        (lambda x: [1.0] * len(x), "scores must be arrays of numbers, got a list"),
     ],
 )
 def test_each_critic_of_no_use_is_told_which_it_is(score, words):

@@ -134,7 +134,7 @@ def broken(row, value):
     (lambda: calibrated(score=lambda x: x.mean((1, 2, 3)), kind="lsgan"), "kind must be one of"),
     (lambda: calibrated(score=lambda x: x.mean((1, 2, 3)) + 0j), "scores must be real numbers, got torch.complex64"),
     (lambda: calibrated(score=lambda x: x[:, 0, 0, 0].to("meta")), "scores must hold numbers, .* on device meta"),
-    (lambda: calibrated(real=[1, 2]), "real must be arrays of numbers, got list; give tensors"),
+    (lambda: calibrated(real=[1, 2]), "real must be arrays of numbers, got a list; give tensors"),
     (lambda: calibrated(real=torch.rand(100)), r"real must hold data like the generator's, \(m, ...\), got \(100,\)"),
     (lambda: calibrated(training=halves(9, source(), 0.5, 0.0)), "training must hold at least 80 data"),
     (lambda: calibrated(real=(halves(400, source(), 0.5, 0.0) + 1) * 127.5), "scale both alike"),

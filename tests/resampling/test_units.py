@@ -8,7 +8,7 @@ import torch
 
 from bayesgan import Resampler
 from bayesgan.evaluation.classification import classification_figures
-from bayesgan.resampling import LatentProposal
+from bayesgan.resampling import DensityRatio, LatentProposal
 from bayesgan.resampling.calibration import fit, log_odds
 from bayesgan.resampling.guard import Guard, column_scales
 from bayesgan.resampling.rules.drs import DiscriminatorRejection
@@ -92,3 +92,24 @@ def test_training_data_that_are_unlike_are_refused(training):
         Resampler(generate, lambda data: data[:, 0], training=training).sample(3)
     with pytest.raises(ValueError, match="training must "):
         Resampler.calibrated(generate, lambda data: data[:, 0], torch.randn(100, 2), training=training)
+
+
+def test_scores_that_look_like_probabilities_are_warned_of():
+    real = torch.randn(400, 1, generator=torch.Generator().manual_seed(0))
+    make = lambda n, source: torch.randn(n, 1, generator=source)  # noqa: E731
+    with pytest.warns(UserWarning, match="if they are probabilities, after a sigmoid"):
+        Resampler.calibrated(make, lambda x: torch.sigmoid(x[:, 0]), real, ratio="score")
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("shift, count", [(0.05, 400), (0.1, 100)])
+def test_an_exact_ratio_is_not_called_wrong(seed, shift, count):
+    """p = N(shift, 1) and q = N(0, 1): the log ratio is shift x - shift² / 2, of AUC near .5 and found so by chance."""
+    source = torch.Generator().manual_seed(seed)
+    make = lambda n, own: torch.randn(n, 1, generator=own)  # noqa: E731
+    real = torch.randn(count, 1, generator=source) + shift
+    ratio = DensityRatio.fit(lambda x: shift * x[:, 0] - shift**2 / 2, real, make, calibration="none")
+    resampler = Resampler(make, ratio, "obrs", 20)
+    resampler.sample(200, seed)
+    wrong = ("ranks generated data above", "the ratio is not calibrated", "is wrong in parts", "inverted", "constant")
+    assert not [text for text in resampler.diagnostics.warnings if any(words in text for words in wrong)]

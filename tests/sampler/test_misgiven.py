@@ -1,5 +1,7 @@
 """What people give by mistake and would make a confident, wrong posterior; each with its known answer or its words."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -155,3 +157,16 @@ def test_a_warning_names_the_users_line(ask):
     with pytest.warns(UserWarning, match="batch norm") as caught:
         ask(classifier(model=model))
     assert {one.filename for one in caught} == {__file__}
+
+
+def test_going_on_with_other_data_is_warned_of_and_in_another_order_it_is_not(tmp_path):
+    x, y = classes()
+    sampler = classifier().run((x, y), 2, progress=False)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sampler.run((x[order], y[order]), 1, progress=False)
+    sampler.save(tmp_path / "s.pt")
+    for one in (sampler, classifier().load(tmp_path / "s.pt")):
+        with pytest.warns(UserWarning, match="these are other data than the chains have moved on"):
+            one.run((x + 1, y), 1, progress=False)

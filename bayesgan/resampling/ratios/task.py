@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.arrays import refuse_not_finite
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, warn
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling.pool import chunks
 from bayesgan.resampling.proposals import CallableProposal, LatentProposal
@@ -159,6 +159,9 @@ def refuse_unlike(training: Tensor, data: Tensor) -> None:
 def refuse_strange_scores(score: Callable[[Tensor], Tensor], kind: str, real: Tensor) -> None:
     """InputError where a score is of another kind, random, changes with its batch, or is two classes of one network."""
     whole = scores(score, kind, real[:LOOKED_AT])
+    if kind == "logit" and whole.min() >= 0 and whole.max() <= 1 and len(whole) > 1:
+        warn(f"all scores of real data lie in {whole.min():.3g}..{whole.max():.3g}: if they are probabilities, after a "
+             "sigmoid, give kind=\"probability\"")
     refuse_changing(score, real, "score is random", "scores depend")
     if whole.shape[1] == 2 and torch.corrcoef(whole.T)[0, 1] < -0.99:
         raise InputError("score gives two columns, one the other's opposite: [fake, real] of one discriminator; "
