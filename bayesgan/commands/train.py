@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import os
 import shlex
 import sys
@@ -18,14 +17,12 @@ from bayesgan.basics.devices import natively_bf16, pick_device, set_arithmetic
 from bayesgan.basics.errors import Diverged, InputError
 from bayesgan.basics.ranks import Agreed, Ranks, connected, rank_here
 from bayesgan.basics.stopping import started, stop_code
-from bayesgan.basics.tables import several
-from bayesgan.commands.evaluate import Evaluator, evaluate, supervised_network
+from bayesgan.commands.ending import summary, time_in_words
+from bayesgan.commands.evaluate import Evaluator, supervised_network
+from bayesgan.commands.going_on import continued, opened, resume, told_when_stopped
 from bayesgan.commands.outlook import describe, memory_explained
 from bayesgan.commands.parser import Parser, call
-from bayesgan.commands.resample import resample_run
-from bayesgan.data import Dataset, some, to_float
-from bayesgan.evaluation.pictures import save_picture
-from bayesgan.evaluation.questions import Answers
+from bayesgan.data import Dataset
 from bayesgan.options import (
     Engines,
     Options,
@@ -36,16 +33,14 @@ from bayesgan.options import (
     load_data,
     resolve,
     script_name,
-    usual_thin,
     with_counted_labels,
 )
-from bayesgan.report.mixing import keep_mixing, mixing, mixing_words, traces
-from bayesgan.store import RunFolder, load_posterior
-from bayesgan.store.config import FORMAT, as_json, describe_data, git_commit
+from bayesgan.store import RunFolder
+from bayesgan.store.config import as_json, describe_data, git_commit
 from bayesgan.store.places import refuse_no_place
 from bayesgan.training.algorithm import Trainer
 from bayesgan.training.engine_choice import choose_engines
-from bayesgan.training.loop import SHOWN, Stopped, train
+from bayesgan.training.loop import Stopped, train
 from bayesgan.training.supervised import supervised_iterations
 
 __all__ = ["main"]
@@ -164,41 +159,6 @@ def parser(semi: bool) -> argparse.ArgumentParser:
     return own
 
 
-def opened(path: Path, semi: bool) -> RunFolder:
-    """The run to resume; raises InputError for one of the other script, and for an exported folder."""
-    folder = RunFolder.open(path)
-    if folder.exported:
-        raise InputError(f"{path} is an exported folder, which holds no checkpoint; resume the run it was made from")
-    if folder.options().semi != semi:
-        own, other = script_name(semi), script_name(not semi)
-        raise InputError(f"{path} is a run of {other}, got {own}; resume it with the former")
-    return folder
-
-
-def continued(folder: RunFolder, given: dict) -> Options:
-    """The options of `folder` with what may change taken from `given`.
-
-    Raises:
-        ValueError: Listing every difference that would make it another run.
-    """
-    stored = folder.options()
-    resumable = {field.name for field in dataclasses.fields(Options) if field.metadata["resumable"]}
-    wrong = [f"--{name} {value} (the run has {getattr(stored, name)})" for name, value in given.items()
-             if name not in resumable and value != getattr(stored, name)]
-    if wrong:
-        raise InputError(f"a resumed run keeps its options, got {', '.join(wrong)}; leave them out or start a new run")
-    changes = {name: value for name, value in given.items() if name in resumable}
-    typed = [word.split("=")[0] for word in folder.config["commands"][0]["command"]]
-    if stored.thin == usual_thin(stored) and "thin" not in given and "--thin" not in typed:  # nobody chose it
-        changes["thin"] = None
-    if "device" in changes:
-        changes.setdefault("gpu_id", None)
-    elif "gpu_id" in changes:
-        changes["device"] = "cuda"
-    options = dataclasses.replace(stored, **changes)
-    return resolve(vars(options), options.semi)[0]
-
-
 def dry_run(
     options: Options, data: Dataset, device: torch.device, engines: Engines, ranks: Ranks, folder: RunFolder | None,
     lines: list[str],
@@ -244,6 +204,7 @@ def whole_run(
             ranks.from_first(lambda: folder.resumed(options, arguments, engines, device))
         print(f"writing to {folder.path}", flush=True)
         hint = f"go on with: --resume {shlex.quote(str(folder.path))}"
+        held.enter_context(told_when_stopped(hint))
         moments = [begun, time.perf_counter()]
         try:
             # else only what follows is left to do
@@ -261,52 +222,16 @@ def whole_run(
         except Stopped as stopped:
             print(f"stopped after iteration {trainer.iteration}; {hint}")
             return stop_code(stopped)
-        except KeyboardInterrupt:
-            print(hint)
-            raise
         del trainer  # what follows needs its memory
         if not ranks.first:
             return 0
-        try:
-            print(summary(folder, data, device, measure.asked if measure else None))
-        except KeyboardInterrupt:
-            print(hint)
-            raise
+        print(summary(folder, data, device, measure.asked if measure else None))
         start, supervised, training, end = (b - a for a, b in pairwise([*moments, time.perf_counter()]))
         seconds = {"start": start, "supervised": supervised, "iterations": training - outside, "saving": outside,
                    "end": end}
         print(time_in_words(seconds))
         folder.end(seconds)
     return 0
-
-
-def resume(folder: RunFolder, trainer: Trainer, set_aside: bool = True) -> None:
-    """Loads the newest checkpoint and says where the run stands.
-
-    Args:
-        set_aside: Damaged ones may be renamed.
-    """
-    draws = trainer.ranks.together(lambda: folder.store.draws)  # a damaged index is found before anything changes
-    checkpoint = folder.load_checkpoint(trainer.load_state_dict, trainer.device, set_aside, trainer.ranks)
-    if checkpoint is None and draws:
-        raise Agreed(f"{folder.path} has draws and no checkpoint to go on from, and beginning anew would replace "
-                         "them; use the draws, or start another run")
-    if trainer.iteration > trainer.options.train_iter:
-        raise Agreed(f"{folder.path} has done {trainer.iteration} iterations already, got --train_iter "
-                         f"{trainer.options.train_iter}; give more")
-    before, now = folder.options().settling, trainer.options.settling
-    if before is not None and before <= trainer.iteration < (now or 0):
-        print(f"note: the run had settled at iteration {before}; with --train_iter {trainer.options.train_iter} at "
-              f"temperature 0 it does at {now}, and distorts at full strength until then")
-    if folder.config.get("format", 1) < FORMAT:
-        spreads = trainer.options.spread_moments
-        taught = ", and its graph says all classes, at the end as probabilities" if spreads else ""
-        print("note: this run began with an older version; from here on it draws other random numbers of the same law"
-              f"{taught}, so the bits differ from those it would have had")
-    if folder.config.get("device_type", trainer.device.type) != trainer.device.type:
-        print("note: this run comes from another kind of device, which draws other numbers of the same law; so from "
-              "here on the bits differ from those it would have had")
-    print(f"resuming {folder.path} at iteration {trainer.iteration}, from {checkpoint or 'the start'}")
 
 
 def evaluator(trainer: Trainer, folder: RunFolder) -> Evaluator:
@@ -326,52 +251,3 @@ def timed_steps(trainer: Trainer) -> tuple[float, float]:
         trainer.step().generators.sum().item()
         seconds.append(time.perf_counter() - begun)
     return seconds[0], seconds[1]
-
-
-def summary(
-    folder: RunFolder, data: Dataset, device: torch.device, asked: dict[int, Answers] | None = None
-) -> str:
-    """What a user wants to know at the end; also makes the picture of the whole posterior.
-
-    Args:
-        asked: What a semi-supervised run's draws are known to answer, by step.
-    """
-    options, posterior = folder.options(), load_posterior(folder.path, device)
-    picture = folder.path / "samples" / "posterior.png"
-    if options.generators:
-        count = 100 if data.is_images else 1000
-        save_picture(picture, posterior.sample(count, units=False), to_float(some(data.train, SHOWN)).cpu())
-    if options.resample is not None:
-        resample_run(folder.path, 100, wait=True, method=options.resample, device=device)
-    lines = []
-    if options.semi:
-        lines += ["", evaluate(folder.path, device, wait=True, asked=asked)]
-    run = shlex.quote(str(folder.path))
-    quoted = json.dumps(str(folder.path), ensure_ascii=False)  # double quotes, which a shell's single ones may hold
-    sampling = f"from bayesgan import load_posterior; print(load_posterior({quoted}).sample(64).shape)"
-    members = several(options.generators, "generator") if options.generators else (
-        several(options.discriminators, "discriminator"))
-    lines += ["", f"done: {several(len(posterior.draws), 'draw')} of {members}"]
-    if options.generators:
-        lines.append(f"  look at    {picture}   (mixture of everything collected; one grid per generator beside it)")
-    lines.append(f"  follow     tensorboard --logdir {shlex.quote(str(folder.path / 'tensorboard'))}")
-    if options.generators:
-        lines.append(f"  sample     python -c {shlex.quote(sampling)}")
-    if found := mixing(traces(posterior, data)):
-        keep_mixing(folder, found)
-        lines.append(f"  mixing     {mixing_words(found)}")
-    if options.semi:
-        lines += [f"  calibration {folder.path / 'evaluation' / 'uncertainty.png'}",
-                  f"  new data   python -m bayesgan classify {run} PATH   (pictures, or an .npz with an array x)"]
-    further = 2 * options.train_iter
-    lines.append(f"  go on      python {script_name(options.semi)} --resume {run} --train_iter {further}")
-    return "\n".join(lines)
-
-
-def time_in_words(seconds: dict[str, float]) -> str:
-    """One line: how long a command took, and what of it was no iteration."""
-    total = sum(seconds.values())
-    named = {"start": "to start", "supervised": "for the supervised network", "saving": "measuring and saving",
-             "end": "at the end"}
-    others = ", ".join(f"{seconds[key]:.1f} {words}" for key, words in named.items() if seconds[key] >= 0.05)
-    return f"  time       {total:.0f} s, {seconds['iterations'] / total:.0%} in iterations; {others}"
