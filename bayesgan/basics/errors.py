@@ -24,9 +24,10 @@ def reason(error: BaseException) -> str:
 
 
 def warn(text: str) -> None:
-    """A warning at the line of the user's that led here, however deep inside the package."""
+    """A warning at the line of the user's that led here, however deep inside the package, and torch's decorators."""
+    inside = (PACKAGE, *sys.modules["torch"].__path__)
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, stacklevel=level)
 

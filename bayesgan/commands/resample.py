@@ -27,7 +27,6 @@ from bayesgan.options import finite, load_data
 from bayesgan.resampling import (
     CALIBRATIONS,
     LEAST_JUDGED,
-    PLAIN,
     RATIOS,
     RULES,
     LatentProposal,
@@ -165,8 +164,7 @@ def judged(folder: RunFolder, resampler: Resampler, seed: int, steps: int, data_
     with torch.no_grad():
         before = torch.cat([resampler.proposal.decode(codes.rows(slice(at, at + 1000))).cpu()
                             for at in range(0, count, 1000)])
-    plain = resampler.expected is not None and resampler.expected.ratio == PLAIN
-    sets = [before] if plain else [before, resampler.sample(count, seed + 1).cpu()]
+    sets = [before] if resampler.plain else [before, resampler.sample(count, seed + 1).cpu()]
     scores = [judge.scores(to_bytes(images)) for images in sets]
     named = {name: [score[name] for score in scores]
              for name in ("class_score", "class_kl", "frechet", "precision", "recall")}
@@ -231,7 +229,7 @@ def resampled(folder: RunFolder, n: int, seed: int, judge_steps: int, options: d
     if judge_steps:
         content["scores"] = judged(folder, resampler, seed, judge_steps, options.get("data_path"))
     write_atomically(place / "diagnostics.json", lambda path: path.write_text(json.dumps(content, indent=1)))
-    if resampler.expected is None or resampler.expected.ratio != PLAIN:
+    if not resampler.plain:
         figure = ratio_figure(resampler.held_out_scores())
         write_atomically(place / "ratio.png", lambda path: figure.savefig(path, format="png"))
     print(told)

@@ -17,7 +17,7 @@ from bayesgan.experiments.cells import Cells
 from bayesgan.experiments.image_table import compare, report, side_by_side
 from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
 from bayesgan.options import option
-from bayesgan.resampling import PLAIN, RULES, LatentProposal, Resampler
+from bayesgan.resampling import RULES, LatentProposal, Resampler
 
 __all__ = ["Settings", "run", "train_plain_gan"]
 
@@ -103,7 +103,7 @@ def measured(seed: int, settings: Settings) -> dict:
     sets = {"GAN": sharp.with_method("obrs", 1)}
     own, moved = ("obrs", "mh"), ("obrs", "mh", *settings.moves)
     for name, one, methods in (("raw score", raw, own), ("score", sharp, own), ("auto", auto, moved)):
-        if one.expected.ratio != PLAIN:
+        if not one.plain:
             sets |= {f"{method}, {name}": one.with_method(method, settings.budget) for method in methods}
     sets = {name: one.sample(settings.samples) for name, one in sets.items()}
     rows = compare(sets, data, settings.judge_steps)

@@ -12,7 +12,7 @@ from bayesgan.experiments.image_table import compare, report
 from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
 from bayesgan.experiments.runs import device_of, trained
 from bayesgan.options import load_data, option, resolve
-from bayesgan.resampling import PLAIN, RATIOS, RULES
+from bayesgan.resampling import RATIOS, RULES
 from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Settings", "run"]
@@ -52,11 +52,10 @@ def run(settings: Settings, cells: Cells) -> Report:
                                   refit_steps=settings.refit_steps)
         if one.expected is not None:
             print(one.expected.words, flush=True)
-        plain = one.expected is not None and one.expected.ratio == PLAIN
         if "posterior" not in sets:
-            sets["posterior"] = (one if plain else one.with_method("obrs", 1)).sample(settings.samples, seed=1)
+            sets["posterior"] = (one if one.plain else one.with_method("obrs", 1)).sample(settings.samples, seed=1)
         for method in settings.methods:
-            chosen = one if plain else one.with_method(method)
+            chosen = one if one.plain else one.with_method(method)
             sets[f"{method}, {ratio}"] = after = chosen.sample(settings.samples, seed=1)
     pictures = {"before": sets["posterior"][:100], "after": after[:100]}
     return report([compare(sets, data, settings.judge_steps)], pictures)

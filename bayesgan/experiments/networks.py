@@ -20,7 +20,6 @@ from bayesgan.experiments.registry import EXPERIMENTS, Experiment, Report
 from bayesgan.experiments.runs import run_cells
 from bayesgan.networks import NETWORKS
 from bayesgan.options import load_data, option, resolve
-from bayesgan.resampling import PLAIN
 from bayesgan.store.run_folder import RunFolder
 from bayesgan.training.algorithm import Trainer
 
@@ -91,11 +90,10 @@ def measured(settings: Settings, key: Cell, folder: RunFolder) -> dict:
     """rows: the figures of each set of images; shown: some images."""
     resampler = posterior_resampler(folder.path)
     print(resampler.expected.words, flush=True)
-    plain = resampler.expected.ratio == PLAIN
     name, iterations = f"{key.dataset}, {key.network}", folder.options().train_iter
-    before = (resampler if plain else resampler.with_method("obrs", 1)).sample(settings.samples, seed=1)
+    before = (resampler if resampler.plain else resampler.with_method("obrs", 1)).sample(settings.samples, seed=1)
     sets = {f"{name}, {iterations} iterations": before,
-            f"{name}, resampled": before if plain else resampler.sample(settings.samples, seed=1)}
+            f"{name}, resampled": before if resampler.plain else resampler.sample(settings.samples, seed=1)}
     rows = compare(sets, folder.load_data(), settings.judge_steps)
     rows[f"{key.dataset}, real"] = rows.pop("real")
     return {"rows": rows, "ratio": resampler.expected.as_dict(), "shown": to_bytes(before[:100]).tolist()}

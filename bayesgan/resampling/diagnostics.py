@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bayesgan.basics.later import later
 from bayesgan.evaluation.classification import reliability
-from bayesgan.resampling.guard import LEAST_JUDGED, PLAIN, Expected
+from bayesgan.resampling.guard import LEAST_JUDGED, Expected
 from bayesgan.resampling.ratio import HeldOut
 
 __all__ = ["Calibration", "Diagnostics", "calibration_figures", "nearest_distance"]
@@ -112,6 +112,11 @@ class Diagnostics:
     moves: dict | None = None
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def plain(self) -> bool:
+        """Nothing was selected."""
+        return self.expected is not None and self.expected.plain
+
     def as_dict(self) -> dict:
         return {**asdict(self), "expected": self.expected and self.expected.as_dict()}
 
@@ -144,7 +149,7 @@ class Diagnostics:
         self.mean_weight = float((log_w.logsumexp(0) - count).exp())
         self.ess_share = float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0) - count).exp())
         self.mean_weight_error = self.mean_weight * math.sqrt(max(0.0, 1 / self.ess_share - 1) / len(log_w))
-        if (log_w == log_w[0]).all() and (self.expected is None or self.expected.ratio != PLAIN):
+        if (log_w == log_w[0]).all() and not self.plain:
             self.warnings.append("all proposals have the same ratio, and nothing is corrected: the score is constant, "
                                  "or calibration found nothing in it")
 
@@ -197,7 +202,7 @@ class Diagnostics:
 
     def __str__(self) -> str:
         lines = [
-            f"plain samples, {self.n} outputs" if self.expected is not None and self.expected.ratio == PLAIN else
+            f"plain samples, {self.n} outputs" if self.plain else
             f"{self.method}, {self.n} outputs, budget {self.budget}",
             *([self.expected.words] if self.expected is not None and self.expected.helps else []),
             *(f"left out: {why}" for why in (self.expected.left_out if self.expected is not None else [])),

@@ -75,9 +75,14 @@ class Expected:
     left_out: list[str] = field(default_factory=list)
 
     @property
+    def plain(self) -> bool:
+        """Nothing is selected: samples are given as they are."""
+        return self.ratio == PLAIN
+
+    @property
     def helps(self) -> bool:
         """Samples are better for certain."""
-        return self.ratio != PLAIN and self.tried[self.ratio].gain_over(self.tried[PLAIN]) > SURE
+        return not self.plain and self.tried[self.ratio].gain_over(self.tried[PLAIN]) > SURE
 
     @property
     def gap_closed(self) -> float:

@@ -9,6 +9,7 @@ from bayesgan.basics.later import later
 __all__ = ["ratio_figure"]
 
 Figure = later("matplotlib.figure", "Figure")
+calibration_curve = later("sklearn.calibration", "calibration_curve")
 
 BINS = 15
 
@@ -25,9 +26,7 @@ def ratio_figure(scores: dict[str, tuple[Tensor, Tensor]]) -> Figure:
     for panel, (name, (real, fake)) in zip(panels[1:], scores.items(), strict=True):
         p = torch.sigmoid(torch.cat([real, fake])).double().numpy()
         y = np.r_[np.ones(len(real)), np.zeros(len(fake))]
-        cells = np.minimum((p * BINS).astype(int), BINS - 1)
-        filled = np.flatnonzero(np.bincount(cells, minlength=BINS))
-        believed, share = ([values[cells == cell].mean() for cell in filled] for values in (p, y))
+        share, believed = calibration_curve(y, p, n_bins=BINS)
         panels[0].plot(believed, share, "o-", ms=3, label=name)
         edges = np.quantile(torch.cat([real, fake]).double().numpy(), [0.001, 0.999])
         for part, label in ((real, "real"), (fake, "generated")):

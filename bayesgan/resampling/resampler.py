@@ -257,13 +257,18 @@ class Resampler:
                              "Resampler.calibrated")
         return self.log_ratio.held_out_scores()
 
+    @property
+    def plain(self) -> bool:
+        """Samples are given as they are, since `calibrated` found no ratio that helps."""
+        return self.expected is not None and self.expected.plain
+
     def with_method(self, method: str, budget: int | None = None, **settings) -> "Resampler":
         """The same generator and ratio under another rule or budget, which nobody has judged.
 
         Raises:
             ValueError: If no ratio is used, since none helps.
         """
-        if self.expected is not None and self.expected.ratio == PLAIN:
+        if self.plain:
             raise InputError("samples are plain, no ratio helps: there is nothing to select by; name a ratio to "
                              "Resampler.calibrated, or call it with the other method")
         other = Resampler(self.generate, self.log_ratio, method, self.budget if budget is None else budget,
@@ -361,5 +366,5 @@ def judged_resampler(
     expected = choose(list(ratios), sample, guard, ratio == AUTO)
     chosen = resamplers[expected.ratio]
     chosen.expected = replace(expected, left_out=left_out)
-    chosen.judged, chosen.diagnostics = expected.helps or expected.ratio == PLAIN, None
+    chosen.judged, chosen.diagnostics = expected.helps or expected.plain, None
     return chosen

@@ -19,7 +19,7 @@ from bayesgan.data import Dataset
 from bayesgan.ensemble import ENGINES, graphs_skipped
 from bayesgan.options import ROLES, Engines, Options, default_engines
 from bayesgan.training.algorithm import Trainer, begin_step
-from bayesgan.training.minibatches import batch_sizes
+from bayesgan.training.meetings import batch_sizes
 from bayesgan.training.players import Player
 
 __all__ = ["choose_engines"]

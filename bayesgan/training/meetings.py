@@ -12,9 +12,10 @@ from torch import Tensor
 
 from bayesgan.basics.ranks import Ranks
 from bayesgan.options import Options
-from bayesgan.training.minibatches import judges
 
-__all__ = ["Meetings", "Shown"]
+__all__ = ["Meetings", "Shown", "batch_sizes"]
+
+MOST_JUDGES = 5  # of ten discriminators as many lost no cluster of the synthetic data; one to three did
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,14 @@ class Meetings:
                              for member in range(discriminators)])
         deal = whole if options.feature_matching else dealt  # that loss is of a whole minibatch
         return cls(fakes, *deal(generators, discriminators, batch, table("judges")))
+
+
+def batch_sizes(options: Options) -> tuple[int, int]:
+    """Images that each discriminator trains on in an iteration, and that it judges for the generators."""
+    meetings = Meetings.drawn(options, lambda *key: torch.Generator())
+    labelled = options.label_batch if options.semi else 0
+    trained = options.batch_size + meetings.fakes.shape[1] if options.generators else 0
+    return trained + labelled + options.unlabelled_batch, meetings.judged.shape[1]
 
 
 class Route:
@@ -153,6 +162,11 @@ def whole(generators: int, discriminators: int, batch: int, source: torch.Genera
     weights = 1 / (batch * times(judged, generators))
     numbers = judged[:, :, None] * batch + torch.arange(batch)
     return numbers.flatten(1), weights.repeat_interleave(batch, 1)
+
+
+def judges(discriminators: int) -> int:
+    """How many of them score each fake under mixture coupling: half, and no more than `MOST_JUDGES`."""
+    return min(-(-discriminators // 2), MOST_JUDGES)
 
 
 def times(numbers: Tensor, size: int) -> Tensor:

@@ -17,7 +17,7 @@ from bayesgan.evaluation.classification import CHUNK
 from bayesgan.objectives import OBJECTIVES
 from bayesgan.options import Engines, Options, default_engines
 from bayesgan.training.label_spreading import MOST_POINTS
-from bayesgan.training.minibatches import batch_sizes
+from bayesgan.training.meetings import batch_sizes
 from bayesgan.training.oriented_gradients import ORIENTATIONS, histogram_count
 from bayesgan.training.teacher import SIDE
 

@@ -1,4 +1,4 @@
-"""What both players are shown in an iteration: latent draws, real images, labelled images, and how many of each."""
+"""What both players are shown in an iteration: latent draws, real images, labelled images."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,9 @@ from torch import Tensor
 from bayesgan.data import Dataset, distorted, shifted, to_float
 from bayesgan.options import Options
 
-__all__ = ["batch_sizes", "distorted_batches", "judges", "labelled_batches", "latent_draw", "real_batches",
-           "unlabelled_batch"]
+__all__ = ["distorted_batches", "labelled_batches", "latent_draw", "real_batches", "unlabelled_batch"]
 
 GENTLE = 0.3  # of the distortions, once a run settles
-MOST_JUDGES = 5  # of ten discriminators as many lost no cluster of the synthetic data; one to three did
 
 Sources = Sequence[torch.Generator]  # one a member: what it sees depends on no other member
 
@@ -61,20 +59,3 @@ def images_of(options: Options, data: Dataset, each: list[Tensor], sources: Sour
     if not options.shift:
         return images
     return torch.stack([shifted(own, options.shift, source) for own, source in zip(images, sources, strict=True)])
-
-
-def judges(discriminators: int) -> int:
-    """How many of them score each fake under mixture coupling: half, and no more than `MOST_JUDGES`."""
-    return min(-(-discriminators // 2), MOST_JUDGES)
-
-
-def batch_sizes(options: Options) -> tuple[int, int]:
-    """Images that each discriminator trains on in an iteration, and that it judges for the generators."""
-    generators, discriminators, batch = options.generators, options.discriminators, options.gen_batch
-    pool, full = generators * batch, options.coupling == "full"
-    labelled = options.label_batch if options.semi else 0
-    trained = options.batch_size + (pool if full else min(options.batch_size, pool)) if generators else 0
-    whole = batch * -(-generators // discriminators)  # as feature matching needs them
-    dealt = -(-pool * judges(discriminators) // discriminators)
-    judged = pool if full else whole if options.feature_matching else dealt
-    return trained + labelled + options.unlabelled_batch, judged

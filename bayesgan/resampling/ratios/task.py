@@ -159,7 +159,7 @@ def refuse_unlike(training: Tensor, data: Tensor) -> None:
 def refuse_strange_scores(score: Callable[[Tensor], Tensor], kind: str, real: Tensor) -> None:
     """InputError where a score is of another kind, random, changes with its batch, or is two classes of one network."""
     whole = scores(score, kind, real[:LOOKED_AT])
-    if kind == "logit" and whole.min() >= 0 and whole.max() <= 1 and len(whole) > 1:
+    if kind == "logit" and 0 <= whole.min() < whole.max() <= 1:
         warn(f"all scores of real data lie in {whole.min():.3g}..{whole.max():.3g}: if they are probabilities, after a "
              "sigmoid, give kind=\"probability\"")
     refuse_changing(score, real, "score is random", "scores depend")
