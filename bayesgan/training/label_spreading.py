@@ -29,7 +29,7 @@ POWER = 4  # of the cosine between neighbours: the weight of an edge
 DAMPING = 0.99  # share of a point's score that comes from its neighbours
 MOST_POINTS = 200_000  # beyond, the search for neighbours takes hours
 POWERS = np.arange(1, 4.25, 0.25)  # that make probabilities of shares
-USUAL_POWER = 2.0  # where labels are too few to be hidden, or say nothing about it
+USUAL_POWER = 1.5  # where labels are too few to be hidden, or say nothing about it
 MISTAKEN = 0.01  # of the labels, perhaps: so that a few do not decide how sure a graph may be
 
 
