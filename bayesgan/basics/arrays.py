@@ -29,7 +29,7 @@ def as_tensor(array, name: str, doubles: bool = False) -> Tensor:
         remedy = "give tensors, torch.as_tensor and torch.stack make them"
         if isinstance(array, (tuple, dict)):
             at = repr(next(iter(array), 0)) if isinstance(array, dict) else 0
-            remedy = f"pick one of what it holds, for example lambda *given: function(*given)[{at}]"
+            remedy = f"give what is meant of it, for example [{at}]; of a function's, lambda x: function(x)[{at}]"
         raise InputError(f"{name} must be arrays of numbers, got {what}; {remedy}")
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind == "f" and size > 4:

@@ -1,13 +1,14 @@
 """How a run ends early: input that breaks a rule, or a chain that left the finite numbers; and what only warns."""
 
 import operator
+import os
 import sys
 import warnings
 from pathlib import Path
 
 __all__ = ["Diverged", "InputError", "reason", "refuse_count", "refuse_no_function", "warn"]
 
-PACKAGE = str(Path(__file__).parents[1])
+PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 class InputError(ValueError):
@@ -24,12 +25,16 @@ def reason(error: BaseException) -> str:
 
 
 def warn(text: str) -> None:
-    """A warning at the line of the user's that led here, however deep inside the package, and torch's decorators."""
-    inside = (PACKAGE, *sys.modules["torch"].__path__)
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, stacklevel=level)
+    """A warning at the line of the user's that called the package, whatever is between it and here."""
+    frame, files = sys._getframe(1), []
+    while frame is not None:
+        files.append(frame.f_code.co_filename)
+        frame = frame.f_back
+    level = max(at for at, file in enumerate(files) if file.startswith(PACKAGE)) + 1
+    torch = tuple(sys.modules["torch"].__path__)  # whose decorators are around what is the package's
+    while level < len(files) - 1 and files[level].startswith(torch):
+        level += 1
+    warnings.warn(text, stacklevel=level + 2)
 
 
 def refuse_count(value, name: str = "n", of: str = "", least: int = 1, remedy: str = "") -> None:

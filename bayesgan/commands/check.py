@@ -93,12 +93,11 @@ def findings(path: Path) -> tuple[list[str], list[str]]:
 
 
 def look_at_others(path: Path, look: Callable) -> None:
-    """Tables, figures and pictures that commands have written, all that is not looked at one by one."""
-    for file in sorted(path.rglob("*")):
-        named = file.relative_to(path).as_posix()
-        if file.suffix in READERS and not re.search(r"(^|/)\.|^results_|^config|^labelled", named):
-            look(named, lambda file=file: READERS[file.suffix](file),
-                 "delete it; the command that wrote it makes it anew")
+    """Figures, tables and pictures beside the run: those that a command makes anew, and those of one iteration."""
+    for pattern, remedy in OTHERS.items():
+        for file in sorted(path.glob(pattern)):
+            if file.suffix in READERS:
+                look(file.relative_to(path).as_posix(), lambda file=file: READERS[file.suffix](file), remedy)
 
 
 def read_arrays(path: Path) -> None:
@@ -112,6 +111,10 @@ def read_picture(path: Path) -> None:
         picture.load()
 
 
+ANEW_BY = "delete it, and ask the command that wrote it again"
+OF_ITS_TIME = "nothing makes it anew, and the run does not need it: delete it"
+OTHERS = {"evaluation/*": ANEW_BY, "scores/*": ANEW_BY, "resampled/[!.]*/*": ANEW_BY, "posterior/mixing.json": ANEW_BY,
+          "samples/*": OF_ITS_TIME, "weights_*": OF_ITS_TIME}
 READERS = {".json": lambda path: json.loads(path.read_text()), ".npz": read_arrays, ".png": read_picture}
 
 

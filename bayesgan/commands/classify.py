@@ -69,9 +69,10 @@ def as_table(unseen: Unseen, probabilities: Tensor, answer: Predictive, classes:
 
 
 def is_table(path: Path) -> bool:
-    """Whether `as_table` could have made it."""
+    """Whether `as_table` could have made it, or it is empty."""
     with open(path, encoding="utf-8", errors="replace") as file:
-        return file.readline().startswith(",".join(HEADING))
+        first = file.readline()
+    return not first or first.startswith(",".join(HEADING))
 
 
 def rounded(values: Tensor) -> list[str]:
@@ -118,7 +119,7 @@ def run(arguments: argparse.Namespace) -> None:
         require_graph(folder, posterior)
     elif arguments.data_path is not None:
         raise InputError("--data_path is for --graph; give both, or neither")
-    if arguments.out is not None and arguments.out.exists() and not is_table(arguments.out):
+    if arguments.out is not None and arguments.out.is_file() and not is_table(arguments.out):
         raise InputError(f"--out {arguments.out} is there and no table of classify; name another file")
     unseen, first = posterior.read(*arguments.paths), arguments.paths[0].resolve()
     answer = posterior.predictive(unseen.data)

@@ -14,6 +14,8 @@ from bayesgan.training.algorithm import Trainer
 
 __all__ = ["continued", "opened", "resume", "told_when_stopped"]
 
+SPREADING = ("train_iter", "keep")  # over what, and how many, draws are spread
+
 
 def opened(path: Path, semi: bool) -> RunFolder:
     """The run to resume; raises InputError for one of the other script, and for an exported folder."""
@@ -40,14 +42,16 @@ def continued(folder: RunFolder, given: dict) -> Options:
         raise InputError(f"a resumed run keeps its options, got {', '.join(wrong)}; leave them out or start a new run")
     changes = {name: value for name, value in given.items() if name in resumable}
     typed = [word.split("=")[0] for word in folder.config["commands"][0]["command"]]
-    if stored.thin == usual_thin(stored) and "thin" not in given and "--thin" not in typed:  # nobody chose it
+    nobody = "thin" not in given and "--thin" not in typed and stored.thin == usual_thin(stored)  # chose it
+    if nobody and any(getattr(stored, name) != changes.get(name, getattr(stored, name)) for name in SPREADING):
         changes["thin"] = None
     if "device" in changes:
         changes.setdefault("gpu_id", None)
     elif "gpu_id" in changes:
         changes["device"] = "cuda"
     options = dataclasses.replace(stored, **changes)
-    return resolve(vars(options), options.semi)[0]
+    resolved = resolve(vars(options), options.semi)[0]
+    return dataclasses.replace(resolved, ramp=options.ramp)  # of older runs also at temperature 0
 
 
 def resume(folder: RunFolder, trainer: Trainer, set_aside: bool = True) -> None:

@@ -15,7 +15,7 @@ __all__ = ["counted", "in_order", "parts_in_words", "read_labels"]
 MOST_CLASSES = 10_000
 SHOWN = 12  # classes that a note names
 MOST_SHOWN = 100  # classes that are counted part by part
-WHOLE = re.compile(r"-?\d+\.0+")
+WHOLE = re.compile(r"-?\d+(\.0+)?")
 NO_LABEL = ("", "-1", "nan", "none")
 
 
@@ -88,9 +88,8 @@ def read_labels(given: list[np.ndarray], sizes: list[int], name: str) -> tuple[T
         y = np.where(known, y, UNKNOWN).astype(np.int64)
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8", "replace")
-    if y.dtype.kind == "U" and (known := ~np.isin(np.char.lower(y), NO_LABEL)).any() and all(
-            WHOLE.fullmatch(word) for word in y[known]):
-        y = np.array([word.partition(".")[0] for word in y.tolist()])  # as a table with gaps has whole numbers
+    if y.dtype.kind == "U" and all(WHOLE.fullmatch(word) for word in y[~np.isin(np.char.lower(y), NO_LABEL)]):
+        y = np.array([re.sub(r"^-(0+)$", r"\1", word.partition(".")[0]) for word in y.tolist()])  # as tables have them
     known = ~np.isin(np.char.lower(y), NO_LABEL) if y.dtype.kind == "U" else y.astype(object) != UNKNOWN
     if y.dtype.kind == "i" and (y[known] < 0).any():
         raise InputError(f"{name}: y holds {y[known].min()}; classes are 0 or more, and -1 is a datum without a label")

@@ -59,6 +59,7 @@ class Sorted(NamedTuple):
         labels: (n,) int64, -1 for none; None where there are no classes.
         apart: (n,) bool, the test part; all False where the user has none.
         words: The classes with their counts, and the parts.
+        parts: The parts alone.
         kept: (n,) bool, which are read; None for all.
     """
 
@@ -66,6 +67,7 @@ class Sorted(NamedTuple):
     classes: tuple[str, ...]
     apart: Tensor
     words: str
+    parts: str = ""
     kept: Tensor | None = None
 
 
@@ -165,14 +167,15 @@ def sorted_by_folder(paths: list[PurePath], root: Path) -> Sorted:
     if parted and (others := sorted(tops - {*TRAIN, *VALIDATION, *TEST, *NO_CLASS})):
         raise InputError(f"{root} has the parts {', '.join(sorted(tops - set(others)))} and {others[0]} beside them, "
                          "which is neither a part nor in one; move it into train, or out")
-    while parted and all(len(path.parts) > 3 for path in paths) and len({path.parts[1] for path in paths}) == 1:
-        paths = [PurePath(path.parts[0], *path.parts[2:]) for path in paths]  # nor does one around those of every part
+    while parted and (deep := [path for path in paths if has_class(path)]) and (
+            all(len(path.parts) > 3 for path in deep) and len({path.parts[1] for path in deep}) == 1):
+        paths = [PurePath(path.parts[0], *path.parts[2:]) if has_class(path) else path for path in paths]  # nor this
     held_out = TEST if tops & {*TEST} else VALIDATION if parted else TEST
     places, apart = [], []
     for path in paths:
         top, place = path.parts[0].lower(), path.parent.name
         way = [part.lower() for part in path.parts[:-1]]
-        unlabelled = not {*way}.isdisjoint(NO_CLASS)
+        unlabelled = not has_class(path)
         below = {top} if parted else {*takewhile(lambda part: part not in NO_CLASS, way[:-1])}
         apart.append(len(path.parts) > 1 and bool(below & {*held_out}))
         if parted and len(path.parts) > 2:
@@ -197,10 +200,10 @@ def sorted_by_folder(paths: list[PurePath], root: Path) -> Sorted:
     classes = sorted({place for place, known_one in zip(places, known) if known_one}, key=in_order)
     labels = torch.tensor([classes.index(place) if known_one else UNKNOWN for place, known_one in zip(places, known)])
     nameless = apart & (labels == UNKNOWN)
-    if nameless.any():
-        told += f"; {int(nameless.sum())} pictures of it have no class and are left out"
     cut = "the test part is cut off here"
     words = f"{counted(classes, labels[~nameless])}; {told or cut}"
+    if nameless.any():
+        words += f"; {int(nameless.sum())} pictures of it have no class and are left out"
     if told and not (apart & ~nameless).any():
         words += f"; {cut}"
     if not told and (named := [name for name in classes if name.lower() in TEST]):
@@ -215,7 +218,12 @@ def sorted_by_folder(paths: list[PurePath], root: Path) -> Sorted:
                   "picture's class" if parted else
                   f"; warning: {name} in {one} and in {other} are taken for one class; the folder right above a "
                   "picture is its class")
-    return Sorted(labels, tuple(classes), apart, words, ~nameless)
+    return Sorted(labels, tuple(classes), apart, words, told, ~nameless)
+
+
+def has_class(path: PurePath) -> bool:
+    """Whether no folder on the way says that nobody has said one."""
+    return {part.lower() for part in path.parts[:-1]}.isdisjoint(NO_CLASS)
 
 
 def up_to(path: PurePath, names: tuple[str, ...]) -> str:
@@ -277,7 +285,7 @@ def in_classes(source: Source, paths: list[PurePath], options: DataOptions) -> S
                          f"{options.data_path}; put it there, or leave the flag out")
     labels = attribute_labels(file[1], names, options.attribute, file[0])
     classes = (f"not {options.attribute}", options.attribute)
-    words = "; ".join(filter(None, [counted(classes, labels), found.words]))
+    words = "; ".join(filter(None, [counted(classes, labels), found.parts if found.classes else found.words]))
     return found._replace(labels=labels, classes=classes, words=words, kept=None)
 
 

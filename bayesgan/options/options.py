@@ -280,7 +280,8 @@ class Options:
     )
     log_every: int = running(50, "iterations between progress lines", **COUNT, resumable=True, timing=False)
     save_samples: bool = running(
-        False, "also write the image grids at every n_save, not only at the end", resumable=True, timing=False
+        False, "also write the image grids at every n_save, not only at the end", needs=PLAYED, resumable=True,
+        timing=False
     )
     save_weights: bool = running(
         False, "also write weights_<iter>.npz at every n_save", resumable=True, timing=False

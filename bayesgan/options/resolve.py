@@ -90,7 +90,8 @@ def layers(given: dict, semi: bool) -> list[Layer]:
     if merged.get("ml"):
         own = semi and "consistency" not in given  # a baseline has no teacher
         plain = {"consistency": 0.0, "spread_labels": 0, "settle": 0.0} if own else {}
-        found.append(Layer("--ml", {**ML_OVERRIDES, **plain}))
+        players = {"num_gen": min(merged.get("num_gen", 1), ML_OVERRIDES["num_gen"])}  # also none
+        found.append(Layer("--ml", {**ML_OVERRIDES, **players, **plain}))
     return found
 
 
@@ -166,8 +167,9 @@ def notes(given: dict, options: Options) -> list[str]:
         lines.append(f"--recipe {options.recipe} stands for {' '.join(flags)}")
     if options.ml:
         overridden = [name for name, value in given.items()
-                      if name == "prior_std" or value != ML_OVERRIDES.get(name, value)]
-        lines.append("--ml trains one generator and one discriminator at temperature 0 without a prior"
+                      if name == "prior_std" or (name in ML_OVERRIDES and value != getattr(options, name))]
+        players = "one generator and one discriminator" if options.generators else "one discriminator"
+        lines.append(f"--ml trains {players} at temperature 0 without a prior"
                      + "".join(f"; --{name} {given[name]} overridden" for name in overridden))
     if options.feature_matching and options.generators and "objective" in given:
         lines.append(f"--feature_matching: --objective {given['objective']} applies to the discriminators alone")

@@ -186,9 +186,9 @@ class Diagnostics:
         if self.acceptance_by_auc is not None and self.acceptance_by_auc > 1 + max(0.02, doubt):
             say("the discriminator ranks generated data above real data; it is worse than none")
         if self.ess_share is not None and self.ess_share * self.budget < 1 and not judged:
-            worth, needed = self.ess_share * self.budget, float(f"{1 / self.ess_share:.1g}")
-            say(f"the pool is worth {worth:.2f} independent draws an output; raise the budget, by this pool to about "
-                f"{needed:.0f}")
+            step = 10 ** math.floor(math.log10(1 / self.ess_share))
+            say(f"the pool is worth {self.ess_share * self.budget:.2f} independent draws an output; raise the budget, "
+                f"by this pool to about {math.ceil(1 / self.ess_share / step) * step}")
         if self.never_moved is not None and self.never_moved > 0.05 and not judged:
             say(f"{self.never_moved:.0%} of the chains never moved; raise the budget")
         if self.duplicates > 0.01:

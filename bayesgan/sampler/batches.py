@@ -1,6 +1,7 @@
 """Where the chains' minibatches come from: rows of arrays drawn with replacement, or a shuffling loader."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sized
 from numbers import Integral
 
@@ -24,6 +25,8 @@ __all__ = ["Unpack", "batches_of", "inputs_of", "moments_of", "warn_of_other_dat
 
 FIXED_ORDER = "the loader must shuffle, or a chain sees the same rows in every pass; pass shuffle=True"
 LOST = 0.01  # of the spread of inputs, that may be rounded away
+SAME = 1e-5  # of the root mean square, up to which means are those of the same data in other precision
+ROWS = 1000  # of data that are looked at together
 TOO_MANY_REPEATS = 20  # batches at the place they had in the first pass, before the order counts as fixed
 
 Batch = tuple[Tensor, Tensor]  # inputs and targets, each (chains, B, ...)
@@ -55,21 +58,34 @@ def batches_of(
     return loader_batches(data, num_data, sources, unpack)
 
 
-def moments_of(data) -> list[float] | None:
-    """What tells one data set of arrays from another in whatever order: rows, means, mean squares; None of loaders."""
+def moments_of(data) -> list[float]:
+    """What tells one data set of arrays from another in whatever order: rows, means, mean squares; empty of loaders."""
     data = data.tensors if isinstance(data, TensorDataset) else data
     if not isinstance(data, (tuple, list)) or not all(isinstance(part, (Tensor, np.ndarray)) for part in data):
-        return None
-    parts = [as_tensor(part, "data").double() for part in data]
-    return [float(value) for part in parts for value in (len(part), part.mean(), part.square().mean())]
+        return []
+    found = []
+    for part in data:
+        array, total, square = as_tensor(part, "data"), 0.0, 0.0
+        for rows in array.split(ROWS):
+            rows = rows.double()
+            total, square = total + float(rows.sum()), square + float(rows.square().sum())
+        found += [len(array), total / max(1, array.numel()), square / max(1, array.numel())]
+    return found
 
 
-def warn_of_other_data(data, before: list[float] | None) -> None:
-    """Warns where these are not the data of `moments_of` before: draws would be of two posteriors."""
-    now = moments_of(data)
-    if now and before and not np.allclose(now, before, 1e-5, 1e-9):
-        warn("these are other data than the chains have moved on so far: draws of two posteriors would be one mixture; "
-             "begin a new sampler")
+def warn_of_other_data(now: list[float], before: list[float]) -> None:
+    """Warns where `moments_of` two data sets say that draws would be of two posteriors."""
+    for (rows, mean, square), (others, other_mean, other_square) in zip(batched(now), batched(before), strict=True):
+        size = math.sqrt(max(square, other_square))
+        if rows != others or abs(mean - other_mean) > SAME * size or abs(square - other_square) > SAME * size**2:
+            warn("these are other data than the chains have moved on so far: draws of two posteriors would be one "
+                 "mixture; begin a new sampler")
+            return
+
+
+def batched(moments: list[float]) -> Iterator[tuple[float, ...]]:
+    """Three by three."""
+    return zip(moments[::3], moments[1::3], moments[2::3], strict=True)
 
 
 def warn_of_rounding(data, dtype: torch.dtype) -> None:

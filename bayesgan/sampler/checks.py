@@ -50,7 +50,7 @@ def check_state(state_dict: dict, parameters: list[Tensor]) -> None:
     for number, values in state_dict["state"].items():
         if type(number) is not int or not 0 <= number < len(parameters):
             raise InputError(f"a stored chain is damaged: it has a parameter {number!r} of {len(parameters)}")
-        if not (isinstance(eta := values.get("eta", 1.0), float) and 0 < eta < float("inf")):
+        if not (isinstance(eta := values.get("eta", 1.0), (int, float)) and 0 < eta < float("inf")):
             raise InputError(f"a stored chain is damaged: the step size of parameter {number} is {eta!r}")
         for name, value in values.items():
             if torch.is_tensor(value) and (value.shape != parameters[number].shape or not value.isfinite().all()):
@@ -92,7 +92,8 @@ def refuse_own_parameters(name: str, value) -> None:
     """Raises ValueError where what a likelihood gave of outputs without a gradient has one."""
     if torch.is_tensor(value) and value.requires_grad:
         raise InputError(f"{name} depends on parameters of its own, which no chain moves; put a scale of the noise "
-                         "into the model, as one of its outputs, and a regulariser into prior")
+                         "into the model, as one of its outputs, a regulariser into prior, and freeze what is constant "
+                         "by requires_grad_(False)")
 
 
 @torch.no_grad()
@@ -128,9 +129,9 @@ def check_likelihood(name: str, function: Callable, outputs: Outputs, targets: T
             'reduction="mean", or pass minus it as log_likelihood'
         )
     check_additive(name, function, outputs, targets)
-    check_columns(name, function, once, outputs, targets)
+    check_columns(name, function, outputs, targets)
     best, off = fits_and_misfits(outputs, targets)
-    if best is None:
+    if best is None or (targets.is_floating_point() and not one_column_says_something(function, outputs, targets)):
         return
     try:
         values = torch.stack([function(at, targets) for at in (best, *off)]).double()
@@ -175,24 +176,39 @@ def check_additive(name: str, function: Callable, outputs: Outputs, targets: Ten
                      f"outputs of shape {shapes} and targets of shape {tuple(targets.shape[1:])} a datum: {reason}")
 
 
-def check_columns(name: str, function: Callable, once: Tensor, outputs: Outputs, targets: Tensor) -> None:
+def check_columns(name: str, function: Callable, outputs: Outputs, targets: Tensor) -> None:
     """Raises ValueError for a mean over the numbers of a target, which makes a posterior as many times too wide.
 
-    When these are repeated a sum over them doubles and a mean stays.
+    Where the value of some of them is the mean of those of one at a time, and not the sum. What picks them by place
+    cannot be asked about one of them.
     """
-    if targets.dim() < 2 or targets.shape[1] < 2 or not torch.is_tensor(outputs):
+    if not torch.is_tensor(outputs):
         return
-    axis = 1 + outputs.dim() - targets.dim()  # class scores have an axis of their own before it
-    if not 1 <= axis < outputs.dim() or outputs.shape[axis] != targets.shape[1]:
-        return
+    extra = outputs.dim() - targets.dim()  # 1 where class scores have an axis of their own, before the others or last
+    for axis in range(1, targets.dim()):
+        for own in {axis, axis + extra} if extra in (0, 1) else ():
+            count = min(FEW, targets.shape[axis])
+            if count < 2 or outputs.shape[own] != targets.shape[axis]:
+                continue
+
+            try:
+                parts = [function(outputs.narrow(own, start, length), targets.narrow(axis, start, length)).double()
+                         for start, length in ((0, count), *((place, 1) for place in range(count)))]
+                together, alone = parts[0], torch.stack(parts[1:])
+            except Exception:  # it takes so many numbers and no others
+                continue
+            if torch.isclose(together, alone.mean(), rtol=1e-3) and not torch.isclose(together, alone.sum(), rtol=1e-3):
+                raise InputError(f"{name} is a mean over the {targets[0].numel()} numbers of each target too, which "
+                                 "makes the posterior as many times too wide; sum over these (also where a factor of "
+                                 "yours makes up for it)")
+
+
+def one_column_says_something(function: Callable, outputs: Tensor, targets: Tensor) -> bool:
+    """Whether the numbers of a target are of one kind, and not a time and an event, or a count and its total."""
     try:
-        twice = function(torch.cat([outputs] * 2, axis), torch.cat([targets] * 2, 1))
-    except Exception:  # the likelihood takes so many numbers and no others
-        return
-    if torch.isclose(twice, once, rtol=1e-3) and not torch.isclose(twice, 2 * once, rtol=1e-3):
-        rows = "sum over both" if name == "log_likelihood" else "the mean over data alone"
-        raise InputError(f"{name} is a mean over the {targets.shape[1]} numbers of each target too, which makes the "
-                         f"posterior as many times too wide; sum over these, and take {rows}")
+        return targets.dim() < 2 or targets.shape[1] < 2 or bool(function(outputs[:, :1], targets[:, :1]).isfinite())
+    except Exception:
+        return False
 
 
 def rows_of(outputs: Outputs, pick: Callable[[Tensor], Tensor], rows: int) -> Outputs:

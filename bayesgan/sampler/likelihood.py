@@ -37,7 +37,7 @@ class Likelihood:
 
     def check(self, outputs: Outputs, targets: Tensor) -> None:
         """Raises ValueError where the function is of the wrong kind; on what all chains returned, (chains, B, ...)."""
-        outputs, targets = detached(one_of(outputs, 0)), targets[0]
+        outputs, targets = detached(one_of(outputs, 0)), targets[0].detach()
         with torch.enable_grad():
             refuse_own_parameters(self.name, self._of(outputs, targets))
         check_likelihood(self.name, self._of, outputs, targets)

@@ -219,17 +219,19 @@ class PosteriorSampler:
             unpack: What the iterable gives -> (inputs, targets); without it that must be pairs.
         """
         warn_of_rounding(data, self.ensemble.dtype)
-        if self.step:
-            warn_of_other_data(data, self.moments)
-        self.moments = moments_of(data) or self.moments
         batches = batches_of(data, batch_size, self.settings.num_data, self._sources, self.device, unpack)
         if self.store is not None and self.ranks.from_first(lambda: bool(self.store.draws)) and not self.draws:
             raise InputError(
                 f"{self.store.folder} holds the draws of another sampler; name a new folder, or load() first"
             )
-        collected = 0
+        collected, moments = 0, None
         while collected < draws:
-            log_likelihood, kinetic = self._advance(*(part.to(self.device) for part in next(batches)))
+            batch = next(batches)  # the first refuses data that do not fit
+            if moments is None and (moments := moments_of(data)):
+                if self.step and self.moments:
+                    warn_of_other_data(moments, self.moments)
+                self.moments = moments
+            log_likelihood, kinetic = self._advance(*(part.to(self.device) for part in batch))
             if self.settings.collects(self.step):
                 draw = Draw(self.step, {n: t.cpu().clone() for n, t in self.ensemble.state().items()},
                             log_likelihood.cpu(), kinetic)

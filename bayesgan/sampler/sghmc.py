@@ -197,7 +197,7 @@ class SGHMC(Optimizer):
             rescale=math.sqrt(own["eta"] / state.get("eta", own["eta"])),
             **own,
         )
-        state["eta"] = own["eta"]  # that this momentum was made with
+        state["eta"] = float(own["eta"])  # that this momentum was made with
         if doubtful:
             self._proven.add(parameter)
             check_moved(self._name(parameter), state["momentum"], position, before)
@@ -301,6 +301,11 @@ class SGHMC(Optimizer):
                 if torch.is_tensor(value) and value.dtype != parameter.dtype:  # torch has cast it
                     self.state[parameter][name] = value.to(parameter.device, copy=True)
         self.steps, self.frozen = extra["steps"], extra["frozen"]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state.get(parameter, {})
+                if "momentum" in state and self.steps:  # older ones do not say what made it
+                    state.setdefault("eta", self.values_of(group, parameter, self.steps - 1)["eta"])
         self._forget()
         if not callable(self.generator):
             self.generator.set_state(extra["generator"].cpu())

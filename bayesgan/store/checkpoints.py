@@ -110,7 +110,7 @@ def has_members(sampler: dict) -> bool:
 def together(states: list[dict]) -> dict[str, torch.Tensor]:
     """The tensors of several states, leading axes one after the other."""
     return {name: torch.cat([state[name] for state in states])
-            for name, tensor in states[0].items() if torch.is_tensor(tensor)}
+            for name, tensor in (states[0] if states else {}).items() if torch.is_tensor(tensor)}
 
 
 def load_checkpoint(

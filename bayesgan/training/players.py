@@ -121,7 +121,7 @@ class Player:
 
     def corrections(self) -> dict[str, dict[str, float]]:
         """Tensor -> beta_hat, friction alpha and factor on the step size that it has of its own."""
-        states = {name: self.sampler.state[parameter] for name, parameter in self.ensemble.parameters.items()}
+        states = {name: self.sampler.state.get(parameter, {}) for name, parameter in self.ensemble.parameters.items()}
         return {name: state["own"] for name, state in states.items() if "own" in state}
 
     def kinetic_temperatures(self) -> dict[str, float]:

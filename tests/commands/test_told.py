@@ -1,6 +1,7 @@
 """What a command says of idle flags, of a stop at the worst moment, of a full disk, of what it replaces."""
 
 import errno
+import json
 import signal
 
 import numpy as np
@@ -8,12 +9,13 @@ import pytest
 
 from bayesgan.basics import files
 from bayesgan.basics.files import write_atomically
+from bayesgan.commands.going_on import continued
 from bayesgan.commands.train import main
 from bayesgan.house import main as house
 from bayesgan.options import resolve
 from bayesgan.store import RunFolder
 from bayesgan.training import loop
-from tests.commands.helpers import outcome, run
+from tests.commands.helpers import outcome, read, run
 
 PAIR = {"num_gen": 1, "num_disc": 1, "num_mcmc": 1, "batch_size": 8}
 
@@ -98,6 +100,23 @@ def test_tables_are_replaced_with_a_word_and_other_files_never(tmp_path, capsys)
     assert (tmp_path / "precious.csv").read_text() == "precious\n"
 
 
+def test_an_empty_file_may_be_written_to(tmp_path):
+    folder = run(tmp_path / "out", "--N", 20, "--spread_labels", 0, "--consistency", 0, semi=True)
+    np.savez(tmp_path / "new.npz", x=np.random.default_rng(0).integers(0, 17, (5, 8, 8)).astype(np.uint8))
+    (tmp_path / "t.csv").touch()
+    assert house(["classify", str(folder), str(tmp_path / "new.npz"), "--out", str(tmp_path / "t.csv")]) == 0
+    assert (tmp_path / "t.csv").read_text().startswith("name,class,probability")
+
+
+def test_an_older_run_at_temperature_0_keeps_its_ramp_and_its_beat(tmp_path):
+    folder = run(tmp_path, "--temperature", 0, "--train_iter", 60, "--burn_in", 20, "--keep", 4)
+    config = read(folder, "config.json")
+    config["options"] |= {"ramp": 4, "thin": 9}  # as they were before ramps at temperature 0 were none
+    (folder / "config.json").write_text(json.dumps(config))
+    own = continued(RunFolder.open(folder), {})
+    assert (own.ramp, own.thin) == (4, 9)
+
+
 def test_check_reads_what_commands_have_written(tmp_path, capsys):
     folder = run(tmp_path)
     assert house(["report", str(folder)]) == house(["resample", str(folder), "--n", "4", "--budget", "2"]) == 0
@@ -111,3 +130,8 @@ def test_check_reads_what_commands_have_written(tmp_path, capsys):
     assert house(["check", str(folder)]) == 2
     text = capsys.readouterr().out
     assert text.count("DAMAGED") == 3 and all(path.name in text for path in damaged)
+    (folder / "notes.json").write_text("mine, and no JSON")
+    (folder / "posterior" / "index.json").write_text("{")
+    assert house(["check", str(folder)]) == 2
+    text = capsys.readouterr().out
+    assert "notes" not in text and text.count("index.json") == 1 and "delete posterior/index" not in text

@@ -101,7 +101,7 @@ def test_crashed_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, capsys)
 
 def test_fixed_noise_is_the_same_at_every_save(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("bayesgan.training.loop.latent_draw", lambda *a: seen.append(latent_draw(*a)) or seen[-1])
+    monkeypatch.setattr("bayesgan.training.algorithm.latent_draw", lambda *a: seen.append(latent_draw(*a)) or seen[-1])
     run(tmp_path)
     half = len(seen) // 2  # one latent draw a generator
     assert half > 0 and torch.equal(torch.cat(seen[:half]), torch.cat(seen[half:]))
@@ -230,7 +230,7 @@ def test_ml_says_what_it_overrides(tmp_path, capsys):
         (["--optimizer", "lion"], "--optimizer must be one of"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--lr", "fast"], "must be a finite number, got 'fast'"),
-        (["--num_gen", "0"], "--num_gen must be in 1..1000, got 0"),
+        (["--num_gen", "0"], "--num_gen must be at least 1 without labels, got 0"),
         (["--num_disc", "0"], "--num_disc must be"),
         (["--num_mcmc", "-1"], "--num_mcmc must be"),
         (["--batch_size", "0"], "--batch_size must be in 1.."),

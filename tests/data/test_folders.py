@@ -451,3 +451,17 @@ def test_words_that_are_whole_floats_are_numbers():
     labels, names, _ = read_labels([np.array(["1.0", "-1.0", "10.0", "2.0", "nan"])], [5], "mine")
     assert names == ("1", "2", "10") and labels.tolist() == [0, UNKNOWN, 2, 1, UNKNOWN]
     assert read_labels([np.array(["v1.0", "v2.0"] * 3)], [6], "mine")[1] == ("v1.0", "v2.0")
+
+
+@pytest.mark.parametrize("words, classes", [
+    (["1.0", "1", "2", "2.0"], ("1", "2")), (["-0.0", "0.0", "1.0"], ("0", "1")), (["01", "2", "01"], ("01", "2"))])
+def test_words_of_one_whole_number_are_one_class(words, classes):
+    assert read_labels([np.array(words * 3)], [3 * len(words)], "mine")[1] == classes
+
+
+def test_a_folder_around_the_classes_of_every_part_is_passed_over_beside_unlabelled_pictures(tmp_path):
+    for part in ("train", "test"):
+        write_pictures(tmp_path / part / "images", ("cat", "dog"), count=6)
+    write_pictures(tmp_path / "train", ("unlabelled",), count=9)
+    data = load(tmp_path)
+    assert data.classes == ("cat", "dog") and len(data.train) == 21 and len(data.test) == 12

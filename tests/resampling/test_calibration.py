@@ -132,14 +132,14 @@ def test_acceptance_is_twice_one_minus_auc_and_the_mean_weight_is_one():
 
 def test_warnings_say_what_is_wrong():
     result = Diagnostics(
-        100, 10, "mh", mean_weight=1.9, ess_share=0.001, acceptance=0.2, acceptance_by_auc=1.1, bound=0.3,
+        100, 10, "mh", mean_weight=1.9, ess_share=1 / 1400, acceptance=0.2, acceptance_by_auc=1.1, bound=0.3,
         before=Calibration(0.2, 0.6, 0.1, 9.0), after=Calibration(0.2, 0.6, 0.1, 9.0), never_moved=0.4, duplicates=0.2,
         nearest=0.1, nearest_real=1.0, moves={"local_acceptance": 0.01},
     )
     result.conclude()
     text = str(result)
     for words in ("mean weight is 1.90", "calibration z is 9.0", "differ: the ratio is not calibrated",
-                  "worse than none", "raise the budget, by this pool to about 1000", "40% of the chains never moved",
+                  "worse than none", "raise the budget, by this pool to about 2000", "40% of the chains never moved",
                   "20% of the outputs repeat", "the generator copies", "lower the step"):
         assert words in text
     assert "no rule can come nearer" not in text  # moves in the latent space are not one of K

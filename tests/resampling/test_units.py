@@ -97,8 +97,9 @@ def test_training_data_that_are_unlike_are_refused(training):
 def test_scores_that_look_like_probabilities_are_warned_of():
     real = torch.randn(400, 1, generator=torch.Generator().manual_seed(0))
     make = lambda n, source: torch.randn(n, 1, generator=source)  # noqa: E731
-    with pytest.warns(UserWarning, match="if they are probabilities, after a sigmoid"):
+    with pytest.warns(UserWarning, match="if they are probabilities, after a sigmoid") as caught:
         Resampler.calibrated(make, lambda x: torch.sigmoid(x[:, 0]), real, ratio="score")
+    assert {one.filename for one in caught} == {__file__}
 
 
 @pytest.mark.parametrize("seed", range(20))

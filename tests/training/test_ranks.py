@@ -26,6 +26,7 @@ CASES = {
     "one discriminator": {"num_disc": 1, "num_gen": 2},  # the first process has none
     "one generator": {"num_disc": 3, "num_gen": 1},
     "teacher": {**FEW, "network": "noisy_mlp", "noise": 0.3, "dropout": 0.2, "feature_matching": True},
+    "no generators": {**FEW, "num_gen": 0, "num_disc": 3},
     "one pupil": {**FEW, "num_disc": 1, "network": "dcgan", "shift": 1},
 }
 
@@ -88,13 +89,14 @@ def test_two_ranks_take_the_course_of_one(case, folder):
     state = read_checkpoint(folder / case / "last.pt")
     for group, weights in alone.states().items():
         for name, tensor in weights.items():
-            assert (state[group][name] - tensor).abs().max() < 1e-7 * max(1.0, tensor.abs().max()), (group, name)
+            size = max([1.0, *tensor.abs().flatten().tolist()])
+            assert torch.allclose(state[group][name], tensor, rtol=0, atol=1e-7 * size), (group, name)
     for group, values in alone.kinetic_temperatures().items():
         assert found["kinetic"][group] == pytest.approx(values, rel=1e-6)
     resumed = made(case)
     resumed.load_state_dict(state)  # of two ranks, by one
     assert resumed.iteration == STEPS
-    assert found["sent"] > 0
+    assert (found["sent"] > 0) == (alone.options.generators > 0)  # pictures travel, and weights stay
 
 
 def test_shares_are_even_and_complete():

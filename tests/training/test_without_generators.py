@@ -119,6 +119,12 @@ def test_it_goes_on_bit_for_bit(tmp_path):
     assert torch.equal(*newest)
 
 
-def test_ml_has_its_generator(capsys):
+def test_maximum_likelihood_without_a_generator_is_a_plain_classifier():
     options, notes = resolve({"num_gen": 0, "ml": True, "N": 20}, semi=True)
-    assert options.num_gen == 1 and "--num_gen 0 overridden" in notes[0]
+    assert options.generators == 0 and options.discriminators == 1 and options.consistency == 0
+    assert notes[0] == "--ml trains one discriminator at temperature 0 without a prior"
+
+
+def test_pictures_of_samples_are_said_to_be_none():
+    notes = resolve({"num_gen": 0, "save_samples": True, "N": 20}, semi=True)[1]
+    assert "--save_samples changes nothing here: it is for runs with generators" in notes
