@@ -19,6 +19,7 @@ from bayesgan import load_posterior
 from bayesgan.commands.train import main
 from bayesgan.store.run_folder import RunFolder
 from bayesgan.training.algorithm import Trainer
+from bayesgan.training.loop import GRID
 from bayesgan.training.minibatches import latent_draw
 from tests.commands.helpers import ROOT, TINY, read, run
 
@@ -101,7 +102,13 @@ def test_crashed_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, capsys)
 
 def test_fixed_noise_is_the_same_at_every_save(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("bayesgan.training.algorithm.latent_draw", lambda *a: seen.append(latent_draw(*a)) or seen[-1])
+
+    def noted(count, *others):
+        if count == GRID:
+            seen.append(latent_draw(count, *others))
+        return latent_draw(count, *others)
+
+    monkeypatch.setattr("bayesgan.training.algorithm.latent_draw", noted)
     run(tmp_path)
     half = len(seen) // 2  # one latent draw a generator
     assert half > 0 and torch.equal(torch.cat(seen[:half]), torch.cat(seen[half:]))

@@ -96,7 +96,7 @@ def test_two_ranks_take_the_course_of_one(case, folder):
     resumed = made(case)
     resumed.load_state_dict(state)  # of two ranks, by one
     assert resumed.iteration == STEPS
-    assert (found["sent"] > 0) == (alone.options.generators > 0)  # pictures travel, and weights stay
+    assert found["sent"] > 0
 
 
 def test_shares_are_even_and_complete():
