@@ -31,7 +31,7 @@ def test_the_card_shows_the_name_and_its_python_reads_the_folder(made):
     card = (made[1] / "README.md").read_text()
     text = re.sub(r"```.*?```", "", card, flags=re.S)
     assert "# it&#39;s" in text and "<b>" not in text and "{{ name }} {% x %}" in text
-    package, alone = re.findall(r"```python\n(.*?)```", card, re.S)
+    package, *_ = re.findall(r"```python\n(.*?)```", card, re.S)
     names = {"__name__": "card"}
     package = package.replace('"PATH"', repr(str(made[0].parents[1] / "data")))
     exec(package.replace("load_posterior(", f"load_posterior({str(made[1].parent) + '/'!r} + "), names)

@@ -51,7 +51,7 @@ def runs(tmp_path_factory):
     """A semi-supervised and an unsupervised run, resampled."""
     out = tmp_path_factory.mktemp("runs")
     semi = run(out / "semi", "--N", "20", semi=True)
-    return semi, run(out / "plain", "--resample", "obrs", "--thin", "1", "--keep", 8, "--train_iter", 20)
+    return semi, run(out / "plain", "--resample", "obrs", "--thin", "1", "--keep", 10, "--train_iter", 30)
 
 
 def test_the_page_of_a_classifier_tells_everything_and_fetches_nothing(runs, capsys):
