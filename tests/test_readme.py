@@ -29,6 +29,7 @@ COMMANDS = {
     "python run_bgan.py": (TINY, "a minute"),
     "python run_bgan_semi.py": (TINY, "half a minute"),
     "python run_bgan_semi.py --recipe mnist-fast --data_path FOLDER": (TINY, "half an hour"),
+    "python run_bgan_semi.py --recipe mnist-fast --data_path FOLDER --num_gen 0": (TINY, "nine minutes"),
     "python -m bayesgan evaluate RUN": ("", ""),
     "python -m bayesgan classify RUN NEW_PICTURES": ("", ""),
     "python run_bgan.py --resample obrs": (TINY, "a minute"),
