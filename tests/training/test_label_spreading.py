@@ -6,7 +6,7 @@ import torch
 
 from bayesgan.data import Dataset
 from bayesgan.training import teacher
-from bayesgan.training.label_spreading import View, on_hidden, sharpened, spread_labels, together
+from bayesgan.training.label_spreading import USUAL_POWER, View, on_hidden, sharpened, spread_labels, together
 
 SOURCE = torch.Generator().manual_seed(0)
 
@@ -120,7 +120,7 @@ def test_labels_are_found_again_and_shares_get_the_power_that_fits_them(right, s
     assert on_hidden(None, rows, labels, 2) == (right / 20, power)
     assert seen[0] | seen[1] == set(rows) and not seen[0] & seen[1]  # each is hidden once
     found, usual = on_hidden(None, rows[:2], labels[:2], 2)
-    assert found != found and usual == 2
+    assert found != found and usual == USUAL_POWER
 
 
 def test_a_class_with_one_label_is_not_asked_for():

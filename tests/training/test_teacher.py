@@ -11,7 +11,7 @@ from bayesgan.data.dataset import UNKNOWN
 from bayesgan.objectives import consistency_loss
 from bayesgan.options import load_data, resolve
 from bayesgan.training.algorithm import Trainer
-from bayesgan.training.label_spreading import sharpened, spread_labels
+from bayesgan.training.label_spreading import USUAL_POWER, sharpened, spread_labels
 from bayesgan.training.oriented_gradients import gradient_histograms
 from bayesgan.training.teacher import Teacher, last_features, spread_on_features
 
@@ -116,7 +116,7 @@ def test_the_graphs_probabilities_are_powers_fitted_without_networks_and_are_kep
     monkeypatch.setattr("bayesgan.training.teacher.WORTH", 1.01)  # of a graph of no worth the power means nothing
     one.teacher.plain = None
     one.teacher.spread(one.data, 250)
-    assert torch.equal(own[others], torch.from_numpy(sharpened(graphs[-1].shares.numpy(), 2.0)).float()[others])
+    assert torch.equal(own[others], torch.from_numpy(sharpened(graphs[-1].shares.numpy(), USUAL_POWER)).float()[others])
     again, older = trainer(spread_labels=1), one.teacher.state_dict()
     again.teacher.load_state_dict(older)
     assert torch.equal(again.teacher.probabilities, own) and again.teacher.decided
