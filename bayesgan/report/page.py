@@ -11,7 +11,7 @@ from torch import Tensor
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.tables import several
 from bayesgan.data import Dataset, some, to_float
-from bayesgan.options import GROUPS
+from bayesgan.options import GROUPS, ROLES
 from bayesgan.report.drawings import grid, lines, picture_file, row_pairs
 from bayesgan.report.mixing import mixing, traces
 from bayesgan.report.story import Curve, Story, best_errors, command_of, told
@@ -120,8 +120,8 @@ def progress(story: Story) -> Section:
     warmth = {"nominal": [(step, temperature(step)) for step in when]} | {
         f"kinetic, {group}": kinetic for group in GROUPS if (kinetic := kinetic_curve(results, group))
     }
-    rates = {group: exponential_then_constant(options.lr_of(group[:-1]), options.lr_decay, options.burn_in)
-             for group in GROUPS if getattr(options, group)}
+    rates = {group: exponential_then_constant(options.lr_of(role), options.lr_decay, options.burn_in)
+             for role, group in zip(ROLES, GROUPS) if getattr(options, group)}
     steps = {group: [(step, rate(step)) for step in when] for group, rate in rates.items()}
     pictures = [lines(loss_curves(story), "mean loss"), lines(warmth, "temperature"),
                 lines(steps, "learning rate", from_zero=True)]
