@@ -13,7 +13,7 @@ from bayesgan.basics.files import user_cache
 from bayesgan.basics.locks import only_writer
 from bayesgan.data import DATA_SETS, DataOptions, Dataset
 from bayesgan.evaluation.extractors import Extractor, data_checksum, read_judge, train_judge
-from bayesgan.options import Options, add_flags, check_given, data_options, given_flags
+from bayesgan.options import Options, add_flags, check_given, data_options, flag_words, given_flags
 
 __all__ = ["add_arguments", "judge_data", "kept_judge", "lacks", "run"]
 
@@ -81,9 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--steps must be at least 1, got {arguments.steps}; the default is {STEPS}")
     options = Options(**given)
     typed = ["python", "-m", "bayesgan", "judge"]
-    for name, value in vars(arguments).items():
-        if name != "command" and value is not None:
-            typed += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    typed += flag_words({name: value for name, value in vars(arguments).items() if name != "command"})
     judge = kept_judge(judge_data(options), arguments.judges, arguments.steps, arguments.seed, anew=True,
                        command=shlex.join(typed), device=pick_device(options.device))
     about = judge.about

@@ -11,7 +11,7 @@ from bayesgan.basics.ranks import RankLost, Ranks
 from bayesgan.basics.tables import several
 from bayesgan.data import Dataset
 from bayesgan.data.class_labels import parts_in_words
-from bayesgan.options import Engines, Options
+from bayesgan.options import Engines, Options, flag_words
 from bayesgan.training.algorithm import Trainer
 from bayesgan.training.label_spreading import MOST_POINTS
 from bayesgan.training.memory import nearest_fit, peak_bytes
@@ -104,4 +104,4 @@ def fitting(options: Options, data: Dataset, limit: int, engines: Engines, ranks
     changes = nearest_fit(options, data, limit, engines, ranks)
     if changes is None:
         return "only a lower --df_dim"
-    return " ".join(f"--{name} {value}" for name, value in changes.items())
+    return " ".join(flag_words(changes))

@@ -16,7 +16,7 @@ from bayesgan.basics.locks import Claimed, only_writer
 from bayesgan.basics.stopping import Signalled
 from bayesgan.commands.train import main
 from bayesgan.experiments.cells import Cells, place
-from bayesgan.options import Options, resolve
+from bayesgan.options import Options, flag_words, resolve
 from bayesgan.store.config import as_json
 from bayesgan.store.run_folder import RunFolder
 
@@ -114,7 +114,7 @@ def trained_alone(path: Path, given: dict, semi: bool, threads: int | None) -> P
     run = begun(path, wanted)
     if run is not None and RunFolder.open(run).ended:
         return run
-    flags = [*command_line(given), f"--out_dir={path}"] if run is None else ["--resume", str(run)]
+    flags = flag_words({**given, "out_dir": path}) if run is None else ["--resume", str(run)]
     with open(path / "log.txt", "a") as log:
         if threads is None:
             with redirect_stdout(log), redirect_stderr(log):
@@ -152,12 +152,6 @@ def begun(path: Path, wanted: Options) -> Path | None:
     if differences:
         print(f"{differences[0]}: trained anew beside it")
     return None
-
-
-def command_line(given: dict) -> list[str]:
-    """Options as a user types them."""
-    return [f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"--{name}={value}"
-            for name, value in given.items()]
 
 
 def last_results(run: Path) -> dict:

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import math
+import shlex
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
@@ -10,7 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from bayesgan.basics.errors import InputError
 
 __all__ = [
-    "add_flags", "check_stored", "check_value", "check_values", "finite", "given_flags", "kind_of", "option", "shown",
+    "add_flags", "as_flag", "check_stored", "check_value", "check_values", "finite", "flag_words", "given_flags",
+    "kind_of", "option", "shown",
 ]
 
 
@@ -191,6 +193,24 @@ def shown(field: dataclasses.Field) -> str:
     if bounds(rules):
         notes.append(bounds(rules))
     return f"{text} ({'; '.join(notes)})" if notes else text
+
+
+def flag_words(given: Mapping[str, object]) -> list[str]:
+    """Names and values of fields as the words of a command line; what is None has none, and a no_... that is False."""
+    words = []
+    for name, value in given.items():
+        if value is True:
+            words.append(f"--{name}")
+        elif value is False:
+            words += [] if name.startswith("no_") else [f"--no-{name}"]
+        elif value is not None:
+            words += [f"--{name}", *map(str, value if isinstance(value, (list, tuple)) else [value])]
+    return words
+
+
+def as_flag(name: str, value) -> str:
+    """A value as a user would type it into a shell."""
+    return shlex.join(flag_words({name: value}))
 
 
 def given_flags(arguments: argparse.Namespace, settings: type) -> dict:

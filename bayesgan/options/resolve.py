@@ -4,13 +4,12 @@ Precedence, the later wins: defaults < few labels < data set < its defaults with
 """
 
 import dataclasses
-import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 from bayesgan.basics.errors import InputError
 from bayesgan.data import ALL, DATA_SETS
-from bayesgan.options.flags import check_value, check_values, kind_of
+from bayesgan.options.flags import as_flag, check_value, check_values, kind_of
 from bayesgan.options.options import Options, script_name
 from bayesgan.options.recipes import FEW_LABELS, RECIPES, WITHOUT_LABELS
 
@@ -210,10 +209,3 @@ def changed(options: Options) -> dict:
     return {field.name: value for field in dataclasses.fields(Options)
             if (value := getattr(options, field.name)) != field.default
             or (field.name in brought and field.name not in given and value is not None)}
-
-
-def as_flag(name: str, value) -> str:
-    """A value as a user would type it into a shell."""
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no-{name}"
-    return shlex.join([f"--{name}", *map(str, value if isinstance(value, list) else [value])])

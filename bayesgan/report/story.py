@@ -13,7 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.locks import writer_of
 from bayesgan.options import script_name
-from bayesgan.options.resolve import as_flag, changed
+from bayesgan.options.flags import as_flag
+from bayesgan.options.resolve import changed
 from bayesgan.store import RunFolder
 
 __all__ = ["Curve", "Story", "best_errors", "command_of", "last_of_posterior", "read_any", "told"]

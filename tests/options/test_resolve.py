@@ -8,7 +8,7 @@ import pytest
 
 from bayesgan.commands.train import parser
 from bayesgan.data import DATA_SETS
-from bayesgan.options import RECIPES, Options, explain, resolve
+from bayesgan.options import RECIPES, Options, explain, flag_words, given_flags, resolve
 
 
 def test_precedence_is_as_stated():
@@ -104,6 +104,14 @@ def test_help_shows_one_spelling_and_both_are_taken(semi):
         assert parser(semi).parse_args([spelling, "3"]).num_gen == 3
         assert parser(semi).parse_args([f"{spelling}=4"]).num_gen == 4
     assert parser(semi).parse_args(["--no-feature-matching"]).feature_matching is False
+
+
+def test_values_survive_the_command_line():
+    given = {"classes": [0, 1], "value_range": [-1.0, 1.0], "data_path": Path("a folder"), "ml": True,
+             "feature_matching": False, "lr": 1e-5, "N": "all", "no_supervised": True}
+    parsed = parser(semi=True).parse_args(flag_words({**given, "image_size": None}))
+    assert given_flags(parsed, Options) == given
+    assert flag_words({"no_supervised": False}) == []  # argparse has no flag for it
 
 
 def test_every_number_has_a_range_and_every_word_its_choices():

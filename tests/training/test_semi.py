@@ -13,8 +13,8 @@ from bayesgan.commands.train import main
 from bayesgan.data import labelled_rows
 from bayesgan.evaluation.questions import Questions
 from bayesgan.options import load_data, resolve
+from bayesgan.options.flags import as_flag
 from bayesgan.options.recipes import RECIPES, WITHOUT_LABELS
-from bayesgan.options.resolve import as_flag
 from bayesgan.store.run_folder import RunFolder
 from bayesgan.training.algorithm import Trainer
 from bayesgan.training.minibatches import labelled_batches
