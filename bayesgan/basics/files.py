@@ -1,18 +1,25 @@
 """Writing files so that a crash, a full disk or a second reader never sees half of one."""
 
 import errno
+import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from safetensors import SafetensorError
 
 from bayesgan.basics.errors import InputError, reason
 
-__all__ = ["allow_open_files", "remove_leftovers", "user_cache", "write_atomically"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["allow_open_files", "remove_leftovers", "save_figure", "user_cache", "write_arrays", "write_atomically",
+           "write_json", "write_text"]
 
 LITTLE = 2**16  # bytes, when a disk is full
 
@@ -41,6 +48,30 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """A whole file of text, in UTF-8 whatever the language of the machine."""
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, content: object, indent: int | None = 1) -> None:
+    """A whole .json, with a line for each entry, or on one line where there are many."""
+    write_text(path, json.dumps(content, indent=indent))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], compressed: bool = False) -> None:
+    """A whole .npz."""
+    def write(place: Path) -> None:
+        with open(place, "wb") as file:  # of a name numpy would give another ending
+            (np.savez_compressed if compressed else np.savez)(file, **arrays)
+
+    write_atomically(path, write)
+
+
+def save_figure(path: Path, figure: "Figure") -> None:
+    """A whole .png of a matplotlib figure."""
+    write_atomically(path, lambda file: figure.savefig(file, format="png"))
 
 
 def user_cache() -> Path:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.devices import DEVICES, device_name, pick_device, set_arithmetic
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import write_json
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.benchmarks import teacher, train
@@ -55,8 +55,7 @@ def run(settings: Settings, command: str) -> None:
         else:
             set_arithmetic("fp32", device)
             content["parts"][name] = outcome(part) | {"seconds of this part": time.perf_counter() - started}
-        text = json.dumps(content, indent=1)
-        write_atomically(settings.out_dir / "results.json", lambda path, text=text: path.write_text(text))
+        write_json(settings.out_dir / "results.json", content)
         print(f"{name}: {shown(content['parts'][name])}", flush=True)
     set_arithmetic("fp32", device)
     print(f"written to {settings.out_dir}: results.json")

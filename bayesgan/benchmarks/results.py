@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from bayesgan.basics.devices import device_name
 from bayesgan.basics.errors import InputError
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import save_figure, write_json
 from bayesgan.basics.tables import markdown, mean_sd
 from bayesgan.benchmarks import qualities
 from bayesgan.benchmarks.competitors import Competitor, obvious_loop, plain_gan, this_project
@@ -129,11 +129,9 @@ def run(settings: Settings, command: str) -> None:
             for way, row in cell["rows"].items():
                 print(f"{name}, seed {seed}, {way}: {told(TASKS[name], row)}", flush=True)
             others = [cell for cell in kept if cell not in cells]
-            text = json.dumps({"command": command, "machine": device_name("cpu"), "torch": torch.__version__,
-                               "cells": cells + others}, indent=1)
-            write_atomically(place, lambda path, text=text: path.write_text(text))
-    figure = plot(cells)
-    write_atomically(settings.out_dir / "results.png", lambda path: figure.savefig(path, format="png"))
+            write_json(place, {"command": command, "machine": device_name("cpu"), "torch": torch.__version__,
+                               "cells": cells + others})
+    save_figure(settings.out_dir / "results.png", plot(cells))
     print(f"\n{markdown(table(cells, settings.limit))}\n\nwritten to {settings.out_dir}: results.json, results.png")
 
 

@@ -1,7 +1,6 @@
 """What an ensemble costs against one GAN: whole training iterations, timed in turn, over members and minibatches."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from torch.utils.flop_counter import FlopCounterMode
 
 from bayesgan.basics.devices import device_name, pick_device, set_arithmetic
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import save_figure, write_json
 from bayesgan.basics.tables import aligned
 from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.benchmarks.peak import highest_resident_bytes, iterations_peak
@@ -76,9 +75,8 @@ def run(settings: Settings, command: str) -> None:
     content = {"command": command, "date": date.today().isoformat(), "machine": machine, "torch": torch.__version__,
                "matrix_flops": rate, "rows": rows}
     settings.out_dir.mkdir(parents=True, exist_ok=True)
-    text, figure = json.dumps(content, indent=1), plot(rows)
-    write_atomically(settings.out_dir / "results.json", lambda path: path.write_text(text))
-    write_atomically(settings.out_dir / "cost.png", lambda path: figure.savefig(path, format="png"))
+    write_json(settings.out_dir / "results.json", content)
+    save_figure(settings.out_dir / "cost.png", plot(rows))
     print(f"written to {settings.out_dir}: results.json, cost.png")
 
 

@@ -2,8 +2,6 @@
 
 import argparse
 import dataclasses
-import json
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +9,7 @@ from torch import Tensor
 
 from bayesgan.basics.devices import pick_device
 from bayesgan.basics.errors import InputError
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import save_figure, write_json
 from bayesgan.basics.locks import only_writer
 from bayesgan.basics.ranks import Ranks
 from bayesgan.data import DATA_SETS, Dataset
@@ -232,13 +230,12 @@ def alone(probabilities: Tensor) -> Predictive:
 def write(folder: RunFolder, questions: Questions, answers: dict, rows: dict) -> None:
     """figures.json, uncertainty.png and errors.png."""
     place = folder.path / "evaluation"
-    write_atomically(place / "figures.json", lambda path: path.write_text(json.dumps(rows, indent=1)))
+    write_json(place / "figures.json", rows)
     probabilities = {name: {case: one.probabilities for case, one in answer.items()}
                      for name, answer in answers.items()}
-    uncertainty = uncertainty_figure(probabilities, questions.labels)
-    write_atomically(place / "uncertainty.png", partial(uncertainty.savefig, format="png"))
+    save_figure(place / "uncertainty.png", uncertainty_figure(probabilities, questions.labels))
     if saved := [results for results in folder.results() if "classification" in results]:  # not before the first save
-        write_atomically(place / "errors.png", partial(error_curve(saved).savefig, format="png"))
+        save_figure(place / "errors.png", error_curve(saved))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,6 @@
 """A folder that others can use, ready for a model hub: `python -m bayesgan export RUN DIR`."""
 
 import argparse
-import json
 import os
 import shlex
 import shutil
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from bayesgan.basics.errors import InputError, reason
+from bayesgan.basics.files import write_json, write_text
 from bayesgan.basics.tables import several
 from bayesgan.data import some, to_float
 from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw
@@ -77,7 +77,7 @@ def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list
     folder, options = story.folder, posterior.options
     config = {**folder.config, "exported": True, "options": {**as_json(options), **PLACES},
               "commands": [{**folder.config["commands"][-1], "command": shlex.split(without_places(story.settings))}]}
-    (place / "config.json").write_text(json.dumps(config, indent=1))
+    write_json(place / "config.json", config)
     store = SampleStore(place / "posterior")
     for stored in drawn:
         groups = {group: stored.load(group) for group in dict.fromkeys(g for file in stored.files for g in file.names)}
@@ -88,7 +88,7 @@ def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list
         samples = posterior.sample(100 if len(posterior.shape) == 3 else 1000, units=False)
         data = story.attempt("data", folder.load_data)
         save_picture(place / "samples.png", samples, samples if data is None else to_float(some(data.train, 2000)))
-    (place / "README.md").write_text(card(name, story, posterior))
+    write_text(place / "README.md", card(name, story, posterior))
     write_sums(place)
     return lines
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bayesgan.basics.devices import pick_device
 from bayesgan.basics.errors import InputError
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import write_text
 from bayesgan.report.page import page
 
 __all__ = ["add_arguments", "run"]
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
     out = arguments.out or arguments.runs[0] / "report.html"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(out, text)
     except OSError as error:
         raise InputError(f"cannot write {out} ({error.strerror or error}); name another place with --out") from None
     print(f"look at {out}")

@@ -2,18 +2,16 @@
 
 import argparse
 import dataclasses
-import json
 import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bayesgan.basics.devices import pick_device
 from bayesgan.basics.errors import InputError, refuse_count
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import save_figure, write_arrays, write_json
 from bayesgan.basics.locks import only_writer
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import some, to_bytes, to_float
@@ -211,12 +209,7 @@ def resampled(folder: RunFolder, n: int, seed: int, judge_steps: int, options: d
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     arrays = to_bytes(samples) if data.is_images else Posterior(folder, "cpu").in_units(samples)
-
-    def write(path: Path) -> None:
-        with open(path, "wb") as file:
-            np.savez_compressed(file, x=arrays.numpy())
-
-    write_atomically(place / "samples.npz", write)
+    write_arrays(place / "samples.npz", {"x": arrays.numpy()}, compressed=True)
     with torch.no_grad():
         codes = resampler.proposal.draw(min(n, 1000), keyed_generator(seed, "before"))
         before = resampler.proposal.decode(codes).cpu()
@@ -228,10 +221,9 @@ def resampled(folder: RunFolder, n: int, seed: int, judge_steps: int, options: d
     told = str(resampler.diagnostics)
     if judge_steps:
         content["scores"] = judged(folder, resampler, seed, judge_steps, options.get("data_path"))
-    write_atomically(place / "diagnostics.json", lambda path: path.write_text(json.dumps(content, indent=1)))
+    write_json(place / "diagnostics.json", content)
     if not resampler.plain:
-        figure = ratio_figure(resampler.held_out_scores())
-        write_atomically(place / "ratio.png", lambda path: figure.savefig(path, format="png"))
+        save_figure(place / "ratio.png", ratio_figure(resampler.held_out_scores()))
     print(told)
     if whole.exists():
         print(f"replacing what was in {whole}")

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import shlex
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from bayesgan.basics.devices import pick_device
 from bayesgan.basics.errors import InputError, reason
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import write_json
 from bayesgan.basics.locks import only_writer
 from bayesgan.basics.progress import Progress
 from bayesgan.basics.randomness import keyed_generator
@@ -108,7 +107,7 @@ def score(
         rows = scored(sets, data, data.test[order[half : half + n]], extractor, seed)
         content = {"n": n, "compared": min(n, COMPARED), "seed": seed, "newest_draw": posterior.draws[-1]["step"],
                    "extractor": extractor and {"name": extractor.name, **extractor.about}, "rows": rows}
-        write_atomically(place / "scores.json", lambda path: path.write_text(json.dumps(content, indent=1)))
+        write_json(place / "scores.json", content)
     return in_words(posterior.options.dataset, content, [*notes, *([why] if why else [])])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bayesgan.basics.errors import InputError
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import write_arrays
 from bayesgan.data.dataset import DATA_SETS, DataOptions, Dataset, DataSource, images_tensor, split
 from bayesgan.data.folders import picture_source
 from bayesgan.data.pictures import FILTER, read_pictures
@@ -71,13 +71,8 @@ def read_cache(cache: Path, stamp: str) -> np.ndarray | None:
 
 def write_cache(cache: Path, stamp: str, images: np.ndarray) -> None:
     """Keeps the conversion; a folder that cannot be written costs the next run its time, not this one."""
-
-    def write(path: Path) -> None:
-        with open(path, "wb") as file:
-            np.savez_compressed(file, images=images, source=np.array(stamp))
-
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(cache, write)
+        write_arrays(cache, {"images": images, "source": np.array(stamp)}, compressed=True)
     except OSError as error:
         print(f"four_shapes: cannot keep the conversion in {cache} ({error}); the next run decodes again")

@@ -1,6 +1,5 @@
 """Collected posterior samples on disk: one safetensors file a draw, and an index.json that names them."""
 
-import json
 import re
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
-from bayesgan.basics.files import allow_open_files, write_atomically
+from bayesgan.basics.files import allow_open_files, write_json
 from bayesgan.basics.ranks import Ranks
 from bayesgan.basics.schema import Number, Optional, checked, read_json
 from bayesgan.ensemble.tensor_files import TensorFile, write_tensors
@@ -147,8 +146,7 @@ class SampleStore:
             (self.folder / file).unlink(missing_ok=True)
 
     def _write(self, draws: list[dict]) -> None:
-        text = json.dumps({"format": FORMAT, "draws": draws}, indent=1)
-        write_atomically(self.folder / "index.json", lambda path: path.write_text(text))
+        write_json(self.folder / "index.json", {"format": FORMAT, "draws": draws})
 
     def opened(self, newest: int | None = None) -> list[StoredDraw]:
         """All draws, or so many of the newest, held open: what is dropped or drawn anew later changes nothing of them.

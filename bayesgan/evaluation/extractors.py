@@ -1,6 +1,5 @@
 """What looks at images for a score: a classifier that was trained here and is kept, or the user's Inception weights."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError, reason
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import write_json
 from bayesgan.basics.progress import Progress
 from bayesgan.basics.schema import Number, checked, read_json
 from bayesgan.data import Dataset
@@ -82,7 +81,7 @@ def train_judge(
         "sha256": checksum(state), "data_sha256": data_checksum(data),
         "steps": steps, "seed": seed, "command": command, "torch": torch.__version__,
     }
-    write_atomically(path.with_suffix(".json"), lambda file: file.write_text(json.dumps(about, indent=1)))
+    write_json(path.with_suffix(".json"), about)
     write_tensors(path, {"": state})  # last: with it the judge is there
 
 

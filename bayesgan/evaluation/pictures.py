@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import save_figure, write_atomically
 from bayesgan.basics.later import later
 from bayesgan.data import to_bytes
 
@@ -54,5 +54,4 @@ def save_picture(path: Path, data: Tensor, real: Tensor) -> None:
         picture = Image.fromarray(image_grid(data).permute(1, 2, 0).numpy())
         write_atomically(path, lambda file: picture.save(file, format="png"))
     else:
-        figure = scatter(data, real)
-        write_atomically(path, lambda file: figure.savefig(file, format="png"))
+        save_figure(path, scatter(data, real))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import bayesgan
 from bayesgan.basics.devices import device_name
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import write_json
 from bayesgan.basics.locks import only_writer
 from bayesgan.store.config import git_commit
 
@@ -99,7 +99,7 @@ class Cells:
                              "result": result})
         path = self.folder / place(key) / "cell.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda file: file.write_text(json.dumps(content)))
+        write_json(path, content, indent=None)
         self.note_device(device)
         return content["result"]
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from bayesgan.basics.devices import device_name
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import save_figure, write_text
 from bayesgan.basics.tables import markdown
 from bayesgan.commands.parser import Parser
 from bayesgan.evaluation.pictures import save_picture
@@ -82,12 +82,8 @@ def write(folder: Path, record: dict, report: Report) -> None:
     print(f"\n{table}\n\nwritten to {folder}: {', '.join(names)}")
 
 
-def write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda file: file.write_text(text))
-
-
 def write_picture(path: Path, picture: Figure | Tensor) -> None:
     if isinstance(picture, Tensor):
         save_picture(path, picture, picture)
     else:
-        write_atomically(path, lambda file: picture.savefig(file, format="png"))
+        save_figure(path, picture)

@@ -1,12 +1,11 @@
 """Are the draws of a run different from each other? ESS and R-hat of what its networks compute, not of weights."""
 
-import json
 
 import numpy as np
 import torch
 
 from bayesgan.basics.errors import InputError
-from bayesgan.basics.files import write_atomically
+from bayesgan.basics.files import write_json
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.schema import Number, Optional, checked, read_json
 from bayesgan.data import Dataset, some, to_float
@@ -53,8 +52,7 @@ def mixing(followed: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
 
 def keep_mixing(folder: RunFolder, found: dict[str, dict[str, float]]) -> None:
     """Writes what `mixing` found of the draws there are to posterior/mixing.json."""
-    text = json.dumps({**found, "newest_draw": folder.newest_step}, indent=1)
-    write_atomically(folder.path / "posterior" / "mixing.json", lambda path: path.write_text(text))
+    write_json(folder.path / "posterior" / "mixing.json", {**found, "newest_draw": folder.newest_step})
 
 
 def kept_mixing(folder: RunFolder) -> dict[str, dict[str, float]]:

@@ -8,7 +8,6 @@ config.json, posterior.py for what a finished run is for.
 """
 
 import dataclasses
-import json
 import os
 import pprint
 import time
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError, reason
-from bayesgan.basics.files import remove_leftovers, write_atomically
+from bayesgan.basics.files import remove_leftovers, write_arrays, write_json, write_text
 from bayesgan.basics.locks import only_writer
 from bayesgan.basics.ranks import Ranks
 from bayesgan.basics.schema import Number, checked, read_json
@@ -80,7 +79,7 @@ class RunFolder:
         if options.semi:
             rows = labelled_rows(data)
             content = {"rows": rows.tolist(), "labels": data.train_labels[rows].tolist()}
-            folder._write_text("labelled.json", json.dumps(content))
+            write_json(folder.path / "labelled.json", content, indent=None)
         folder._write_hypers()
         folder._write_config()  # last: with it the folder is a run
         return folder
@@ -194,24 +193,19 @@ class RunFolder:
             "disc_losses": disc_losses, "gen_losses": gen_losses, "timestamp": time.time(), "iteration": iteration,
             "temperature": temperature, **figures,
         }
-        self._write_text(f"results_{iteration}.json", json.dumps(content))
+        write_json(self.path / f"results_{iteration}.json", content, indent=None)
 
     def add_results(self, iteration: int, figures: dict) -> None:
         """Puts what was measured later into results_<iter>.json, if there is one."""
         path = self.path / f"results_{iteration}.json"
         if path.exists():
-            self._write_text(path.name, json.dumps(read_results(path) | figures))
+            write_json(path, read_results(path) | figures, indent=None)
 
     def save_weights(self, iteration: int, groups: dict[str, State]) -> None:
         """weights_<iter>.npz: arrays (members, ...) named generators/<weight> and discriminators/<weight>."""
         arrays = {f"{group}/{name}": tensor.cpu().numpy()
                   for group, state in groups.items() for name, tensor in state.items()}
-
-        def write(path: Path) -> None:
-            with open(path, "wb") as file:
-                np.savez(file, **arrays)
-
-        write_atomically(self.path / f"weights_{iteration}.npz", write)
+        write_arrays(self.path / f"weights_{iteration}.npz", arrays)
 
     def load_weights(self, iteration: int) -> dict[str, State]:
         """What `save_weights` wrote at an iteration: "generators" and "discriminators" -> state.
@@ -322,10 +316,7 @@ class RunFolder:
         return torch.tensor(content["rows"], dtype=torch.int64)
 
     def _write_config(self) -> None:
-        self._write_text("config.json", json.dumps(self.config, indent=1))
+        write_json(self.path / "config.json", self.config)
 
     def _write_hypers(self) -> None:
-        self._write_text("hypers.txt", f"Hyper settings:\n{pprint.pformat(self.config['options'])}\n")
-
-    def _write_text(self, name: str, text: str) -> None:
-        write_atomically(self.path / name, lambda path: path.write_text(text))
+        write_text(self.path / "hypers.txt", f"Hyper settings:\n{pprint.pformat(self.config['options'])}\n")

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.files import write_text
 
 __all__ = ["EDITABLE", "SUMS", "read_sums", "require_sum", "write_sums"]
 
@@ -16,7 +17,7 @@ LINE = re.compile(r"([0-9a-f]{64})  (?!/|.*\.\.)(.+)")  # nothing outside the fo
 def write_sums(folder: Path) -> None:
     """Of every file that is there, but for the model card, which is there to be edited."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    (folder / SUMS).write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names if name != EDITABLE))
+    write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in names if name != EDITABLE))
 
 
 def read_sums(folder: Path) -> dict[str, str]:
@@ -26,7 +27,7 @@ def read_sums(folder: Path) -> dict[str, str]:
         ValueError: If the file is absent or damaged.
     """
     try:
-        lines = [LINE.fullmatch(line) for line in (folder / SUMS).read_text().splitlines()]
+        lines = [LINE.fullmatch(line) for line in (folder / SUMS).read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError):
         lines = []
     if not lines or None in lines:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bayesgan.basics.devices import device_name
 from bayesgan.basics.errors import reason
-from bayesgan.basics.files import user_cache, write_atomically
+from bayesgan.basics.files import user_cache, write_json
 from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.data import Dataset
 from bayesgan.ensemble import ENGINES, graphs_skipped
@@ -208,7 +208,6 @@ def remember(place: Path, key: str, engines: Engines) -> None:
     """Adds a measurement; a folder that cannot be written costs another trial next time, no more."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({**remembered(place), key: engines}, indent=0)
-        write_atomically(place, lambda path: path.write_text(text))
+        write_json(place, {**remembered(place), key: engines})
     except OSError:
         pass

@@ -127,7 +127,7 @@ def test_a_run_killed_in_its_ending_is_ended_by_resume(place, tmp_path, monkeypa
         write_atomically(path, write)
 
     with monkeypatch.context() as patch:
-        for module in ("evaluation.pictures", "commands.resample"):
+        for module in ("evaluation.pictures", "basics.files"):
             patch.setattr(f"bayesgan.{module}.write_atomically", killed)
         folder = run(tmp_path, "--resample", "obrs", code=130)
     assert "stopped; what was saved before is intact" in capsys.readouterr().err
