@@ -147,7 +147,7 @@ def test_doubles_are_standardised_before_they_are_rounded(tmp_path):
     assert np.abs(posterior.standardised(x).numpy() - expected).max() < 0.2  # all rows against the training rows
     said = posterior.predict_proba(x)
     assert torch.equal(said, posterior.predict_proba(torch.from_numpy(x)))
-    split = (said[:, 0] > said[:, 0].mean()).numpy()  # after 8 iterations, which side is which is chance
+    split = (said[:, 0] > said[:, 0].mean()).numpy()  # after so few iterations which side is which is chance
     assert abs((split == y).mean() - 0.5) > 0.45  # rounded first they would be one class
     made = posterior.sample(100)
     assert made.dtype == torch.float64 and len(made[:, 0].unique()) > 50  # of 1 as floats
