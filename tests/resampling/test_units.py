@@ -114,3 +114,16 @@ def test_an_exact_ratio_is_not_called_wrong(seed, shift, count):
     resampler.sample(200, seed)
     wrong = ("ranks generated data above", "the ratio is not calibrated", "is wrong in parts", "inverted", "constant")
     assert not [text for text in resampler.diagnostics.warnings if any(words in text for words in wrong)]
+
+
+def test_a_generator_with_norms_in_training_mode_is_warned_of(recwarn):
+    network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 2))
+
+    def sampled(network):
+        return Resampler(lambda n, source: network(torch.randn(n, 4, generator=source)), lambda x: x[:, 0]).sample(20)
+
+    with pytest.warns(UserWarning, match="BatchNorm1d is in training mode") as told:
+        sampled(network)
+    assert told[0].filename == __file__
+    sampled(network.eval())
+    assert not recwarn

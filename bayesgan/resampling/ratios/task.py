@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from bayesgan.basics.arrays import refuse_not_finite
 from bayesgan.basics.errors import InputError, warn
@@ -114,8 +116,18 @@ class Task:
 @torch.no_grad()
 def refuse_unrepeated(proposal: CallableProposal | LatentProposal, seed: int) -> Tensor:
     """Some generated data; InputError where a torch.Generator does not decide them."""
-    fake, again, other = (proposal.decode(proposal.draw(LOOKED_AT, keyed_generator(seed, look)))
-                          for look in ("first look", "first look", "second look"))
+    in_training = set()
+
+    def look_at(module: nn.Module, inputs: tuple) -> None:
+        if module.training and isinstance(module, _BatchNorm):
+            in_training.add(type(module).__name__)
+
+    with register_module_forward_pre_hook(look_at):
+        fake, again, other = (proposal.decode(proposal.draw(LOOKED_AT, keyed_generator(seed, look)))
+                              for look in ("first look", "first look", "second look"))
+    if in_training:
+        warn(f"the generator's {min(in_training)} is in training mode: each sample depends on the others of its batch, "
+             "and every call changes the statistics it keeps; call eval() on the network first")
     if close(fake, other):
         raise InputError("generate gives the same data for every torch.Generator; draw from the one it is given, "
                          "torch.randn(n, 64, generator=generator)")
