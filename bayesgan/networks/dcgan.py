@@ -1,6 +1,7 @@
 """The DCGAN pair (Radford, Metz, Chintala 2016) for images of any size from 8x8, in the Bayesian GAN paper's sizes."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -43,19 +44,24 @@ class Discriminator(nn.Module):
 
     def __init__(self, sizes: NetworkSizes):
         super().__init__()
+        convolutions, flat = self.stages(sizes)
+        self.convolutions = nn.ModuleList(convolutions)
+        self.features = Linear(flat, FEATURES, "weight" if sizes.normalise == "weight" else "none")
+        self.logits = nn.Linear(FEATURES, sizes.outputs)
+        self.noise, self.dropout = Noise(sizes.noise), Dropout(sizes.dropout)
+
+    def stages(self, sizes: NetworkSizes) -> tuple[list[nn.Module], int]:
+        """The convolutions, and how many numbers their last maps are."""
         channels, side, _ = sizes.data_shape
-        maps = map_sizes(side, sizes.layers)
+        maps, convolutions = map_sizes(side, sizes.layers), []
         wide = [channels, *widths(sizes.discriminator_width, len(maps) - 1)]
-        self.convolutions = nn.ModuleList()
-        for layer, (inputs, outputs) in enumerate(zip(wide, wide[1:])):
+        for layer, (inputs, outputs) in enumerate(pairwise(wide)):
             kernel = 5 if layer == 0 else 3
             normalise = "layer" if sizes.normalise == "auto" else sizes.normalise
             if layer == 0 and normalise == "layer":
                 normalise = "none"
-            self.convolutions.append(Convolution(inputs, outputs, kernel, 2, kernel // 2, normalise))
-        self.features = Linear(wide[-1] * maps[-1] ** 2, FEATURES, "weight" if sizes.normalise == "weight" else "none")
-        self.logits = nn.Linear(FEATURES, sizes.outputs)
-        self.noise, self.dropout = Noise(sizes.noise), Dropout(sizes.dropout)
+            convolutions.append(Convolution(inputs, outputs, kernel, 2, kernel // 2, normalise))
+        return convolutions, wide[-1] * maps[-1] ** 2
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         maps = self.noise(images)
@@ -85,15 +91,15 @@ class Generator(nn.Module):
         self.first_map = (wide[0], maps[0], maps[0])
         self.project = nn.Linear(sizes.latent, math.prod(self.first_map), bias=False)
         self.normalisations = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in wide[:-1])
-        self.convolutions = nn.ModuleList()
-        for layer, (inputs, outputs) in enumerate(zip(wide, wide[1:])):
-            last = layer == len(wide) - 2
-            kernel = 5 if last else 3
-            # 2·m - 1 + output_padding must be the next map's side
-            padding = maps[layer + 1] - (2 * maps[layer] - 1)
-            self.convolutions.append(
-                nn.ConvTranspose2d(inputs, outputs, kernel, 2, kernel // 2, output_padding=padding, bias=last)
-            )
+        self.convolutions = nn.ModuleList(
+            self.layer(*width, *sides, last=sides[1] == side) for width, sides in zip(pairwise(wide), pairwise(maps))
+        )
+
+    def layer(self, inputs: int, outputs: int, side: int, next_side: int, last: bool) -> nn.Module:
+        """From maps of one side to the next."""
+        kernel = 5 if last else 3
+        padding = next_side - (2 * side - 1)
+        return nn.ConvTranspose2d(inputs, outputs, kernel, 2, kernel // 2, output_padding=padding, bias=last)
 
     def forward(self, latent: Tensor) -> Tensor:
         maps = self.project(latent).unflatten(1, self.first_map)  # (B, width, h, w)
