@@ -70,15 +70,22 @@ def data_of(given, name: str, remedy: str = "remove it") -> Tensor:
             raise InputError(f"{name}: the loader has no batches; give one that has")
         data = torch.cat(parts)
     else:
-        data = as_real(first_of(given), name)
+        data = as_real(first_of(given, batches=False), name)
     refuse_not_finite(data, name, remedy)
     return data
 
 
-def first_of(given):
-    """The data in one array, or two of one length, that stand in a tuple or list; anything else as it is."""
+def first_of(given, batches: bool = True):
+    """The data in one array, or two of one length, that stand in a tuple or list; anything else as it is.
+
+    Args:
+        batches: It may be what a loader gives, a list of inputs and targets that are alike.
+    """
     if isinstance(given, TensorDataset):
         given = given.tensors
+    if not batches and isinstance(given, list) and len({(part.shape[1:], part.dtype) for part in given
+                                                        if isinstance(part, (Tensor, np.ndarray))}) < len(given):
+        return given  # rows, or parts of data
     if isinstance(given, (tuple, list)) and 1 <= len(given) <= 2 and all(
             isinstance(part, (Tensor, np.ndarray)) and part.ndim > 0 and len(part) == len(given[0]) for part in given):
         return given[0]

@@ -58,12 +58,18 @@ def with_graph(
     return together(probabilities, spread_on_features(averaged, data.to(averaged.device), posterior.inputs(x)))
 
 
-def as_table(unseen: Unseen, probabilities: Tensor, answer: Predictive, classes: tuple[str, ...]) -> list[list]:
+def as_table(
+    unseen: Unseen, probabilities: Tensor, answer: Predictive | None, classes: tuple[str, ...]
+) -> list[list]:
     """A heading, and a row a datum: its class, how probable it is, the doubt in nats, the probability of each class.
+
+    Args:
+        answer: Of the discriminators, which have mutual information; None where the graph was asked too.
     """
     best, chosen = probabilities.max(1)
     columns = [unseen.names, [classes[one] for one in chosen.tolist()], rounded(best),
-               rounded(predictive_entropy(probabilities)), rounded(answer.mutual_information)]
+               rounded(predictive_entropy(probabilities)),
+               [""] * len(best) if answer is None else rounded(answer.mutual_information)]
     heading = [*HEADING, *(f"p({one})" for one in classes)]
     return [heading, *(list(row) for row in zip(*columns, *map(rounded, probabilities.T), strict=True))]
 
@@ -133,7 +139,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     def write(path: Path) -> None:
         with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            csv.writer(file).writerows(as_table(unseen, probabilities, answer, posterior.classes))
+            csv.writer(file).writerows(
+                as_table(unseen, probabilities, None if arguments.graph else answer, posterior.classes))
 
     write_atomically(out, write)
     usual = None if arguments.graph else last_of_posterior(folder.results()).get("entropy", {}).get("test")

@@ -15,7 +15,8 @@ ALL = "all"  # in place of a number of labels
 
 
 def choose_labels(data: Dataset, count: int | str, seed: int) -> Tensor:
-    """Rows of a class-balanced random subset of data.train: (count,), ascending; `ALL` is every row with a label.
+    """Rows of a class-balanced random subset of data.train: (count,), ascending; `ALL`, and as many as there are, is
+    every row with a label.
 
     Raises:
         ValueError: If `data` has no labels or no labelled test part, or `count` cannot be balanced.
@@ -33,7 +34,7 @@ def choose_labels(data: Dataset, count: int | str, seed: int) -> Tensor:
     if (sizes == 0).any():
         raise InputError(f"class {data.classes[int(sizes.argmin())]} has no labelled training data, which nobody can "
                          "learn; name the other classes with --classes, or add labels")
-    if count == ALL:
+    if count in (ALL, int(sizes.sum())):
         return labelled_rows(data)
     if count % classes:
         nearest = max(1, round(count / classes)) * classes

@@ -70,6 +70,7 @@ class LatentProposal:
 
     def __init__(self, decoder: Callable[[int, Tensor], Tensor], size: int, weights: Tensor,
                  device: torch.device | str = "cpu"):
+        refuse_no_function(decoder, "decoder", "decoder(member, z (n, Z)) -> data (n, ...)")
         weights = torch.as_tensor(weights)
         if weights.dim() != 1 or not len(weights) or not ((weights > 0) & weights.isfinite()).all():
             raise InputError(f"the weight of every generator must be a positive number, got {weights.tolist()}; leave "
@@ -88,5 +89,19 @@ class LatentProposal:
         order = codes.members.argsort()
         counts = codes.members.bincount(minlength=len(self.weights)).tolist()
         parts = codes.values[order].split(counts)
-        data = torch.cat([self.decoder(member, part) for member, part in enumerate(parts) if len(part)])
+        data = torch.cat([self._made(member, part) for member, part in enumerate(parts) if len(part)])
         return data[order.argsort()]
+
+    def _made(self, member: int, latent: Tensor) -> Tensor:
+        called = f"decoder({member}, z {tuple(latent.shape)})"
+        try:
+            data = self.decoder(member, latent)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, TypeError) as error:
+            raise InputError(f"{called} failed ({reason(error)}); look there, and at the size of z, {self.size}") from (
+                error)
+        if not torch.is_tensor(data) or data.dim() == 0 or len(data) != len(latent):
+            what = tuple(data.shape) if torch.is_tensor(data) else f"a {type(data).__name__}"
+            raise InputError(f"{called} must return a tensor with a row a datum, got {what}")
+        return data

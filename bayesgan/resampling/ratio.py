@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesgan.basics.arrays import as_real, refuse_not_finite
+from bayesgan.basics.arrays import as_real, data_of
 from bayesgan.basics.errors import InputError, refuse_count
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.resampling.calibration import LEAST, Calibrated, fit, log_odds, slope_interval
@@ -90,12 +90,12 @@ class DensityRatio:
                 or chunk is below 1.
         """
         refuse_count(chunk, "chunk", "datum")
+        real = data_of(real, "real")
         if len(real) < 2 * LEAST:
             raise InputError(f"real must hold at least {2 * LEAST} data to calibrate and to check, got {len(real)}; "
                              "hold out more")
-        refuse_not_finite(real, "real")
         if training is not None:
-            refuse_overlap(real, training)
+            refuse_overlap(real, data_of(training, "training"))
         if not isinstance(proposal, LatentProposal):
             proposal = CallableProposal(proposal)
         order = torch.randperm(len(real), generator=keyed_generator(seed, "split"))

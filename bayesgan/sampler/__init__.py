@@ -5,7 +5,7 @@ from bayesgan.sampler.kinetic import kinetic_temperature
 from bayesgan.sampler.moments import StationaryMoments, stationary_moments
 from bayesgan.sampler.posterior_sampler import Draw, PosteriorSampler
 from bayesgan.sampler.preconditioners import RMSprop
-from bayesgan.sampler.priors import Laplace, Normal, StudentT
+from bayesgan.sampler.priors import Laplace, Normal, Prior, StudentT
 from bayesgan.sampler.schedules import Cyclical, exponential_then_constant, polynomial, ramp
 from bayesgan.sampler.sghmc import SGHMC
 from bayesgan.sampler.step import sghmc_step
@@ -22,6 +22,7 @@ __all__ = [
     "kinetic_temperature",
     "Laplace",
     "Normal",
+    "Prior",
     "StudentT",
     "Cyclical",
     "exponential_then_constant",

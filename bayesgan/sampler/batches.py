@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
     DistributedSampler,
+    IterableDataset,
     RandomSampler,
     SequentialSampler,
     SubsetRandomSampler,
@@ -47,6 +48,7 @@ def batches_of(
     if isinstance(data, (tuple, list)) and data and all(isinstance(part, (Tensor, np.ndarray)) for part in data):
         if len(data) != 2:
             raise InputError(f"data must be inputs and targets, got {len(data)} arrays; give two")
+        refuse_unpack(unpack)
         inputs, targets = (as_tensor(part, "data").to(device) for part in data)
         refuse_not_finite(inputs, "inputs of the data")
         refuse_not_finite(targets, "targets of the data")
@@ -109,15 +111,17 @@ def warn_of_rounding(data, dtype: torch.dtype) -> None:
 
 def inputs_of(data, unpack: Unpack | None) -> Tensor:
     """Inputs (n, ...) alone, of an array or of a loader that keeps their order."""
-    data = first_of(data)
+    data = first_of(data, batches=False)
     if isinstance(data, (Tensor, np.ndarray)):
+        refuse_unpack(unpack)
         return as_tensor(data, "inputs")
     bare = isinstance(data, (tuple, list)) and any(isinstance(part, (Tensor, np.ndarray)) for part in data)
     if not isinstance(data, Iterable) or bare:
         what = f"a {type(data).__name__} of {len(data)} arrays" if bare else type(data).__name__
         raise InputError(f"inputs must be one array, a pair with targets, or a loader, got {what}")
     order = sampler_of(data) if sampler_of(data) is not None else getattr(data, "batch_sampler", None)
-    if order is not None and list(order) != list(order):
+    endless = isinstance(getattr(data, "dataset", None), IterableDataset)  # which has an order of its own
+    if order is not None and not endless and list(order) != list(order):
         raise InputError("the loader shuffles, and nobody could tell whose predictions came out; pass shuffle=False")
     parts = []
     for batch in data:
@@ -127,6 +131,13 @@ def inputs_of(data, unpack: Unpack | None) -> Tensor:
     if not parts:
         raise InputError("the loader has no batches; an iterator can be gone through only once: pass a DataLoader")
     return torch.cat(parts)
+
+
+def refuse_unpack(unpack: Unpack | None) -> None:
+    """Raises InputError for what would never be called."""
+    if unpack is not None:
+        raise InputError("unpack is for the batches of a loader, and these are arrays; give inputs and targets as the "
+                         "model takes them")
 
 
 def tensor_batches(

@@ -150,17 +150,26 @@ def check_likelihood(name: str, function: Callable, outputs: Outputs, targets: T
 
 
 def check_additive(name: str, function: Callable, outputs: Outputs, targets: Tensor) -> None:
-    """Raises ValueError where a batch's value is not the sum, or the mean, of its data's own."""
-    rows = min(FEW, len(targets))
+    """Raises ValueError where a batch's value is not the sum, or the mean, of its data's own.
 
-    def at(part: slice) -> Tensor:
+    Asked of data with targets as different as there are: data may lie in order of classes, or some be ignored.
+    """
+    rows = min(FEW, len(targets))
+    in_order = targets.reshape(len(targets), -1).double().sum(1).argsort()
+    chosen = in_order[torch.linspace(0, len(targets) - 1, rows).long()]
+
+    def at(part: Tensor) -> Tensor:
         return function(rows_of(outputs, lambda output: output[part], len(targets)), targets[part]).double()
 
     try:
-        together = at(slice(rows))
-        alone = torch.stack([at(slice(row, row + 1)) for row in range(rows)])
+        together = at(chosen)
+        alone = torch.stack([at(row) for row in chosen.split(1)])
     except Exception:  # the likelihood takes no parts of a batch
         return
+    if name == "mean_loss" and together.isfinite() and alone.isnan().any():
+        raise InputError("mean_loss of one datum alone is NaN, and of several it is not, as where some targets are "
+                         "ignored: a mean over the others counts as one over all; leave these data out, or give the "
+                         "sum as log_likelihood")
     expected = alone.sum() if name == "log_likelihood" else alone.mean()
     scale = alone.abs().sum() / (1 if name == "log_likelihood" else rows)
     coarse = any(leaf.dtype in (torch.bfloat16, torch.float16) for leaf in tree_leaves(outputs)

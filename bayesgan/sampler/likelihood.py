@@ -29,6 +29,7 @@ class Likelihood:
             raise InputError("give either log_likelihood (a sum over the batch) or mean_loss (a mean), and not both")
         self.name = "mean_loss" if log_likelihood is None else "log_likelihood"
         self.function = mean_loss if log_likelihood is None else log_likelihood
+        self.taken = False  # whether it gave values before
         refuse_no_function(self.function, self.name, "of (outputs, targets)")
         if self.function in DISTANCES or isinstance(self.function, DISTANCE_MODULES):
             raise InputError(f"{self.name} is a distance, without the scale of the noise that makes a probability of "
@@ -53,6 +54,7 @@ class Likelihood:
         else:
             values = torch.stack([self._of(one_of(outputs, chain), targets[chain])
                                   for chain in range(len(targets))])
+        self.taken = True
         return values if self.name == "mean_loss" else -values / targets.shape[1]
 
     def _of(self, outputs: Outputs, targets: Tensor):
@@ -66,6 +68,9 @@ class Likelihood:
             if torch.is_tensor(outputs):
                 what = f"{outputs.dtype} {tuple(outputs.shape)}"
                 remedy = "class numbers are whole and count from 0, other targets have the outputs' shape"
+            if self.taken:
+                remedy = ("it took what came before: if a chain has left for extreme values, lower lr; else look at "
+                          "this minibatch")
             raise InputError(f"{self.name} cannot take what the model returns, {what}, with targets {targets.dtype} "
                              f"{tuple(targets.shape)} ({reason(error)}); {remedy}") from error
 

@@ -4,6 +4,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.ensemble import Ensemble, checksum, weights_of
@@ -20,6 +21,8 @@ def sampled_copy(model: nn.Module, device: torch.device) -> tuple[nn.Module, str
     Raises:
         ValueError: If nothing can be sampled, or a parameter is not real or has two names.
     """
+    if any(map(is_lazy, model.parameters())):
+        raise InputError("the model has parameters without a shape yet (nn.Lazy...); call it on some inputs once")
     wanted = {name: parameter for name, parameter in model.named_parameters() if is_sampled(parameter)}
     for name, parameter in wanted.items():
         if not parameter.is_floating_point():

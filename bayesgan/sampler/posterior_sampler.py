@@ -32,7 +32,7 @@ from bayesgan.sampler.kinetic import kinetic_temperature
 from bayesgan.sampler.likelihood import Likelihood, averageable, one_of, row_each, unchanged
 from bayesgan.sampler.models import padding_rows, sampled_copy, set_start
 from bayesgan.sampler.priors import Normal, Prior
-from bayesgan.sampler.settings import Settings
+from bayesgan.sampler.settings import Settings, alike
 from bayesgan.sampler.sghmc import SGHMC
 from bayesgan.sampler.trials import not_taken, tried
 
@@ -323,6 +323,7 @@ class PosteriorSampler:
         own = self.ensemble.state(), self.chain.state_dict(), [vars(draw) for draw in self.draws]
         parts = self.ranks.objects_at_first(own)
         if parts is not None:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             state, chain, draws = along_chains(torch.cat, *parts)
             content = {"settings": self._fingerprint(), "step": self.step, "state": state, "chain": chain,
                        "draws": draws, "data": self.moments}
@@ -343,8 +344,8 @@ class PosteriorSampler:
                 f"{path} is not a saved sampler ({reason(error)}); save() writes one"
             ) from None
         own = self._fingerprint()
-        if settings != own:
-            wrong = [f"{k} {settings.get(k)} (here {v})" for k, v in own.items() if settings.get(k) != v]
+        wrong = [f"{k} {settings.get(k)} (here {v})" for k, v in own.items() if not alike(settings.get(k), v)]
+        if wrong or settings.keys() - own.keys():
             raise InputError(f"{path} was saved with {', '.join(wrong)}; construct the sampler with the same settings")
         here = slice(self.numbers.start, self.numbers.stop)
         stored = content["state"], content["chain"], content["draws"]
@@ -371,7 +372,7 @@ class PosteriorSampler:
         for name, parameter in self.ensemble.parameters.items():
             if parameter.grad is None:
                 raise InputError(f"parameter {name} is not used by the likelihood; leave it out of the model")
-        self.prior.add_gradient(self.ensemble.parameters, 1 / self.settings.num_data)
+        self.prior.add_gradient(self.ensemble.parameters, 1 / self.settings.num_data, self.ensemble.members)
         kinetic = {}
         if self.settings.collects(self.step + 1):
             measured = kinetic_temperature(self.chain, self.ensemble.parameters)

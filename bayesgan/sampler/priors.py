@@ -15,31 +15,55 @@ __all__ = ["Laplace", "Normal", "Prior", "StudentT"]
 class Prior:
     """Independent density on every weight; the log-density is SUMMED over weights, never averaged.
 
+    A prior of your own overrides `log_prob`, which may couple the weights of one network, and is differentiated.
+
     Args:
         scale: One factor for all weights, > 0.
         scales: Parameter name -> the layer's own scale, for example `bayesgan.ensemble.fan_in_scales(module)`;
             the density's scale parameter is their product. None is 1 for every weight.
     """
 
+    scale, scales = 1.0, None  # of one that does not call __init__
+
     def __init__(self, scale: float = 1.0, scales: Mapping[str, float] | None = None):
-        if not (scale > 0 and math.isfinite(scale)):
-            raise InputError(f"a prior's scale must be positive and finite, got {scale}; with fan-in scales 1 is usual")
         # numpy's numbers could not be loaded from a saved file
-        self.scale = float(scale)
-        self.scales = None if scales is None else {name: float(own) for name, own in scales.items()}
+        self.scale = positive(scale, "scale")
+        if not isinstance(scales, Mapping | None):
+            raise InputError(f"a prior's scales must be names of parameters with a number each, got {scales!r}; "
+                             "bayesgan.ensemble.fan_in_scales(model) makes them")
+        self.scales = scales and {name: positive(own, f"scale of {name}") for name, own in scales.items()}
 
     def log_prob(self, weights: Mapping[str, Tensor]) -> Tensor:
-        """log p(weights), a scalar, normalisation included."""
+        """log p(weights) of name -> (...), a scalar, normalisation included; where it is overridden, up to a constant.
+        """
         return sum(
             self._density(weight.new_tensor(self._scale(name))).log_prob(weight).sum()
             for name, weight in weights.items()
         )
 
     @torch.no_grad()
-    def add_gradient(self, weights: Mapping[str, Tensor], factor: float = 1.0) -> None:
-        """Adds factor · ∇(-log p) to each weight's .grad, without building a graph: factor is 1/N for mean losses."""
-        for name, weight in weights.items():
-            self._add_gradient(weight.grad, weight, self._scale(name), factor)
+    def add_gradient(self, weights: Mapping[str, Tensor], factor: float = 1.0, networks: int | None = None) -> None:
+        """Adds factor · ∇(-log p) to each weight's .grad, without building a graph: factor is 1/N for mean losses.
+
+        Args:
+            networks: Weights are (networks, ...), of so many independent ones; None is one network's (...).
+        """
+        if type(self).log_prob is Prior.log_prob:
+            for name, weight in weights.items():
+                self._add_gradient(weight.grad, weight, self._scale(name), factor)
+            return
+        with torch.enable_grad():
+            own = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+            each = [own] if networks is None else [{name: weight[one] for name, weight in own.items()}
+                                                   for one in range(networks)]
+            total = sum(self.log_prob(one) for one in each)
+            if not torch.is_tensor(total) or total.dim():
+                raise InputError(f"log_prob of {type(self).__name__} must return one number, a tensor, got {total!r}; "
+                                 "sum over weights")
+            found = torch.autograd.grad(total, list(own.values()), allow_unused=True)
+        for weight, gradient in zip(weights.values(), found, strict=True):
+            if gradient is not None:  # a flat prior on what it does not name
+                weight.grad.sub_(gradient, alpha=factor)
 
     def _scale(self, name: str) -> float:
         return self.scale * (1.0 if self.scales is None else self.scales[name])
@@ -51,6 +75,18 @@ class Prior:
     def _add_gradient(self, gradient: Tensor, weight: Tensor, scale: float, factor: float) -> None:
         """gradient += factor · d(-log p)/d weight, in place."""
         raise TypeError("Prior is the base of Normal, Laplace and StudentT; use one of them")
+
+
+def positive(value, what: str) -> float:
+    """A scale as a number; ValueError where it is none, or not positive and finite."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (number > 0 and math.isfinite(number)):
+        raise InputError(f"a prior's {what} must be a positive, finite number, got {value!r}; with fan-in scales 1 is "
+                         "usual")
+    return number
 
 
 class Normal(Prior):
@@ -80,7 +116,7 @@ class StudentT(Prior):
         super().__init__(scale, scales)
         if not degrees > 0:
             raise InputError(f"degrees must be positive, got {degrees}; 4 has a finite variance and heavy tails")
-        self.degrees = float(degrees)
+        self.degrees = float(degrees)  # infinitely many are a normal density
 
     def _density(self, scale):
         return torch.distributions.StudentT(torch.full_like(scale, self.degrees), torch.zeros_like(scale), scale)

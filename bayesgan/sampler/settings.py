@@ -1,15 +1,20 @@
 """The settings of a PosteriorSampler: their rules, what they say of a step, and the fingerprint in its saved files."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from bayesgan.basics.errors import InputError, refuse_count
+from bayesgan.ensemble import checksum
 from bayesgan.sampler.priors import Prior
 from bayesgan.sampler.schedules import Cyclical
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "alike"]
 
 LEAST = {"num_data": 1, "chains": 1, "burn_in": 0, "thin": 1, "seed": -math.inf}
 REMEDIES = {"num_data": "it is the size of the training set, and scales the likelihood"}
@@ -17,7 +22,8 @@ QUANTITIES = {"friction": "a number", "beta_hat": "a number", "lr": "a number, o
               "temperature": "a number, or a function of the step"}
 STARTS = ("prior", "model")
 LEAST_ADAPTATION = 20
-FINGERPRINT = (0, 1, 3, 10, 30, 100, 1000)  # steps at which two schedules are compared
+# steps at which two schedules are compared; older files have the first seven
+FINGERPRINT = (0, 1, 3, 10, 30, 100, 1000, 300, 3000, 10_000, 30_000, 100_000, 1_000_000)
 
 
 @dataclass
@@ -85,8 +91,31 @@ class Settings:
             name: [asked(value, step) for step in FINGERPRINT] if callable(value) else value
             for name, value in vars(self).items()
         }
-        of_prior = {f"prior's {name}": value for name, value in vars(prior).items()}
+        of_prior = {f"prior's {name}": plain(value) for name, value in vars(prior).items()}
         return {**values, "likelihood": likelihood, "prior": type(prior).__name__, **of_prior}
+
+
+def plain(value):
+    """What `torch.load` reads again and two objects of one content share, of an attribute of a prior."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, Real):
+        return int(value) if isinstance(value, Integral) else float(value)
+    if isinstance(value, Mapping):
+        return {str(name): plain(own) for name, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(own) for own in value]
+    if isinstance(value, (Tensor, np.ndarray)):
+        return checksum({"": torch.as_tensor(value).detach().cpu().contiguous()})
+    content = vars(value).items() if isinstance(value, Prior) else ()
+    return [type(value).__name__, *([name, plain(own)] for name, own in content)]
+
+
+def alike(stored, own) -> bool:
+    """Whether two values of a fingerprint say the same; a schedule was compared at fewer steps before."""
+    if isinstance(stored, list) and isinstance(own, list) and len(stored) == 7 and len(own) == len(FINGERPRINT):
+        return stored == own[:7]
+    return stored == own
 
 
 def asked(schedule: Callable[[int], float], step: int) -> float | None:

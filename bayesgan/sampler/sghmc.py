@@ -8,7 +8,7 @@ import torch
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.optimizers import Optimizer
 from bayesgan.sampler.checks import check_finite, check_given, check_moved, check_state
-from bayesgan.sampler.groups import LAW, Group, Scheduled, check_keys, group_values
+from bayesgan.sampler.groups import LAW, SETTINGS, Group, Scheduled, check_keys, group_values
 from bayesgan.sampler.noise import NoiseBuffer
 from bayesgan.sampler.preconditioners import RMSprop, Roots
 from bayesgan.sampler.schedules import Divided
@@ -269,9 +269,9 @@ class SGHMC(Optimizer):
         """Everything the next step needs, functions of the step excepted: tensors and numbers only."""
         content = super().state_dict()
         for group in content["param_groups"]:
-            for key in ("eta", "temperature"):
-                if callable(group[key]):
-                    group[key] = None
+            for key, value in group.items():
+                if key in SETTINGS:  # numpy's numbers could not be loaded from a file
+                    group[key] = None if callable(value) else float(value)
         content["sghmc"] = {"scheme": self.scheme, "steps": self.steps, "frozen": self.frozen}
         if not callable(self.generator):
             content["sghmc"]["generator"] = self.generator.get_state()

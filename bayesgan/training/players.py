@@ -70,7 +70,7 @@ class Player:
             self.sampler.zero_grad()
             loss.backward(gradient)
             if self.prior is not None:
-                self.prior.add_gradient(self.ensemble.parameters, 1 / self.num_data)
+                self.prior.add_gradient(self.ensemble.parameters, 1 / self.num_data, self.ensemble.members)
         if read or gauge:
             self._read(gauge)
         if self.numbers:

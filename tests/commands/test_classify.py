@@ -71,6 +71,7 @@ def test_the_graph_is_asked_too_where_that_is_wanted(taught, tmp_path):
     stored = rows_of(out)
     assert [row["class"] for row in stored] == [data.classes[one] for one in probabilities.argmax(1).tolist()]
     assert np.allclose([float(row["entropy"]) for row in stored], predictive_entropy(probabilities), atol=1e-5)
+    assert {row["mutual_information"] for row in stored} == {""}  # of networks alone it would be of another prediction
 
 
 def test_one_picture_of_another_size_is_scaled(taught, tmp_path, capsys):

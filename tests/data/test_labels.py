@@ -59,3 +59,10 @@ def test_held_out_data_is_fixed_and_disjoint(digits):
 def test_what_cannot_be_balanced_is_refused(digits, count, changes, words):
     with pytest.raises(ValueError, match=words):
         choose_labels(replace(digits, **changes), count, 0)
+
+
+def test_as_many_as_there_are_is_all(digits):
+    """An export's card, and a resumed run, name the number that `all` stood for."""
+    assert torch.equal(choose_labels(digits, 1438, 0), torch.arange(1438))
+    few = with_labels(digits, torch.arange(37))
+    assert torch.equal(choose_labels(few, 37, 0), torch.arange(37))

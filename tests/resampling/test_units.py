@@ -127,3 +127,37 @@ def test_a_generator_with_norms_in_training_mode_is_warned_of(recwarn):
     assert told[0].filename == __file__
     sampled(network.eval())
     assert not recwarn
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (64,), (1, 8, 8)])
+def test_images_on_another_scale_are_refused_however_they_lie(shape):
+    levels = torch.randint(256, (400, *shape), generator=torch.Generator().manual_seed(0))
+
+    def generate(n, source):
+        return torch.rand(n, *shape, generator=source)
+
+    with pytest.raises(ValueError, match="generated images have values in .* and real ones in -1..1"):
+        Resampler.calibrated(generate, lambda x: x.flatten(1).mean(1), levels / 127.5 - 1)
+
+
+@pytest.mark.parametrize("decoder, words", [
+    (lambda z: z, r"decoder\(0, z \(\d+, 3\)\) failed"), (lambda member, z: z.numpy(), "must return a tensor"),
+    (lambda member, z: z.sum(), "with a row a datum"), (lambda member, z: z @ torch.ones(2, 2), "the size of z, 3"),
+    (3, "decoder must be a function"),
+])
+def test_decoders_that_cannot_decode_are_told_what_they_were_asked(decoder, words):
+    with pytest.raises(ValueError, match=words):
+        Resampler(LatentProposal(decoder, 3, [1.0]), lambda x: x[:, 0]).sample(10)
+
+
+def test_a_ratio_is_fitted_to_numpys_arrays_as_to_tensors():
+    def generate(n, source):
+        return torch.randn(n, 2, generator=source)
+
+    real = normal(400, 1.0, 1.0, 0)
+    asked = torch.randn(5, 2)
+    ratios = [DensityRatio.fit(lambda x: x[:, 1], held_out, generate)(asked)
+              for held_out in (real, real.numpy(), (real, torch.zeros(400)))]
+    assert torch.equal(ratios[0], ratios[1]) and torch.equal(ratios[0], ratios[2])
+    with pytest.raises(ValueError, match="held-out data are in the training data too"):
+        DensityRatio.fit(lambda x: x[:, 1], real, generate, training=real.numpy()[:50])

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal as Gaussian
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
 
 from bayesgan import SGHMC, PosteriorSampler
 from bayesgan.report.mixing import mixing
@@ -253,3 +254,82 @@ def test_going_on_with_other_data_is_warned_of_and_in_another_order_it_is_not(tm
     for one in (sampler, classifier().load(tmp_path / "s.pt")):
         with pytest.warns(UserWarning, match="these are other data than the chains have moved on"):
             one.run((x + 1, y), 1, progress=False)
+
+
+ORDERED = torch.arange(3).repeat_interleave(20)
+SIXTY = torch.randn(60, 2, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("loss, targets", [
+    (nn.CrossEntropyLoss(weight=torch.tensor([1.0, 1.0, 50.0])), ORDERED),
+    (nn.CrossEntropyLoss(), torch.where(torch.arange(60) < 45, ORDERED, -100)),
+])
+def test_data_in_order_of_classes_hide_neither_weights_nor_ignored_targets(loss, targets):
+    with pytest.raises(ValueError, match="leave out what couples or weighs them|leave these data out"):
+        PosteriorSampler(nn.Linear(2, 3), mean_loss=loss, num_data=60).run((SIXTY, targets), 2, progress=False)
+
+
+def test_a_chain_that_diverges_is_told_to_take_smaller_steps():
+    class Scale(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(2, 2)
+
+        def forward(self, x):
+            mean, logarithm = self.linear(x).T
+            return mean, logarithm.exp()
+
+    def log_likelihood(outputs, targets):
+        return Gaussian(*outputs).log_prob(targets).sum()
+
+    with pytest.raises(ValueError, match="lower lr"):
+        PosteriorSampler(Scale(), log_likelihood, 60, lr=3.0).run((5 * SIXTY, SIXTY[:, 0]), 20, progress=False)
+
+
+def test_loaders_without_an_end_of_their_sampler_are_predicted_in_their_order():
+    class Rows(IterableDataset):
+        def __iter__(self):
+            return iter(SIXTY)
+
+    sampler = sampled(nn.Linear(2, 3), (ROWS, torch.zeros(40, dtype=torch.long)), mean_loss=F.cross_entropy)
+    assert torch.equal(sampler.predict(DataLoader(Rows(), 16)), sampler.predict(SIXTY))
+
+
+def test_what_would_be_left_out_of_arrays_is_refused():
+    sampler = sampled(nn.Linear(2, 3), (ROWS, torch.zeros(40, dtype=torch.long)), mean_loss=F.cross_entropy)
+    with pytest.raises(ValueError, match="unpack is for the batches of a loader"):
+        sampler.run((ROWS, torch.zeros(40, dtype=torch.long)), 1, progress=False, unpack=lambda batch: batch)
+    with pytest.raises(ValueError, match="unpack is for the batches of a loader"):
+        sampler.predict(ROWS, unpack=lambda batch: batch)
+    with pytest.raises(ValueError, match="got a list of 2 arrays"):
+        sampler.predict([ROWS[:20], ROWS[20:]])
+    assert len(sampler.predict([ROWS, torch.zeros(40)])) == 40  # as loaders give it
+
+
+def test_schedules_that_part_late_are_told_apart(tmp_path):
+    def sampler(end):
+        return PosteriorSampler(nn.Linear(2, 3), mean_loss=F.cross_entropy, num_data=40,
+                                temperature=ramp(1.0, end, 100))
+
+    sampler(1500).save(tmp_path / "sampler.pt")
+    with pytest.raises(ValueError, match="saved with temperature"):
+        sampler(9000).load(tmp_path / "sampler.pt")
+    stored = torch.load(tmp_path / "sampler.pt")
+    stored["settings"]["temperature"] = stored["settings"]["temperature"][:7]  # of an older version
+    torch.save(stored, tmp_path / "sampler.pt")
+    assert sampler(1500).load(tmp_path / "sampler.pt").step == 0
+
+
+def test_numpys_numbers_leave_a_state_that_can_be_loaded(tmp_path):
+    weight = nn.Parameter(torch.ones(2))
+    chain = SGHMC.from_sgd([weight], lr=np.float64(0.1), momentum=0.9, num_data=np.int64(150))
+    weight.grad = torch.ones(2)
+    chain.step()
+    torch.save(chain.state_dict(), tmp_path / "chain.pt")
+    chain.load_state_dict(torch.load(tmp_path / "chain.pt", weights_only=True))
+    assert chain.param_groups[0]["eta"] == pytest.approx(0.1 / 150)
+
+
+def test_a_model_without_shapes_yet_is_refused():
+    with pytest.raises(ValueError, match="call it on some inputs once"):
+        PosteriorSampler(nn.LazyLinear(3), mean_loss=F.cross_entropy, num_data=40)

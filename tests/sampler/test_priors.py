@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from bayesgan.sampler import Cyclical, Laplace, Normal, StudentT, exponential_then_constant, polynomial, ramp
+from bayesgan import PosteriorSampler
+from bayesgan.sampler import Cyclical, Laplace, Normal, Prior, StudentT, exponential_then_constant, polynomial, ramp
 
 WEIGHTS = {"a": torch.tensor([[0.5, -2.0, 0.1]], dtype=torch.float64), "b": torch.tensor([3.0], dtype=torch.float64)}
 SCALES = {"a": 0.5, "b": 2.0}
@@ -41,7 +43,7 @@ def test_contract_gradients_are_added_and_scaled(kind, scales):
 @pytest.mark.parametrize("kind", [Normal, Laplace, StudentT])
 def test_bad_scales(kind):
     for scale in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(ValueError, match="scale must be positive"):
+        with pytest.raises(ValueError, match="scale must be a positive"):
             kind(scale)
     with pytest.raises(ValueError, match="degrees must be positive"):
         StudentT(degrees=0.0)
@@ -71,3 +73,47 @@ def test_schedules():
 def test_bad_schedules(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+class Around(Prior):
+    """N(mean, 1) on every weight, and a pull of a network's weights towards each other."""
+
+    def __init__(self, mean, pull=0.0):
+        self.mean, self.pull = mean, pull
+
+    def log_prob(self, weights):
+        whole = torch.cat([weight.flatten() for weight in weights.values()])
+        return -((whole - self.mean) ** 2).sum() / 2 - self.pull * whole.sum() ** 2 / 2
+
+
+def test_a_prior_of_ones_own_is_differentiated_network_by_network():
+    weights = {"w": torch.randn(3, 2, dtype=torch.float64, requires_grad=True)}
+    weights["w"].grad = torch.ones_like(weights["w"])
+    Around(torch.tensor(2.0), 5.0).add_gradient(weights, 0.25, networks=3)
+    own = weights["w"].detach()
+    assert torch.allclose(weights["w"].grad, 1 + 0.25 * (own - 2 + 5 * own.sum(1, keepdim=True)))
+
+
+def test_a_prior_of_ones_own_is_sampled_from_saved_and_told_from_another(tmp_path):
+    """Without data the posterior is the prior, N(50, 1)."""
+    def sampler(mean):
+        return PosteriorSampler(nn.Linear(1, 1, bias=False), lambda o, t: 0 * o.sum(), 10, prior=Around(mean), lr=1.0,
+                                friction=0.5, chains=8, burn_in=200, thin=20)
+
+    data = torch.zeros(10, 1), torch.zeros(10, 1)
+    first = sampler(torch.tensor(50.0)).run(data, 100, progress=False)
+    drawn = torch.stack([draw.weights["weight"] for draw in first.draws])
+    assert abs(drawn.mean() - 50) < 0.2 and abs(drawn.var() - 1) < 0.25
+    first.save(tmp_path / "new" / "sampler.pt")
+    assert sampler(torch.tensor(50.0)).load(tmp_path / "new" / "sampler.pt").step == first.step
+    with pytest.raises(ValueError, match="saved with prior's mean"):
+        sampler(torch.tensor(51.0)).load(tmp_path / "new" / "sampler.pt")
+
+
+@pytest.mark.parametrize("given, words", [
+    ((torch.ones(2),), "prior's scale must be a positive"), (("one",), "prior's scale must be a positive"),
+    ((1.0, 0.5), "scales must be names"), ((1.0, {"weight": torch.ones(3)}), "scale of weight must be a positive"),
+])
+def test_scales_that_are_no_numbers(given, words):
+    with pytest.raises(ValueError, match=words):
+        Normal(*given)

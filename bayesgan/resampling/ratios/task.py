@@ -22,6 +22,7 @@ __all__ = ["CHUNK", "Task", "refuse_changing", "refuse_other_data", "refuse_stra
 CHUNK = 1000  # data looked at at a time
 SCALES = ((-1, 1), (0, 1), (0, 255))  # of images of 8 bits
 LOOKED_AT = 64  # generated data, before anything is fitted
+PIXELS = 64  # numbers of a datum, from which levels of 8 bits are an image however it lies
 MARGIN = 0.1  # of the real range, by which generated images may leave it
 
 
@@ -58,12 +59,7 @@ class Task:
     @cached_property
     def scale(self) -> tuple[float, float] | None:
         """The values of black and white, where real data are images of 8 bits; None where they are not."""
-        some = self.real[:CHUNK].double()
-        for low, high in SCALES if self.images else ():
-            levels = (some - low) / (high - low) * 255
-            if levels.min() >= -1e-3 and levels.max() <= 255.001 and (levels - levels.round()).abs().max() < 1e-3:
-                return low, high
-        return None
+        return scale_of(self.real) if self.images else None
 
     def as_stored(self, data: Tensor) -> Tensor:
         """Images rounded to 8 bits where real ones are: the grey levels between would tell generated ones apart.
@@ -113,6 +109,16 @@ class Task:
         return seen.reshape(count, -1).float()
 
 
+def scale_of(data: Tensor) -> tuple[float, float] | None:
+    """The values of black and white, where data are levels of 8 bits; None where they are not."""
+    some = data[:CHUNK].double()
+    for low, high in SCALES:
+        levels = (some - low) / (high - low) * 255
+        if levels.min() >= -1e-3 and levels.max() <= 255.001 and (levels - levels.round()).abs().max() < 1e-3:
+            return low, high
+    return None
+
+
 @torch.no_grad()
 def refuse_unrepeated(proposal: CallableProposal | LatentProposal, seed: int) -> Tensor:
     """Some generated data; InputError where a torch.Generator does not decide them."""
@@ -151,7 +157,8 @@ def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor,
     tenth = (high - low) / 10
     # as of images in [0, 1] among those in [-1, 1]: white, and nothing under the middle
     bright = fake.min() >= (low + high) / 2 - tenth / 5 and fake.max() >= high - tenth
-    if real.dim() == 4 and (narrow or bright or fake.min() < low - allowed or fake.max() > high + allowed):
+    images = real.dim() == 4 or (real[0].numel() >= PIXELS and scale_of(real) is not None)  # also as rows of pixels
+    if images and (narrow or bright or fake.min() < low - allowed or fake.max() > high + allowed):
         raise InputError(f"generated images have values in {fake.min():.3g}..{fake.max():.3g} and real ones in "
                          f"{low:.3g}..{high:.3g}; scale both alike")
     return fake.device
