@@ -3,11 +3,12 @@
 import os
 import sys
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 
 import torch
 
-__all__ = ["available_bytes", "data_limit", "proc_bytes"]
+__all__ = ["available_bytes", "data_limit", "libraries_bytes", "proc_bytes", "room"]
 
 CONTAINER = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -32,6 +33,22 @@ def available_bytes(device: torch.device) -> int | None:
         except (OSError, StopIteration):  # no Linux: all there is
             limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(limits, default=None)
+
+
+@cache
+def libraries_bytes() -> int:
+    """What the interpreter and its libraries hold, if it is asked first before anything else is; 0 where nobody tells.
+    """
+    try:
+        return proc_bytes("/proc/self/status", "VmData")
+    except (OSError, StopIteration):
+        return 0
+
+
+def room(device: torch.device) -> int | None:
+    """`available_bytes` for data, networks and training, without the libraries that a processor's memory holds too."""
+    available = available_bytes(device)
+    return available if available is None or device.type != "cpu" else available - libraries_bytes()
 
 
 def proc_bytes(file: str, name: str) -> int:

@@ -4,7 +4,7 @@ import torch
 
 __all__ = ["is_out_of_memory"]
 
-# what torch's allocators, cuBLAS, cuDNN and oneDNN say in a plain RuntimeError
+# what torch's allocators, the CUDA runtime, cuBLAS, cuDNN and oneDNN say in a plain error
 PHRASES = (
     "not enough memory",
     "out of memory",
@@ -16,7 +16,9 @@ PHRASES = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "could not create a memory object",
+    "could not create a primitive",
 )
+PLAIN = (RuntimeError, getattr(torch, "AcceleratorError", RuntimeError))  # the latter since torch 2.8
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -24,4 +26,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()
-    return type(error) is RuntimeError and any(phrase.lower() in text for phrase in PHRASES)
+    return type(error) in PLAIN and any(phrase.lower() in text for phrase in PHRASES)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.ranks import Agreed
-from bayesgan.options import Options, resolve, script_name, usual_thin
+from bayesgan.options import Options, flag_words, resolve, script_name, usual_thin
 from bayesgan.store import RunFolder
 from bayesgan.store.config import FORMAT
 from bayesgan.training.algorithm import Trainer
@@ -36,13 +36,14 @@ def continued(folder: RunFolder, given: dict) -> Options:
     """
     stored = folder.options()
     resumable = {field.name for field in dataclasses.fields(Options) if field.metadata["resumable"]}
+    typed = folder.config["commands"][0]["command"]
     wrong = [f"--{name} {value} (the run has {getattr(stored, name)})" for name, value in given.items()
-             if name not in resumable and value != getattr(stored, name)]
+             if name not in resumable and value != getattr(stored, name) and not began_with(typed, name, value)]
     if wrong:
         raise InputError(f"a resumed run keeps its options, got {', '.join(wrong)}; leave them out or start a new run")
     changes = {name: value for name, value in given.items() if name in resumable}
-    typed = [word.split("=")[0] for word in folder.config["commands"][0]["command"]]
-    nobody = "thin" not in given and "--thin" not in typed and stored.thin == usual_thin(stored)  # chose it
+    chosen = "thin" in given or any(word.split("=")[0] == "--thin" for word in typed)
+    nobody = not chosen and stored.thin == usual_thin(stored)  # chose it
     if nobody and any(getattr(stored, name) != changes.get(name, getattr(stored, name)) for name in SPREADING):
         changes["thin"] = None
     if "device" in changes:
@@ -52,6 +53,12 @@ def continued(folder: RunFolder, given: dict) -> Options:
     options = dataclasses.replace(stored, **changes)
     resolved = resolve(vars(options), options.semi)[0]
     return dataclasses.replace(resolved, ramp=options.ramp)  # of older runs also at temperature 0
+
+
+def began_with(typed: list[str], name: str, value) -> bool:
+    """Whether a command had this flag, for which the run then chose a value: --N all, or --num_gen beside --ml."""
+    words = flag_words({name: value})
+    return "=".join(words) in typed or any(typed[at : at + len(words)] == words for at in range(len(typed)))
 
 
 def resume(folder: RunFolder, trainer: Trainer, set_aside: bool = True) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import torch
 
 from bayesgan.basics.errors import Diverged, InputError
-from bayesgan.basics.memory import available_bytes, data_limit
+from bayesgan.basics.memory import available_bytes, data_limit, room
 from bayesgan.basics.out_of_memory import is_out_of_memory
 from bayesgan.basics.ranks import RankLost, Ranks
 from bayesgan.basics.tables import several
@@ -30,7 +30,7 @@ def describe(trainer: Trainer) -> str:
                if player.members else f"no {player.group}" for player in trainer.players]
     labels = f", {options.N} of them labelled, {len(data.classes)} classes" if options.semi else ""
     needed = peak_bytes(options, data, trainer.engines, trainer.ranks)
-    available = available_bytes(trainer.device)
+    left = room(trainer.device)
     sampling = (f"{options.burn_in} burn-in, then temperature {options.temperature:g}, a draw every {options.thin}"
                 if options.temperature > 0 else "temperature 0 throughout")
     lines = [
@@ -52,9 +52,10 @@ def describe(trainer: Trainer) -> str:
         lines.append(f"{trainer.ranks.size} ranks: {', '.join(here)}")
     if trainer.teacher is not None:
         lines.append(taught(options, data))
-    if available is not None and needed > available:
-        fits = fitting(options, data, available, trainer.engines, trainer.ranks)
-        lines.append(f"warning: {memory(options, needed)} of memory, the device has {available / GIB:.1f}; {fits} fits")
+    if left is not None and needed > left:
+        fits = fitting(options, data, left, trainer.engines, trainer.ranks)
+        lines.append(f"warning: {memory(options, needed)} of memory, the device has {max(0, left) / GIB:.1f} for them; "
+                     f"{fits} fits")
     return "\n".join(lines)
 
 
@@ -78,17 +79,17 @@ def taught(options: Options, data: Dataset) -> str:
 @contextmanager
 def memory_explained(options: Options, data: Dataset, device: torch.device, engines: Engines, ranks: Ranks):
     """Turns running out of memory into an InputError that says what was needed and what fits."""
-    available = available_bytes(device)
+    left = room(device)
     try:
-        with data_limit(available, device):
+        with data_limit(available_bytes(device), device):
             yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, (Diverged, RankLost)) or not is_out_of_memory(error):
             raise
         needed = peak_bytes(options, data, engines, ranks)
         # it did not fit, whatever the formula says
-        limit = int(0.8 * needed) if available is None else min(available, int(0.8 * needed))
-        had = "" if available is None else f", and {available / GIB:.1f} GiB could be had"
+        limit = int(0.8 * needed) if left is None else min(left, int(0.8 * needed))
+        had = "" if left is None else f", and {max(0, left) / GIB:.1f} GiB could be had"
         fits = fitting(options, data, limit, engines, ranks)
         raise InputError(f"out of memory: {memory(options, needed)}{had}; {fits} fits; what was saved before is "
                          "intact") from None

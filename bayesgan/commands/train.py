@@ -15,6 +15,7 @@ import torch
 
 from bayesgan.basics.devices import natively_bf16, pick_device, set_arithmetic
 from bayesgan.basics.errors import Diverged, InputError
+from bayesgan.basics.memory import libraries_bytes
 from bayesgan.basics.ranks import Agreed, Ranks, connected, rank_here
 from bayesgan.basics.stopping import started, stop_code
 from bayesgan.commands.ending import summary, time_in_words
@@ -57,6 +58,7 @@ def main(arguments: list[str] | None = None, semi: bool = False) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     begun = started()
+    libraries_bytes()  # before there are data
     return call(lambda: run(arguments, semi, begun))
 
 

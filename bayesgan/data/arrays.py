@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from bayesgan.basics.errors import InputError, reason
-from bayesgan.basics.memory import available_bytes
+from bayesgan.basics.memory import room
 from bayesgan.data.class_labels import read_labels
 from bayesgan.data.dataset import (
     DATA_SETS,
@@ -22,7 +22,6 @@ from bayesgan.data.dataset import (
     images_tensor,
     in_parts,
     never_changing,
-    to_float,
 )
 from bayesgan.data.pictures import background_colour
 from bayesgan.data.values import Values, as_bytes, colour_channels, grey_channel, scale_of_parts
@@ -81,7 +80,7 @@ def npz(options: DataOptions) -> Dataset:
         labels, classes, note = read_labels(given, [len(array) for array in both], str(path))
         notes.append(note)
     if train.ndim == 2:
-        data = torch.from_numpy(np.concatenate(both).astype(np.float64))
+        data = torch.from_numpy(np.concatenate(both, dtype=np.float64))
         if constant := never_changing(data).nonzero()[:, 0].tolist():
             notes.append(f"columns that never change: {', '.join(map(str, constant[:SHOWN]))}")
         largest = torch.maximum(data.amax(0), -data.amin(0))
@@ -94,7 +93,7 @@ def npz(options: DataOptions) -> Dataset:
         data = images_tensor(images, options.image_size, options.crop)
     check_varied(data, f"{path}: x")
     dataset = in_parts("npz", data, labels, classes, None if test is None else torch.arange(len(data)) >= len(train))
-    if not (to_float(dataset.train).isfinite().all() and to_float(dataset.test).isfinite().all()):
+    if train.ndim == 2 and not (dataset.train.isfinite().all() and dataset.test.isfinite().all()):
         raise InputError(f"{path}: x overflows when it is standardised; scale it down")
     told = f"the test part is {'x_test' if test is not None else 'cut off here'}"
     return replace(dataset, notes=(*notes, told, *dataset.notes), values=values)
@@ -156,7 +155,7 @@ def plain_arrays(path: Path) -> Iterator[None]:
     """What goes wrong inside is said of the file, in one line."""
     try:
         yield
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # of many kinds, as bytes that were changed call for
         if path.suffix.lower() in TABLES:
@@ -202,7 +201,7 @@ def headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
 
 def require_memory(size: int, path: Path) -> None:
     """Raises InputError where data of so many bytes are more than this process could hold."""
-    available = available_bytes(torch.device("cpu"))
+    available = room(torch.device("cpu"))
     if available is not None and size > available:
         raise InputError(f"{path} needs {size / 2**30:.1f} GiB and {available / 2**30:.1f} GiB of memory are free; "
                          "give fewer data, or smaller images")

@@ -179,7 +179,7 @@ def images_tensor(images: np.ndarray, image_size: int | None = None, crop: str =
 
     With crop "center" it is their middle square that is scaled, with "none" all of them.
     """
-    tensor = torch.from_numpy(np.array(images, order="C"))  # a copy: files are mapped read-only
+    tensor = torch.from_numpy(np.require(images, requirements="CW"))  # a copy of files, which are mapped read-only
     tensor = tensor.unsqueeze(1) if tensor.dim() == 3 else tensor.permute(0, 3, 1, 2).contiguous()
     if image_size is None or tensor.shape[-2:] == (image_size, image_size):
         return tensor
@@ -275,4 +275,4 @@ def standardise(data: Tensor, train: Tensor) -> tuple[Tensor, tuple[Tensor, Tens
     """
     constant = never_changing(train)  # whose computed mean may be another number
     mean, spread = train[0].where(constant, train.mean(0)), train.std(0, correction=0).where(~constant, 0)
-    return ((data - mean) / spread.where(spread > 0, 1)).float(), (mean, spread)
+    return (data - mean).div_(spread.where(spread > 0, 1)).float(), (mean, spread)

@@ -10,6 +10,7 @@ __all__ = ["Values", "as_bytes", "colour_channels", "grey_channel", "scale_of_pa
 
 ROUNDING = 1e-3  # of a range, by which floats may miss it
 DEPTHS = (8, 10, 12, 14, 16)  # bits of whole-number images
+CHUNK = 1000  # images converted at a time
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
@@ -103,7 +104,11 @@ def as_bytes(images: np.ndarray, black: float, white: float) -> np.ndarray:
     """The same images as uint8, black 0 and white 255."""
     if images.dtype == np.uint8 and (black, white) == (0, 255):
         return images
-    return np.rint((images.astype(np.float64) - black) * (255 / (white - black))).clip(0, 255).astype(np.uint8)
+    found = np.empty(images.shape, np.uint8)
+    for start in range(0, len(images), CHUNK):  # doubles of them all would be eight times as large, several times over
+        part = images[start : start + CHUNK].astype(np.float64)
+        found[start : start + CHUNK] = np.rint((part - black) * (255 / (white - black))).clip(0, 255)
+    return found
 
 
 def grey_channel(colours: np.ndarray) -> np.ndarray:

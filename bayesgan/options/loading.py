@@ -5,6 +5,7 @@ import dataclasses
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
+from bayesgan.basics.out_of_memory import is_out_of_memory
 from bayesgan.data import ALL, DATA_SETS, DataOptions, Dataset, choose_labels, labelled_rows, with_labels
 from bayesgan.networks import NETWORKS
 from bayesgan.options.options import Options
@@ -29,7 +30,13 @@ def load_data(options: Options, rows: Tensor | None = None) -> Dataset:
     Raises:
         ValueError: If the data cannot be read, or does not fit the options.
     """
-    data = DATA_SETS[options.dataset].load(data_options(options))
+    try:
+        data = DATA_SETS[options.dataset].load(data_options(options))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(f"reading {options.dataset} needs more memory than there is; give fewer data, smaller images, "
+                         "or bytes and floats in place of doubles") from error
     if options.classes is not None:
         data = data.only(options.classes)
     data = data.hold_out(options.calibration_fraction)

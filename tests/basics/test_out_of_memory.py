@@ -12,6 +12,8 @@ from bayesgan.commands.exit_codes import exit_code
     MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("could not create a primitive"),
+    getattr(torch, "AcceleratorError", RuntimeError)("CUDA error: out of memory"),
 ])
 def test_allocators_are_understood(error):
     assert is_out_of_memory(error)

@@ -84,6 +84,15 @@ def test_one_gan_stays_one(tmp_path):
     assert steps(folder) == [20]
 
 
+def test_words_that_stood_for_numbers_may_be_given_again(tmp_path, capsys):
+    folder = run(tmp_path / "all", "--N", "all", "--spread_labels", 0, semi=True)
+    go_on(folder, "--N", "all", "--train_iter", 12, semi=True)
+    go_on(folder, "--N", 100, semi=True, code=2)
+    assert "got --N 100 (the run has 1294)" in capsys.readouterr().err
+    one = run(tmp_path / "ml", "--ml", "--num_gen", 7)
+    go_on(one, "--ml", "--num_gen", 7, "--train_iter", 12)
+
+
 def test_a_run_that_is_ended_early_has_no_later_draws_and_its_own_figures(tmp_path, monkeypatch):
     flags = ["--N", 20, "--num_disc", 1, "--train_iter", 40, "--burn_in", 4, "--ramp", 2, "--thin", 3, "--keep", 20,
              "--n_save", 10, "--spread_labels", 0, "--consistency", 0]

@@ -311,7 +311,7 @@ import resource, sys
 from pathlib import Path
 from bayesgan.commands.train import main
 held = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData:"))
-resource.setrlimit(resource.RLIMIT_DATA, (int(held.split()[1]) * 1024 + 400 * 2**20, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_DATA, (int(held.split()[1]) * 1024 + 700 * 2**20, resource.RLIM_INFINITY))
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -1,12 +1,16 @@
 """CelebA and ImageNet in the layouts they are published in, made small: sizes, crops, parts, and a run of each."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
 from bayesgan.commands.train import main as train
 from bayesgan.data import arrays, imagenet, svhn
+from bayesgan.data.values import as_bytes
 from bayesgan.house import main
+from bayesgan.options import Options, load_data
 from tests.commands.helpers import TINY
 from tests.data.files import (
     load,
@@ -169,11 +173,11 @@ def test_what_is_not_downsampled_imagenet_is_one_line(tmp_path):
 def test_batches_that_are_too_much_together_are_refused_before_one_is_read(image_size, needed, tmp_path, monkeypatch):
     """Of two batches and a test part the batches are held twice: as read, and joined."""
     write_small_imagenet(tmp_path, 64)
-    monkeypatch.setattr(arrays, "available_bytes", lambda device: needed)
+    monkeypatch.setattr(arrays, "room", lambda device: needed)
     monkeypatch.setattr(imagenet, "read_arrays", lambda path: pytest.fail("a batch was read"))
     with pytest.raises(pytest.fail.Exception):
         load("imagenet", tmp_path, image_size=image_size)
-    monkeypatch.setattr(arrays, "available_bytes", lambda device: needed - 1)
+    monkeypatch.setattr(arrays, "room", lambda device: needed - 1)
     with pytest.raises(ValueError, match="GiB of memory are free; give fewer data, or smaller images"):
         load("imagenet", tmp_path, image_size=image_size)
 
@@ -214,3 +218,25 @@ def test_a_cpu_is_offered_smaller_images_where_they_are_large(side, told, tmp_pa
     assert told in out if told else "quicker start" not in out
     assert train([*SMALL, *flags, "--image_size", str(side)]) == 0
     assert "quicker start" not in capsys.readouterr().out  # who asked for the size knows it
+
+
+def test_images_of_floats_take_little_more_than_themselves():
+    """Doubles of all at once were eight times the bytes, four times over."""
+    images = np.random.default_rng(0).integers(0, 256, (20_000, 16, 16)).astype(np.float32)
+    tracemalloc.start()
+    found = as_bytes(images / 255, 0, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found == images).all() and peak < images.nbytes + found.nbytes + 40e6
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (9,)])
+def test_data_that_do_not_fit_are_not_called_damaged(shape, tmp_path, monkeypatch):
+    np.savez(tmp_path / "mine.npz", x=np.zeros((30, *shape)))
+    monkeypatch.setattr(np, "load", refuse_memory)
+    with pytest.raises(ValueError, match="reading npz needs more memory than there is; give fewer data"):
+        load_data(Options(dataset="npz", data_path=tmp_path / "mine.npz"))
+
+
+def refuse_memory(*arguments, **keywords):
+    raise MemoryError("Unable to allocate 229. MiB")
