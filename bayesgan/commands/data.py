@@ -30,13 +30,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="the picture (default: runs/data_NAME.png)")
 
 
+def usual_place(name: str, data_path: Path | None) -> Path:
+    """runs/data_NAME.png; beside the data where that would be among them."""
+    out = Path("runs") / f"data_{name}.png"
+    if data_path is None or not out.resolve().is_relative_to(data_path.resolve()):
+        return out
+    return data_path.resolve().parent / out.name
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Prints what was read, and draws 100 of it; raises ValueError where no network is made for it."""
     given = given_flags(arguments, Options)
     check_given(given)
     data = DATA_SETS[arguments.name].load(DataOptions(**given))
     print(*idle(given, Options(dataset=arguments.name, **given)), describe(data), sep="\n")
-    out = arguments.out or Path("runs") / f"data_{arguments.name}.png"
+    out = arguments.out or usual_place(arguments.name, given.get("data_path"))
     save_picture(out, to_float(some(data.train, SHOWN)), to_float(some(data.train, 2000)))
     print(f"look at {out}")
     if data.is_images:

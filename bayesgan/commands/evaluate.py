@@ -231,6 +231,7 @@ def write(folder: RunFolder, questions: Questions, answers: dict, rows: dict) ->
     """figures.json, uncertainty.png and errors.png."""
     place = folder.path / "evaluation"
     write_json(place / "figures.json", rows)
+    write_json(place / "about.json", {"newest_draw": folder.newest_step})
     probabilities = {name: {case: one.probabilities for case, one in answer.items()}
                      for name, answer in answers.items()}
     save_figure(place / "uncertainty.png", uncertainty_figure(probabilities, questions.labels))

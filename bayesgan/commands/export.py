@@ -14,7 +14,6 @@ from torch import nn
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.files import write_json, write_text
 from bayesgan.basics.tables import several
-from bayesgan.data import some, to_float
 from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.options import GROUPS
@@ -86,8 +85,7 @@ def fill(place: Path, name: str, story: Story, posterior: Posterior, drawn: list
     lines = [f"{several(len(posterior.draws), 'draw')} in posterior/", *as_programs(place, posterior)]
     if options.generators:
         samples = posterior.sample(100 if len(posterior.shape) == 3 else 1000, units=False)
-        data = story.attempt("data", folder.load_data)
-        save_picture(place / "samples.png", samples, samples if data is None else to_float(some(data.train, 2000)))
+        save_picture(place / "samples.png", samples)
     write_text(place / "README.md", card(name, story, posterior))
     write_sums(place)
     return lines

@@ -275,4 +275,9 @@ def standardise(data: Tensor, train: Tensor) -> tuple[Tensor, tuple[Tensor, Tens
     """
     constant = never_changing(train)  # whose computed mean may be another number
     mean, spread = train[0].where(constant, train.mean(0)), train.std(0, correction=0).where(~constant, 0)
-    return (data - mean).div_(spread.where(spread > 0, 1)).float(), (mean, spread)
+    return standardised(data, mean, spread), (mean, spread)
+
+
+def standardised(data: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+    """(n, D) as float32; a column that never changed in training, of spread 0, says nothing elsewhere either."""
+    return (data - mean).mul_(torch.where(spread > 0, 1 / spread, 0)).float()

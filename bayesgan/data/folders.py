@@ -103,11 +103,17 @@ def is_hidden(path: PurePath) -> bool:
 
 
 def files_under(path: Path, place: str = "", above: tuple[str, ...] = ()) -> Iterable[str]:
-    """Regular files below a folder, relative to it: no pipes, no sockets. Links are followed, but not in circles."""
+    """Regular files below a folder, relative to it: no pipes, no sockets. Links are followed, but not in circles.
+
+    Runs of this package are passed over, whose pictures are not the user's.
+    """
     real = os.path.realpath(path / place)
     if real in above:
         return
-    for entry in sorted(os.scandir(path / place), key=lambda entry: entry.name):
+    entries = sorted(os.scandir(path / place), key=lambda entry: entry.name)
+    if place and {"config.json", "hypers.txt", "samples"} <= {entry.name for entry in entries}:
+        return
+    for entry in entries:
         name = f"{place}/{entry.name}" if place else entry.name
         if entry.is_dir():
             yield from files_under(path, name, (*above, real))
@@ -208,12 +214,13 @@ def sorted_by_folder(paths: list[PurePath], root: Path) -> Sorted:
         words += f"; {cut}"
     if not told and (named := [name for name in classes if name.lower() in TEST]):
         words += f"; warning: {named[0]} is taken for a class, put its pictures into {named[0]}/CLASS if it is none"
-    above = defaultdict(set)
+    above = defaultdict(dict)  # class -> folder, in any part, and how it is told
     for path, place, part in zip(paths, places, apart.tolist()):
         if not part and len(path.parts) > 1:
-            above[place].add(str(path.parent if parted else path.parents[1]))
+            folder = path.parent if parted else path.parents[1]
+            above[place].setdefault(folder.parts[parted:], str(folder))
     for name in [name for name in classes if len(above[name]) > 1][:1]:
-        one, other = sorted(above[name])[:2]
+        one, other = sorted(above[name].values())[:2]
         words += (f"; warning: {one} and {other} are taken for one class, {name}; the folder right below a part is a "
                   "picture's class" if parted else
                   f"; warning: {name} in {one} and in {other} are taken for one class; the folder right above a "

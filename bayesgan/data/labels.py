@@ -65,8 +65,10 @@ def with_labels(data: Dataset, rows: Tensor) -> Dataset:
     """`data` with every training label but those of `rows` replaced by `UNKNOWN`.
 
     Raises:
-        ValueError: If a row does not exist.
+        ValueError: If a row does not exist, or there are no labels.
     """
+    if data.train_labels is None:
+        raise InputError(f"{data.name} has no labels here, and the run's data had; give the data it was trained on")
     if len(rows) == 0 or rows.min() < 0 or rows.max() >= len(data.train):
         raise InputError(f"labelled rows must be in 0..{len(data.train) - 1}, got {rows.tolist()[:5]}")
     labels = torch.full((len(data.train),), UNKNOWN)

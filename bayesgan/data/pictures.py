@@ -10,7 +10,7 @@ from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.data.dataset import DataOptions
-from bayesgan.data.values import Values, as_bytes, colour_channels, grey_channel, value_scale
+from bayesgan.data.values import Values, as_bytes, check_range, colour_channels, grey_channel, value_scale
 
 __all__ = ["FILTER", "background_colour", "is_picture", "read_picture", "read_pictures"]
 
@@ -27,8 +27,8 @@ class Picture(NamedTuple):
         cropped: Whether its ends were cut off.
         clear: Whether it had transparent pixels.
         several: Whether its file holds more pictures.
-        values: Of a grey file with more than 8 bits the smallest and the largest value, and one that is not whole, if
-            any is, before it was scaled; else empty.
+        values: The smallest and the largest value before it was scaled, and one that is not whole, if any is: of grey
+            of more than 8 bits, and where the user says what is black and white; else empty.
     """
 
     pixels: np.ndarray
@@ -58,7 +58,8 @@ def background_colour(name: str) -> tuple[int, int, int]:
 def read_picture(content: bytes, name: str, options: DataOptions) -> Picture:
     """One picture, turned as its camera says (EXIF), transparent pixels on `background`; of a film the first picture.
 
-    With an `image_size`, its middle square (or all of it, by `crop`) is scaled to that.
+    With an `image_size`, its middle square (or all of it, by `crop`) is scaled to that. Where the user says what is
+    black and white, pictures of 8 bits are brought to 0..255 first: scaled, 0 and 1 would have nothing between them.
 
     Raises:
         ValueError: If it is damaged.
@@ -68,13 +69,9 @@ def read_picture(content: bytes, name: str, options: DataOptions) -> Picture:
             raise ValueError("it has no bytes")
         with Image.open(io.BytesIO(content)) as picture:
             several = getattr(picture, "n_frames", 1) > 1
-            picture, clear = plain(ImageOps.exif_transpose(picture), background_colour(options.background))
-            oblong, values = picture.width != picture.height, np.asarray(())
-            if picture.mode not in ("L", "RGB"):
-                before = np.asarray(picture)
-                if not np.isfinite(before).all():
-                    raise ValueError("it holds NaN or infinity")
-                values = np.array([before.min(), before.max(), *before[before % 1 != 0][:1]], before.dtype)
+            picture, clear, values = plain(ImageOps.exif_transpose(picture), background_colour(options.background),
+                                           options.value_range)
+            oblong = picture.width != picture.height
             if options.image_size is not None and picture.size != (options.image_size,) * 2:
                 scale = ImageOps.fit if options.crop == "center" else Image.Image.resize
                 picture = scale(picture, (options.image_size,) * 2, FILTER)
@@ -88,20 +85,37 @@ def read_picture(content: bytes, name: str, options: DataOptions) -> Picture:
         raise InputError(f"cannot read the picture {name} ({why}); repair or remove it") from None
 
 
-def plain(picture: Image.Image, background: tuple[int, int, int]) -> tuple[Image.Image, bool]:
-    """The picture in mode L or RGB, or with more than 8 bits of grey I or F; and whether any of it was transparent."""
+def plain(
+    picture: Image.Image, background: tuple[int, int, int], given: tuple[float, float] | Values | None
+) -> tuple[Image.Image, bool, np.ndarray]:
+    """The picture in mode L or RGB, or with more than 8 bits of grey I or F; whether any of it was transparent; and
+    `values` of a `Picture`.
+    """
     if picture.mode == "F" or picture.mode.startswith("I"):
-        return (picture if picture.mode == "F" else picture.convert("I")), False
-    grey, clear = picture.mode in GREY, False
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
+        picture = picture if picture.mode == "F" else picture.convert("I")
+        before = np.asarray(picture)
+        if not np.isfinite(before).all():
+            raise ValueError("it holds NaN or infinity")
+        return picture, False, np.array([before.min(), before.max(), *before[before % 1 != 0][:1]], before.dtype)
+    grey, clear, values = picture.mode in GREY, False, np.array((), np.uint8)
+    transparent = picture.has_transparency_data
+    if picture.mode == "P" and not transparent:
+        colours = np.asarray(picture.convert("RGB"))
+        grey = bool((colours == colours[..., :1]).all())
+    picture = picture.convert("RGBA" if transparent else "L" if grey else "RGB")
+    if given is not None:
+        seen = np.asarray(picture)
+        seen = seen[seen[..., 3] > 0, :3] if transparent else seen
+        values = np.array([seen.min(initial=255), seen.max(initial=0)] if seen.size else (), np.uint8)
+        levels = as_bytes(np.arange(256.0), *given[:2]).tolist()
+        picture = picture.point(levels * (3 if transparent else len(picture.getbands()))
+                                + list(range(256)) * transparent)
+    if transparent:
         clear = picture.getextrema()[3][0] < 255
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, (*background, 255)), picture)
         grey &= not clear or len(set(background)) == 1
-    if grey or picture.mode != "P":
-        return picture.convert("L" if grey else "RGB"), clear
-    colours = np.asarray(picture.convert("RGB"))
-    return picture.convert("L" if (colours == colours[..., :1]).all() else "RGB"), clear
+        picture = picture.convert("L" if grey else "RGB")
+    return picture, clear, values
 
 
 def read_pictures(
@@ -115,6 +129,8 @@ def read_pictures(
     Raises:
         ValueError: If one cannot be read, sizes or depths are mixed, or the background hides what they show.
     """
+    if options.value_range is not None:
+        check_range(options.value_range)
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
         pictures = list(pool.map(lambda name: read_picture(read(name), name, options), names))
     first = pictures[0].pixels
@@ -142,7 +158,9 @@ def read_pictures(
         notes.append(f"{several} files hold several pictures, of which the first is read")
     if clear:
         notes.append(f"{clear} have transparent pixels, which are {options.background} now")
-    return as_bytes(stacked, black, white), Values(black, white, first.dtype.name), [note, *notes]
+    if options.value_range is None or first.dtype != np.uint8:  # else they are
+        stacked = as_bytes(stacked, black, white)
+    return stacked, Values(black, white, first.dtype.name), [note, *notes]
 
 
 def one_kind(pictures: list[np.ndarray], channels: int | None) -> tuple[list[np.ndarray], list[str]]:

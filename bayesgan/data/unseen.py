@@ -81,6 +81,9 @@ def of_arrays(path: Path, options: DataOptions, images: bool, values: Values | N
     if images != (x.ndim > 2):
         wanted = "images, x (n, H, W) or (n, H, W, C)" if images else "vectors, x (n, D)"
         raise InputError(f"{path} must hold {wanted}, as the run was trained on, got {x.shape}")
+    if images and x.ndim == 3 and x.shape[2] in (3, 4) and x.shape[1] > 4:
+        raise InputError(f"{path}: x must be (n, H, W) or (n, H, W, C), got {x.shape}, which looks like one image of "
+                         "colours; give x[None]")
     names = list(map(str, range(len(x))))
     if not images:
         return Unseen(names, torch.from_numpy(x.astype(np.float64)), notes)
@@ -104,11 +107,13 @@ def on_the_scale_of(values: Values | None, kind: np.dtype, options: DataOptions)
     """The options with the training data's black and white, where these are stored alike; else a warning. What the
     user said of them counts for these too.
     """
-    if values is None or options.value_range is not None:
+    if values is None:
         return options, []
     of_training = np.dtype(values.kind)
-    if of_training == kind or of_training.kind == kind.kind == "f":
+    if of_training == kind.newbyteorder("=") or of_training.kind == kind.kind == "f":
         return replace(options, value_range=values), []
+    if options.value_range is not None:
+        return options, []
     return options, [
         f"warning: these are {kind}, the training data were {values.kind} from {values.black:g}, black, "
                      f"to {values.white:g}, white; see that black and white are the same in both"]

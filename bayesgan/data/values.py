@@ -6,7 +6,7 @@ import numpy as np
 
 from bayesgan.basics.errors import InputError
 
-__all__ = ["Values", "as_bytes", "colour_channels", "grey_channel", "scale_of_parts", "value_scale"]
+__all__ = ["Values", "as_bytes", "check_range", "colour_channels", "grey_channel", "scale_of_parts", "value_scale"]
 
 ROUNDING = 1e-3  # of a range, by which floats may miss it
 DEPTHS = (8, 10, 12, 14, 16)  # bits of whole-number images
@@ -46,8 +46,7 @@ def value_scale(arrays: list[np.ndarray], given: tuple[float, float] | Values | 
                              f"scale of {given.black:g}..{given.white:g}; save these on the same scale")
         return *given[:2], f"{found}, taken for {given.black:g}..{given.white:g} as in training"
     if given is not None:
-        if len(given) != 2 or not given[0] < given[1] < np.inf or given[0] == -np.inf:
-            raise InputError(f"--value_range takes two numbers, black and white, the smaller first, got {given}")
+        check_range(given)
         if low < given[0] or high > given[1]:
             raise InputError(f"--value_range {given[0]:g} {given[1]:g} leaves out values of the images, which lie in "
                              f"{low:g}..{high:g}; widen it")
@@ -74,9 +73,18 @@ def value_scale(arrays: list[np.ndarray], given: tuple[float, float] | Values | 
                              "LOW HIGH what is black and what is white")
         black = 0
     note = f"{found}, taken for {black:g}..{white:g}"
+    if black == -1 and low > -1 / 2:
+        note += "; warning: nothing is near -1, where black would be; if it is at 0, clip them there"
     if high - low < (white - black) / 4:
         note += f"; warning: that is under a quarter of the range, --value_range {low:g} {high:g} uses all of it"
     return black, white, note
+
+
+def check_range(given: tuple[float, float] | Values) -> None:
+    """Raises InputError for what cannot be black and white."""
+    black, white = given[:2] if len(given) >= 2 else (0, 0)
+    if (len(given) != 2 and not isinstance(given, Values)) or not -np.inf < black < white < np.inf:
+        raise InputError(f"--value_range takes two numbers, black and white, the smaller first, got {given}")
 
 
 def scale_of_parts(

@@ -33,12 +33,13 @@ def image_grid(images: Tensor, columns: int = 10) -> Tensor:
     return pad(lines, (0, GAP, 0, GAP), value=BETWEEN)
 
 
-def scatter(data: Tensor, real: Tensor) -> Figure:
-    """Vectors (n, D) over real ones (m, D), both on the first two principal axes of the real ones."""
-    axes = PCA(2).fit(real.cpu()) if real.shape[1] > 2 else None
+def scatter(data: Tensor, real: Tensor | None) -> Figure:
+    """Vectors (n, D) over real ones (m, D), both on the first two principal axes of these; alone on their own."""
+    known = data if real is None else real
+    axes = PCA(2).fit(known.cpu()) if known.shape[1] > 2 else None
     figure = Figure(figsize=(5, 5), dpi=100)
     panel = figure.subplots()
-    for points, colour, label in ((real, "0.7", "real"), (data, "C1", "generated")):
+    for points, colour, label in ((real, "0.7", "real"), (data, "C1", "generated"))[real is None :]:
         plane = axes.transform(points.cpu()) if axes else points.cpu().numpy()
         panel.scatter(plane[:, 0], plane[:, -1], s=4, c=colour, label=label, linewidths=0)
     panel.legend(loc="upper right", markerscale=3)
@@ -47,8 +48,8 @@ def scatter(data: Tensor, real: Tensor) -> Figure:
     return figure
 
 
-def save_picture(path: Path, data: Tensor, real: Tensor) -> None:
-    """Images as a grid, vectors as a scatter plot over `real`, into a .png; never half of one."""
+def save_picture(path: Path, data: Tensor, real: Tensor | None = None) -> None:
+    """Images as a grid, vectors as a scatter plot over `real`, if there are such, into a .png; never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if data.dim() == 4:
         picture = Image.fromarray(image_grid(data).permute(1, 2, 0).numpy())

@@ -14,7 +14,7 @@ from bayesgan.data import Dataset, some, to_float
 from bayesgan.options import GROUPS, ROLES
 from bayesgan.report.drawings import grid, lines, picture_file, row_pairs
 from bayesgan.report.mixing import mixing, traces
-from bayesgan.report.story import Curve, Story, best_errors, command_of, told
+from bayesgan.report.story import Curve, Story, best_errors, command_of, read_any, told
 from bayesgan.report.templates import template
 from bayesgan.sampler import exponential_then_constant, ramp
 from bayesgan.store import Posterior
@@ -257,8 +257,10 @@ def as_classifier(story: Story, posterior: Posterior | None, data: Dataset | Non
     place, run = story.folder.path / "evaluation", shlex.quote(str(story.folder.path))
     kept = [("reliability, and entropy on data of its own and of no class it knows", place / "uncertainty.png"),
             ("errors over the iterations", place / "errors.png")]
+    about = read_any(place / "about.json")
+    stale = about.get("newest_draw", story.folder.newest_step) != story.folder.newest_step
     section = Section("As a classifier", figures=[(caption, found) for caption, path in kept
-                                                  if (found := picture_file(path))])
+                                                  if not stale and (found := picture_file(path))])
     figures = story.last.get("classification")
     if figures:
         named = {title: figures.get(name) for name, title in CLASSIFIERS.items()}  # older runs lack some
@@ -270,7 +272,8 @@ def as_classifier(story: Story, posterior: Posterior | None, data: Dataset | Non
         section.words.append("ECE: how far confidence is from accuracy; a perfectly calibrated classifier has the "
                              "floor on so few data. Entropy (nats) should be small on test data and large elsewhere.")
     if posterior is not None and not section.figures:
-        section.lines = [f"python -m bayesgan evaluate {run}    # calibration, foreign data"]
+        section.lines = [f"python -m bayesgan evaluate {run}    # calibration, foreign data"
+                         + stale * "; there are pictures of older draws"]
     if posterior is not None and data is not None and data.is_images:
         asked = posterior.predictive(data.test)
         sure, said = asked.probabilities.max(1)

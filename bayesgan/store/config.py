@@ -101,12 +101,14 @@ def started(command: list[str]) -> dict:
 
 
 def git_commit() -> str | None:
-    """Commit of the code that runs, None outside a checkout."""
+    """Commit of the code that runs, None outside a checkout, as where it is installed in somebody's."""
+    own = Path(__file__)
     try:
-        answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+        known, answer = (subprocess.run(["git", *words], cwd=own.parent, capture_output=True, text=True)
+                         for words in (["ls-files", "--error-unmatch", own.name], ["rev-parse", "HEAD"]))
     except OSError:
         return None
-    return answer.stdout.strip() or None
+    return None if known.returncode else answer.stdout.strip() or None
 
 
 def read_config(path: Path) -> dict:

@@ -13,6 +13,7 @@ from bayesgan.basics.devices import usable_device
 from bayesgan.basics.errors import InputError, refuse_count, warn
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.data import Unseen, read_unseen, to_float
+from bayesgan.data.dataset import standardised
 from bayesgan.ensemble import Ensemble, StoredDraw
 from bayesgan.evaluation.classification import CHUNK, Predictive
 from bayesgan.options import data_options
@@ -20,6 +21,7 @@ from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Posterior", "load_posterior"]
 
+SAME = 1e-6  # of a column's only number in training, up to which another is the same
 FAR = 3  # root mean square of data whose own is 1
 TIGHT, SEVERAL = 0.1, 10  # standard deviation of data whose own is 1, over so many or more
 
@@ -176,7 +178,11 @@ class Posterior:
         if self._folder.units is None:
             raise InputError("the data of this run were not standardised; give them as they are")
         x, mean, spread = self._beside_units(x)
-        return ((x - mean) / spread.where(spread > 0, 1)).float()
+        moved = ((x - mean).abs() > SAME * mean.abs()).reshape(-1, len(mean)).any(0) & (spread == 0)
+        if moved.any():
+            columns = ", ".join(map(str, moved.nonzero()[:, 0].tolist()))
+            warn(f"columns {columns} never changed in the training data and do here: what they hold is not looked at")
+        return standardised(x, mean, spread)
 
     def in_units(self, x: Tensor) -> Tensor:
         """The other way round: standardised vectors (n, D) in the user's own units, float64; other data as they are.

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from bayesgan.basics.errors import InputError
+from bayesgan.basics.errors import InputError, warn
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.basics.ranks import Ranks
 from bayesgan.data import Dataset, labelled_rows, to_float
@@ -144,8 +144,7 @@ class Teacher:
         """Why the newest graph is not listened to, in words; empty where it is."""
         if not self.found < LEAST_FOUND:
             return ""
-        return (f"label spreading finds {self.found:.0%} of the labels again that are hidden from it: not listened to "
-                "this time (--spread_labels 0 leaves it out)")
+        return f"{not_found(self.found)}: not listened to this time (--spread_labels 0 leaves it out)"
 
     def share(self) -> float:
         """Of the images asked about since the last call, how many it was sure of; NaN before the first."""
@@ -173,6 +172,10 @@ class Teacher:
         self._look()
 
 
+def not_found(share: float) -> str:
+    return f"label spreading finds {share:.0%} of the labels again that are hidden from it"
+
+
 def classes_of(probabilities: Tensor) -> Tensor:
     """(n, Y) -> the likeliest (n,), `UNKNOWN` where all are 0."""
     best, classes = probabilities.max(1)
@@ -191,7 +194,10 @@ def spread_on_features(discriminators: Ensemble, data: Dataset, others: Tensor) 
     view, graph = spread_plainly(data, among)
     if worth(graph):
         views, of_others = [*views, view], [*of_others, last_features(None, others)]
-    return spread_among(data, among, views, of_others).others
+    spread = spread_among(data, among, views, of_others)
+    if spread.found < LEAST_FOUND:
+        warn(f"{not_found(spread.found)}: it may be wrong about the others too")
+    return spread.others
 
 
 def spread_plainly(data: Dataset, among: Tensor) -> tuple[View, Spread]:

@@ -37,6 +37,8 @@ def test_all_other_labels_are_gone(digits):
     assert (hidden.train_labels == -1).sum() == len(digits.train) - 20
     with pytest.raises(ValueError, match="labelled rows must be in 0..1437"):
         with_labels(digits, torch.tensor([1438]))
+    with pytest.raises(ValueError, match="has no labels here, and the run's data had"):
+        with_labels(replace(digits, train_labels=None), rows)
 
 
 def test_held_out_data_is_fixed_and_disjoint(digits):

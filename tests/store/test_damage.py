@@ -4,6 +4,8 @@ import json
 import pickle
 import re
 import shutil
+import subprocess
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import torch
 from bayesgan import load_posterior
 from bayesgan.commands.train import main
 from bayesgan.house import main as house
-from bayesgan.store import RunFolder
+from bayesgan.store import RunFolder, config
 from tests.commands.helpers import read, run
 
 CONFIG = [
@@ -258,3 +260,33 @@ def test_runs_that_ended_before_it_was_noted_are_complete(tmp_path, capsys):
     del config["ended"]
     (folder / "config.json").write_text(json.dumps(config))
     assert house(["check", str(folder)]) == 0 and "the run is complete" in capsys.readouterr().out
+
+
+def test_a_column_that_never_changed_says_nothing_of_new_data(tmp_path):
+    source = np.random.default_rng(0)
+    x = np.column_stack([source.standard_normal((60, 2)), np.full(60, 3.0)])
+    np.savez(tmp_path / "mine.npz", x=x)
+    posterior = load_posterior(run(tmp_path / "out", "--dataset", "npz", "--data_path", tmp_path / "mine.npz"))
+    other = x.copy()
+    other[::4, 2] = 200
+    with pytest.warns(UserWarning, match="columns 2 never changed in the training data and do here"):
+        assert torch.equal(posterior.standardised(other), posterior.standardised(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        posterior.standardised(x.astype(np.float32))
+
+
+def test_the_commit_is_that_of_the_package_and_not_of_what_is_around_it(tmp_path, monkeypatch):
+    def git(*words):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=b", *words], cwd=tmp_path, check=True,
+                       capture_output=True)
+
+    git("init")
+    place = tmp_path / "environment" / "config.py"
+    place.parent.mkdir()
+    place.write_text("")
+    git("commit", "--allow-empty", "-m", "somebody's own")
+    monkeypatch.setattr(config, "__file__", str(place))
+    assert config.git_commit() is None
+    git("add", "."), git("commit", "-m", "the package")
+    assert len(config.git_commit()) == 40
