@@ -182,7 +182,7 @@ def card(name: str, story: Story, posterior: Posterior) -> str:
         settings=without_places(story.settings), iterations=story.done,
         minutes=story.minutes, device=config.get("device", "unknown"),
         seed=options.random_seed, commit=(config.get("git_commit") or "unknown")[:12],
-        versions=", ".join(f"{package} {version}" for package, version in config.get("versions", {}).items()),
+        versions=", ".join(f"{package} {version}" for package, version in (config.get("versions") or {}).items()),
         rows=[row for row in rows if row[1] is not None], temperature=f"{options.temperature:g}",
         images=f"({shape}): {scale}", example=made, classifier=classified,
         units=units,

@@ -79,7 +79,7 @@ def resume(folder: RunFolder, trainer: Trainer, set_aside: bool = True) -> None:
     if before is not None and before <= trainer.iteration < (now or 0):
         print(f"note: the run had settled at iteration {before}; with --train_iter {trainer.options.train_iter} at "
               f"temperature 0 it does at {now}, and distorts at full strength until then")
-    if folder.config.get("format", 1) < FORMAT:
+    if (folder.config.get("format") or 1) < FORMAT:
         spreads = trainer.options.spread_moments
         taught = ", and its graph says all classes, at the end as probabilities" if spreads else ""
         print("note: this run began with an older version; from here on it draws other random numbers of the same law"

@@ -31,11 +31,13 @@ from bayesgan.options import (
     default_engines,
     explain,
     given_flags,
+    idle,
     load_data,
     resolve,
     script_name,
     with_counted_labels,
 )
+from bayesgan.options.loading import check_data
 from bayesgan.store import RunFolder
 from bayesgan.store.config import as_json, describe_data, git_commit
 from bayesgan.store.places import refuse_no_place
@@ -97,12 +99,13 @@ def prepared(
         options, notes = resolve(given, semi)
     else:
         folder = opened(parsed.resume, semi)
-        options, notes = continued(folder, given), []
+        options = continued(folder, given)
+        notes = idle(given, options)
     if folder is not None and folder.ended and options.train_iter == folder.options().train_iter:
         ignored = [f"--{name}" for name in given if getattr(options, name) != getattr(folder.options(), name)]
-        idle = f"; {', '.join(ignored)} changed nothing" if ignored else ""
-        print(f"{parsed.resume} is complete, all {options.train_iter} iterations and what follows them{idle}; add some "
-              f"with --train_iter {2 * options.train_iter}, resample it with python -m bayesgan resample")
+        unused = f"; {', '.join(ignored)} changed nothing" if ignored else ""
+        print(f"{parsed.resume} is complete, all {options.train_iter} iterations and what follows them{unused}; add "
+              f"some with --train_iter {2 * options.train_iter}, resample it with python -m bayesgan resample")
         return None
     device = pick_device(options.device, options.gpu_id)
     if folder is None and "precision" not in given and options.precision == "bf16" and not natively_bf16(device):
@@ -111,7 +114,11 @@ def prepared(
     set_arithmetic(options.precision, device, options.deterministic)
     for note in notes:
         print(note)
-    data = load_data(options) if folder is None else folder.load_data(options.data_path, options.cache_path)
+    if folder is None:
+        data = load_data(options)
+    else:
+        data = folder.load_data(options.data_path, options.cache_path)
+        check_data(options, data)  # what may change
     return parsed, given, with_counted_labels(options, data), folder, data, device
 
 
@@ -129,8 +136,8 @@ def check_alike(ranks: Ranks, options: Options, data: Dataset) -> None:
     """Raises InputError where there is a rank without a member, or ranks would not compute the same run."""
     most = max(options.generators, options.discriminators)
     if ranks.size > most:
-        raise Agreed(f"each rank needs a generator or discriminator of its own, got {ranks.size} ranks for "
-                     f"{options.generators} generators and {options.discriminators} discriminators; start {most}")
+        raise Agreed(f"there may be as many ranks as generators or discriminators, of whichever there are more, got "
+                     f"{ranks.size} for {options.generators} and {options.discriminators}; start {most}")
     own = {name: value for name, value in as_json(options).items() if name not in PLACES}
     ranks.agree(**own, data=describe_data(options, data)["checksum"], commit=git_commit(), torch=torch.__version__)
 
@@ -157,7 +164,7 @@ def parser(semi: bool) -> argparse.ArgumentParser:
     if not semi:
         own.add_argument("--N", type=int, default=argparse.SUPPRESS, help="refused: see run_bgan_semi.py")
     own.add_argument("--resume", type=Path, metavar="DIR", help="continue the run in this folder")
-    own.add_argument("--dry_run", action="store_true", help="check everything, time one iteration, write nothing")
+    own.add_argument("--dry_run", action="store_true", help="check everything, time one iteration, make no run")
     return own
 
 
@@ -173,9 +180,10 @@ def dry_run(
     if folder is not None:
         resume(folder, trainer, set_aside=False)
     print("values that are not the defaults:", *lines, sep="\n")
-    first, seconds = timed_steps(trainer)
-    spreadings = [moment for moment in options.spread_moments if moment >= trainer.iteration]
-    minutes = (seconds * (options.train_iter - trainer.iteration) + first * len(spreadings)) / 60
+    left = options.train_iter - trainer.iteration
+    spreadings = sum(moment >= trainer.iteration for moment in options.spread_moments)
+    seconds, spreading = timed(trainer, spreadings > 0)
+    minutes = (seconds * left + spreading * spreadings) / 60
     print(f"dry run: {seconds:.2f} s per iteration, about {minutes:.1f} minutes; no run was written")
     return 0
 
@@ -245,11 +253,12 @@ def evaluator(trainer: Trainer, folder: RunFolder) -> Evaluator:
     return Evaluator(trainer.discriminators.ensemble, trainer.data, folder, classifier, averages, trainer.ranks)
 
 
-def timed_steps(trainer: Trainer) -> tuple[float, float]:
-    """Seconds of the first iteration, which warms up and spreads labels, and of the second."""
-    seconds = []
-    for _ in range(2):
-        begun = time.perf_counter()
-        trainer.step().generators.sum().item()
-        seconds.append(time.perf_counter() - begun)
-    return seconds[0], seconds[1]
+def timed(trainer: Trainer, spreads: bool) -> tuple[float, float]:
+    """Seconds of an iteration after the first, and of a label spreading, 0 where there is none to come."""
+    trainer.step()  # warms up
+    begun = time.perf_counter()
+    trainer.step().generators.sum().item()
+    stepped = time.perf_counter()
+    if spreads:
+        trainer.teacher.spread(trainer.data, trainer.iteration)
+    return stepped - begun, time.perf_counter() - stepped

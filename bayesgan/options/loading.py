@@ -11,7 +11,7 @@ from bayesgan.networks import NETWORKS
 from bayesgan.options.options import Options
 from bayesgan.resampling import LEAST_JUDGED
 
-__all__ = ["data_options", "load_data", "with_counted_labels"]
+__all__ = ["check_data", "data_options", "load_data", "with_counted_labels"]
 
 
 def data_options(options: Options) -> DataOptions:

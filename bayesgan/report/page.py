@@ -91,7 +91,7 @@ def of_run(story: Story, device: torch.device | str, data_path: Path | None) -> 
 
 def what_was_run(story: Story) -> Section:
     options, config = story.folder.options(), story.folder.config
-    data, versions = config["data"], config.get("versions", {})
+    data, versions = config["data"], config.get("versions") or {}
     kind = f"{several(options.generators, 'generator')} and {several(options.discriminators, 'discriminator')}"
     software = [f"{name} {version}" for name, version in versions.items()]
     labels = f" with {options.N} labels" if options.semi else ""

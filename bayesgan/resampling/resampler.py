@@ -207,7 +207,8 @@ class Resampler:
         if not isinstance(self.log_ratio, DensityRatio):
             raise InputError("start real needs the scores of held-out real data; make the resampler with "
                              "Resampler.calibrated, or use start generator")
-        log_w = self.log_ratio.held_out.real_log_w.cpu()
+        held_out = self.log_ratio.real[len(self.log_ratio.real) // 2 :]
+        log_w = torch.cat([self._ratio(part) for part in held_out.split(self.chunk)]).cpu()
         return log_w[torch.randint(len(log_w), (n,), generator=source)]
 
     def _walk(self, n: int, seed: int) -> Codes:
@@ -228,6 +229,9 @@ class Resampler:
     def _ratio(self, data: Tensor) -> Tensor:
         """log_ratio as (n,)."""
         values = checked(self.log_ratio(data), len(data))
+        if (values == torch.inf).any():
+            raise InputError(f"{int((values == torch.inf).sum())} of {len(data)} log ratios are infinite; return "
+                             "logits, not the logarithm of a probability that rounds to 1")
         if values.numel() != len(data):
             raise InputError(f"log_ratio must return one number a datum, got {tuple(values.shape)} for {len(data)}")
         return values.reshape(len(data))

@@ -12,6 +12,7 @@ from bayesgan.basics.tables import several
 __all__ = ["Convergence", "Diagnostics", "KineticTemperature", "diagnose", "trace_plot"]
 
 Figure = later("matplotlib.figure", "Figure")
+quantile_of_f = later("scipy.special", "fdtri")
 quantile = later("scipy.special", "chdtri")  # of chi-squared, from above
 
 LARGEST_RHAT = 1.05  # Vehtari et al. 2021 ask for 1.01 on parameters; predictions of networks rarely get there
@@ -101,7 +102,7 @@ def diagnose(
             warnings.append(f"{name} is not finite in some draws: look at the model, or lower lr")
         convergence[name] = converge(array)
         traces[name] = array.reshape(chains, draws, -1)[:, :, 0]
-        warnings += list(words(name, convergence[name], chains))
+        warnings += list(words(name, convergence[name], chains, draws))
     temperatures = {}
     for name, values in kinetic.items():
         freedom = max(1.0, sizes[name] * chains * draws * independence)
@@ -143,14 +144,26 @@ def convergence_in_words(one: Convergence) -> str:
     return f"{ess}, R-hat up to {np.nanmax(one.rhat):.3f}"
 
 
-def words(name: str, convergence: Convergence, chains: int):
+def largest_by_chance(chains: int, draws: int, entries: int) -> float:
+    """R-hat that independent draws exceed in one of a hundred such quantities: between and within halves of chains, as
+    they are and folded, by the law of F.
+    """
+    parts, length = (2 * chains, draws // 2) if chains > 1 else (4, draws // 4)
+    ratio = quantile_of_f(parts - 1, parts * (length - 1), 1 - 0.01 / (2 * entries))
+    return float(np.sqrt((length - 1 + ratio) / length))
+
+
+def words(name: str, convergence: Convergence, chains: int, draws: int):
     """Warnings about one quantity."""
     if np.isnan(convergence.rhat).all():
         yield f"{name} never changes: the chains do not move; raise lr or temperature"
         return
     worst = np.unravel_index(np.nanargmax(convergence.rhat), convergence.rhat.shape)
     place = f" at index {', '.join(map(str, worst))}" if worst else ""
-    if convergence.rhat[worst] > LARGEST_RHAT:
+    if LARGEST_RHAT < convergence.rhat[worst] <= largest_by_chance(chains, draws, convergence.rhat.size):
+        yield (f"R-hat {convergence.rhat[worst]:.2f} for the {name}{place}: so few draws may be as far apart by "
+               "chance; collect more to know")
+    elif convergence.rhat[worst] > LARGEST_RHAT:
         yield (f"R-hat {convergence.rhat[worst]:.2f} for the {name}{place}: chains disagree, lengthen burn_in"
                if chains > 1 else
                f"R-hat {convergence.rhat[worst]:.2f} for the {name}{place}: its two halves disagree, lengthen burn_in")

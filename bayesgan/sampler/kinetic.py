@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from bayesgan.basics.errors import InputError
 from bayesgan.sampler.sghmc import SGHMC
 
 __all__ = ["kinetic_temperature"]
@@ -43,6 +44,8 @@ def kinetic_temperature(chain: SGHMC, parameters: dict[str, Tensor]) -> dict[str
         moving = 1.0 if "held" not in state else 1 - state["held"].reshape(chains, -1).float().mean(1)
         value = square.mean(1) / eta / moving
         if chain.scheme == "symplectic":
+            if parameter.grad is None:
+                raise InputError(f"{name} has no gradient; ask between backward() and step(), before zero_grad()")
             force = group["gradient_scale"] * parameter.grad.reshape(chains, -1)
             value = (1 - alpha / 2) * value - (force * momentum).mean(1) / moving / 2
         else:

@@ -27,6 +27,8 @@ def stationary_moments(
         ValueError: If eta · curvature is not in (0, 4 - 2 alpha) ("symplectic") or (0, 4) ("baoa"):
             the chain is unstable there and has no stationary law.
     """
+    if not 0 < alpha <= 1:
+        raise InputError(f"alpha must be in (0, 1], got {alpha}; it is 1 - momentum")
     stiffness = eta * curvature
     bound = {"symplectic": 4 - 2 * alpha, "baoa": 4.0}.get(scheme)
     if bound is None:

@@ -145,7 +145,7 @@ class PosteriorSampler:
             raise InputError(f"each process needs a chain of its own, got {self.ranks.size} for {chains} chains; start "
                              f"{chains} or fewer")
         self.numbers = self.ranks.share(self.settings.chains)  # of the chains here
-        self.engine = engine
+        self.engine, self.fell_back = engine, False  # from "vmap" to "loop"
         self.predictive = predictive or unchanged
         self.ensemble = Ensemble(
             lambda: copy.deepcopy(model).to("meta"),
@@ -224,14 +224,16 @@ class PosteriorSampler:
             raise InputError(
                 f"{self.store.folder} holds the draws of another sampler; name a new folder, or load() first"
             )
-        collected, moments = 0, None
+        collected, begun = 0, False
         while collected < draws:
-            batch = next(batches)  # the first refuses data that do not fit
-            if moments is None and (moments := moments_of(data)):
-                if self.step and self.moments:
+            batch = [part.to(self.device) for part in next(batches)]  # the first refuses data that do not fit
+            if not begun:
+                begun, moments = True, moments_of(data)
+                if self.step and moments and self.moments:
                     warn_of_other_data(moments, self.moments)
-                self.moments = moments
-            log_likelihood, kinetic = self._advance(*(part.to(self.device) for part in batch))
+                self.moments = moments or self.moments
+                self._use(tried(self.ensemble, self.likelihood, *batch, self.engine))
+            log_likelihood, kinetic = self._advance(*batch)
             if self.settings.collects(self.step):
                 draw = Draw(self.step, {n: t.cpu().clone() for n, t in self.ensemble.state().items()},
                             log_likelihood.cpu(), kinetic)
@@ -326,7 +328,7 @@ class PosteriorSampler:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             state, chain, draws = along_chains(torch.cat, *parts)
             content = {"settings": self._fingerprint(), "step": self.step, "state": state, "chain": chain,
-                       "draws": draws, "data": self.moments}
+                       "draws": draws, "data": self.moments, "fell_back": self.fell_back}
             write_atomically(Path(path), lambda temporary: torch.save(content, temporary))
         self.ranks.gathered(None)
 
@@ -338,12 +340,13 @@ class PosteriorSampler:
         """
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-            settings = {"frozen parameters": NONE_FROZEN, **content["settings"]}  # older files do not say
+            own = self._fingerprint()
+            # older files do not say
+            settings = {"frozen parameters": NONE_FROZEN, "lr's rule": own["lr's rule"], **content["settings"]}
         except Exception as error:  # torch raises many kinds for a damaged file
             raise InputError(
                 f"{path} is not a saved sampler ({reason(error)}); save() writes one"
             ) from None
-        own = self._fingerprint()
         wrong = [f"{k} {settings.get(k)} (here {v})" for k, v in own.items() if not alike(settings.get(k), v)]
         if wrong or settings.keys() - own.keys():
             raise InputError(f"{path} was saved with {', '.join(wrong)}; construct the sampler with the same settings")
@@ -356,6 +359,8 @@ class PosteriorSampler:
         self.ensemble.load_state(state)
         self.chain.load_state_dict(chain)
         self.step, self.moments = content["step"], content.get("data")  # older files do not say
+        if content.get("fell_back"):
+            self._use("loop")
         self.draws = [Draw(**{k: _on_cpu(v) for k, v in draw.items()}) for draw in draws]
         return self
 
@@ -363,8 +368,6 @@ class PosteriorSampler:
         """One step of all chains on (chains, B, ...) data: log-likelihoods (chains,), kinetic temperatures."""
         if self.step == self.settings.adaptation:
             self.chain.freeze_preconditioner()
-        if self.step == 0:
-            self.engine = tried(self.ensemble, self.likelihood, inputs, targets, self.engine)
         outputs = self.ensemble.forward(inputs, train=True)
         mean = self.likelihood.mean_losses(outputs, targets, self.engine == "vmap")
         self.chain.zero_grad()
@@ -380,6 +383,12 @@ class PosteriorSampler:
         self.chain.step()
         self.step += 1
         return -self.settings.num_data * mean.detach(), kinetic
+
+    def _use(self, engine: str) -> None:
+        """From here on; "loop" is what is fallen back to."""
+        if engine != self.engine:
+            self.ensemble.use(engine)
+            self.engine, self.fell_back = engine, True
 
     def _fingerprint(self) -> dict:
         return {**self.settings.fingerprint(self.likelihood.name, self.prior), "frozen parameters": self._constants}

@@ -50,7 +50,11 @@ class Prior:
         """
         if type(self).log_prob is Prior.log_prob:
             for name, weight in weights.items():
-                self._add_gradient(weight.grad, weight, self._scale(name), factor)
+                if weight.grad is not None:
+                    self._add_gradient(weight.grad, weight, self._scale(name), factor)
+                elif weight.requires_grad:
+                    raise InputError(f"{name} has no gradient; call backward() first, or freeze it with "
+                                     "requires_grad_(False)")
             return
         with torch.enable_grad():
             own = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
@@ -66,6 +70,9 @@ class Prior:
                 weight.grad.sub_(gradient, alpha=factor)
 
     def _scale(self, name: str) -> float:
+        if self.scales is not None and name not in self.scales:
+            raise InputError(f"the prior has no scale for parameter {name}; give one for each, for example "
+                             "fan_in_scales(model) with some of them changed")
         return self.scale * (1.0 if self.scales is None else self.scales[name])
 
     def _density(self, scale: Tensor) -> Distribution:

@@ -91,6 +91,7 @@ class Settings:
             name: [asked(value, step) for step in FINGERPRINT] if callable(value) else value
             for name, value in vars(self).items()
         }
+        values["lr's rule"] = plain(vars(self.lr)) if isinstance(self.lr, Cyclical) else None
         of_prior = {f"prior's {name}": plain(value) for name, value in vars(prior).items()}
         return {**values, "likelihood": likelihood, "prior": type(prior).__name__, **of_prior}
 

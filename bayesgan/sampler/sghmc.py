@@ -101,8 +101,9 @@ class SGHMC(Optimizer):
     def from_sgd(cls, params: Iterable, lr: float, momentum: float, num_data: int, **options) -> "SGHMC":
         """For gradients of the MEAN loss over num_data points: the settings of torch.optim.SGD(lr, momentum).
 
-        alpha = 1 - momentum and eta = lr / num_data, so at temperature 0 every step equals SGD's. `lr` may be a
-        function of the step. With "rmsprop" the floor is in units of the mean gradient.
+        alpha = 1 - momentum and eta = lr / num_data, so at temperature 0 and a constant lr every step equals SGD's.
+        `lr` may be a function of the step: where it changes the momentum keeps its law, and not SGD's size. With
+        "rmsprop" the floor is in units of the mean gradient.
         """
         if num_data is None or not num_data > 0:
             raise InputError(f"num_data must be positive, got {num_data}; it is the size of the data set")
@@ -375,4 +376,4 @@ def of_parameter(values: dict, state: dict) -> dict:
 
 
 def wants_gradient(parameter: torch.Tensor) -> bool:
-    return parameter.requires_grad
+    return parameter.requires_grad and parameter.numel() > 0

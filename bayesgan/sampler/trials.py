@@ -1,4 +1,4 @@
-"""The first minibatch of a sampler: does the model take it, and the likelihood what it says, and by which engine?"""
+"""The first minibatch of a call: does the model take it, and the likelihood what it says, and by which engine?"""
 
 import torch
 from torch import Tensor

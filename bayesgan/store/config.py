@@ -33,6 +33,7 @@ CONFIG = {
              "calibration": WHOLE, "checksum": str, "rest": Optional(str)},
     "commands": [{"command": [str], "started": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*")}, ...],
     "format": Optional(Number(int, 1)),
+    "versions": Optional(dict),
     "device_type": Optional(str),
     "ended": Optional(WHOLE),
     "exported": Optional(bool),

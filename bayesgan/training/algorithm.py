@@ -371,7 +371,7 @@ class Trainer:
             player.load_state(state[player.group], state["samplers"][player.role])
             for name, value in state.get("readings", {}).get(player.role, {}).items():  # older files have none
                 if isinstance(value, dict):
-                    value = {key: tensor.to(self.device) for key, tensor in value.items()}
+                    value = {key: tensor.to(self.device, player.ensemble.dtype) for key, tensor in value.items()}
                 setattr(player, name, value)
         if self.teacher is not None:
             own = self.discriminators.numbers

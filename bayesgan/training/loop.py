@@ -100,6 +100,7 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
     history: list[Losses] = []
     progress = Progress(options.train_iter, trainer.iteration)
     ranks, outside, begun = trainer.ranks, 0.0, trainer.iteration
+    saved = begun > 0  # whether there is a checkpoint
     events = Events(folder.path / "tensorboard" if ranks.first else None, trainer.iteration, progress.say)
     with asked_to_stop() as asked, events as writer, progress:
         while trainer.iteration < options.train_iter:
@@ -118,6 +119,9 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                 folder.require()
             if due.collect:
                 folder.store.add(trainer.draw(), done, temperature, trainer.kinetic_temperatures(), ranks)
+                if not (saved or due.save):  # draws without any could not be gone on from
+                    folder.save_checkpoint(trainer.state_dict(), ranks)
+                saved = True
             if due.show:
                 mean = trainer.mean(history)
                 history.clear()
@@ -127,6 +131,7 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                 if taught is not None:
                     writer.add_scalar("teacher/sure", taught, done)
             if due.save:
+                saved = True
                 figures = measure() if measure is not None else None
                 save(trainer, folder, writer, mean, temperature, figures, taught)
                 if figures is not None:
@@ -155,7 +160,7 @@ def complete(trainer: Trainer, folder: RunFolder, writer: Events, measure: Calla
     ranks.from_first(lambda: folder.store.drop_after(done))
     if all(draw["step"] != done for draw in ranks.from_first(lambda: folder.store.draws)):
         folder.store.add(trainer.draw(), done, trainer.temperature(done - 1), trainer.kinetic_temperatures(), ranks)
-        save_samples(trainer, folder, writer, files=True)
+    save_samples(trainer, folder, writer, files=True)
     if measure is not None:
         figures = measure()
         ranks.from_first(lambda: folder.add_results(done, figures.results))

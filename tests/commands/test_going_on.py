@@ -16,7 +16,7 @@ from bayesgan.report.mixing import keep_mixing, kept_mixing
 from bayesgan.report.story import told
 from bayesgan.store import RunFolder
 from bayesgan.training.algorithm import Trainer
-from tests.commands.helpers import read, run
+from tests.commands.helpers import outcome, read, run
 
 PLACES = {"out_dir", "data_path", "cache_path"}
 
@@ -223,3 +223,50 @@ def test_a_dry_run_finds_that_there_is_no_place(tmp_path, capsys):
     run(tmp_path / "file", "--dry_run", code=2)
     assert "--out_dir must be a folder that can be written" in capsys.readouterr().err
     run(tmp_path / "file" / "below", "--dry_run", code=2)
+
+
+def test_a_resample_that_cannot_be_is_refused_before_it_is_kept(tmp_path, capsys):
+    folder = run(tmp_path, "--calibration_fraction", 0)
+    go_on(folder, "--train_iter", 12, "--resample", "obrs", code=2)
+    assert "--resample needs at least" in capsys.readouterr().err and steps(folder)[-1] == 10
+    go_on(folder, "--train_iter", 12)
+    assert steps(folder)[-1] == 12
+
+
+def test_a_run_that_was_killed_after_its_first_draw_goes_on(tmp_path, monkeypatch):
+    flags = ["--train_iter", 40, "--burn_in", 4, "--ramp", 2, "--thin", 3, "--keep", 20, "--n_save", 1000]
+    folder = stopped(monkeypatch, 20, tmp_path / "killed", *flags)
+    assert len(steps(folder)) > 2
+    go_on(folder)
+    whole = run(tmp_path / "whole", *flags)
+    assert outcome(folder)[0] == outcome(whole)[0]
+
+
+def test_a_run_that_is_ended_early_on_a_draw_has_its_grids(tmp_path, monkeypatch):
+    folder = stopped(monkeypatch, 31, tmp_path, "--train_iter", 40, "--burn_in", 4, "--ramp", 2, "--thin", 2,
+                     "--keep", 20, "--n_save", 10)
+    go_on(folder, "--train_iter", 30)
+    assert {path.name for path in (folder / "samples").iterdir()} >= {
+        "mixture_00000030.png", "generator_00_00000030.png", "posterior.png"}
+
+
+@pytest.mark.parametrize("change", [{"format": None}, {"versions": None}])
+def test_older_configs_are_read(tmp_path, change):
+    folder = run(tmp_path)
+    (folder / "config.json").write_text(json.dumps({**read(folder, "config.json"), **change}))
+    go_on(folder, "--train_iter", 12)
+    assert house(["report", str(folder)]) == house(["export", str(folder), str(tmp_path / "new")]) == 0
+
+
+def test_a_run_goes_on_in_another_precision_if_its_config_says_so(tmp_path):
+    folder = run(tmp_path, "--train_iter", 230, "--burn_in", 215, "--ramp", 2, "--n_save", 230)
+    config = read(folder, "config.json")
+    config["options"]["precision"] = "fp64"
+    (folder / "config.json").write_text(json.dumps(config))
+    go_on(folder, "--train_iter", 460)
+
+
+def test_a_flag_that_changes_nothing_is_named_when_a_run_goes_on(tmp_path, capsys):
+    folder = run(tmp_path, "--num_gen", 0, "--N", 20, "--spread_labels", 0, "--no_supervised", semi=True)
+    go_on(folder, "--train_iter", 12, "--save_samples", semi=True)
+    assert "--save_samples changes nothing here" in capsys.readouterr().out

@@ -110,7 +110,7 @@ def test_a_signal_to_one_rank_stops_all_at_the_same_iteration(tmp_path):
 @pytest.mark.parametrize("ranks, by_rank, line", [
     (2, {1: ["--lr", "0.01"]}, "all ranks must have the same lr, rank 0 has 0.0005 and rank 1 0.01"),
     *(pytest.param(*case, marks=pytest.mark.slow) for case in [
-        (3, {}, "each rank needs a generator or discriminator of its own, got 3 ranks for 2 generators and 2 "),
+        (3, {}, "as many ranks as generators or discriminators, of whichever there are more, got 3 for 2 and 2; "),
         (2, {1: ["--classes", "0", "1"]}, "all ranks must have the same classes"),
         (2, {1: ["--dataset", "npz", "--data_path", "nowhere.npz"]}, "rank 1: nowhere.npz must be"),
         (2, {0: ["--friction", "7"], 1: ["--friction", "7"]}, "error: --friction must be in (0, 1], got 7"),

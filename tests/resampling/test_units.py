@@ -161,3 +161,45 @@ def test_a_ratio_is_fitted_to_numpys_arrays_as_to_tensors():
     assert torch.equal(ratios[0], ratios[1]) and torch.equal(ratios[0], ratios[2])
     with pytest.raises(ValueError, match="held-out data are in the training data too"):
         DensityRatio.fit(lambda x: x[:, 1], real, generate, training=real.numpy()[:50])
+
+
+def gaussian(n, source):
+    return torch.randn(n, 1, generator=source)
+
+
+@pytest.mark.parametrize("slope", [5, 300, 1000])
+def test_a_ratio_that_is_far_too_sure_is_called_wrong(slope):
+    resampler = Resampler(gaussian, lambda x: slope * x[:, 0])
+    resampler.sample(200)
+    told = " ".join(resampler.diagnostics.warnings)
+    assert "the ratio is wrong in parts of the pool" in told and "raise the budget" not in told
+
+
+@pytest.mark.parametrize("method", ["obrs", "drs", "mh"])
+def test_infinite_ratios_are_refused_and_zero_ones_are_not(method):
+    with pytest.raises(ValueError, match="log ratios are infinite; return logits"):
+        Resampler(gaussian, lambda x: torch.where(x[:, 0] > 0, torch.inf, x[:, 0]), method).sample(20)
+    Resampler(gaussian, lambda x: torch.where(x[:, 0] > 0, -torch.inf, x[:, 0]), method).sample(20)
+
+
+def test_groups_without_a_possible_proposal_are_told():
+    resampler = Resampler(gaussian, lambda x: torch.where(x[:, 0] < 1.5, -torch.inf, x[:, 0]), "sir", 20)
+    outputs = resampler.sample(1000)
+    share = float((outputs < 1.5).float().mean())
+    assert resampler.diagnostics.never_moved == pytest.approx(share) and 0.1 < share < 0.4
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**62])
+def test_any_seed_will_do(seed):
+    found = [Resampler.calibrated(lambda n, source: torch.randn(n, 2, generator=source), lambda x: x[:, 0],
+                                  normal(400, 1.0, 1.0, 0), seed=seed, ratio="boosting").sample(10) for _ in range(2)]
+    assert torch.equal(*found)
+
+
+def test_chains_that_start_at_real_data_start_at_their_ratio():
+    """Calibrated on half of them, it was another one."""
+    real = normal(60, 2.0, 1.0, 0)[:, 1:]
+    ratio = DensityRatio.fit(lambda x: 2 * x[:, 0] - 2, real, gaussian)
+    resampler = Resampler(gaussian, ratio, "mh", start="real", stuck="restart")
+    starts = resampler._real_starts(500, torch.Generator().manual_seed(0))
+    assert set(starts.tolist()) <= set(ratio(ratio.real).tolist())

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from bayesgan import SGHMC, PosteriorSampler
 from bayesgan.report.mixing import mixing
-from bayesgan.sampler import Normal, kinetic_temperature, ramp
+from bayesgan.sampler import Cyclical, Normal, kinetic_temperature, ramp, stationary_moments
 from bayesgan.sampler.diagnostics import converge, diagnose
 from tests.sampler.helpers import classes, classifier
 
@@ -333,3 +333,88 @@ def test_numpys_numbers_leave_a_state_that_can_be_loaded(tmp_path):
 def test_a_model_without_shapes_yet_is_refused():
     with pytest.raises(ValueError, match="call it on some inputs once"):
         PosteriorSampler(nn.LazyLinear(3), mean_loss=F.cross_entropy, num_data=40)
+
+
+def test_other_targets_and_likelihoods_are_looked_at_when_a_sampler_goes_on(tmp_path):
+    x = torch.randn(40, 1, generator=torch.Generator().manual_seed(0))
+
+    def sampler(likelihood=lambda o, t: -((o - t) ** 2).sum() / 2):
+        return PosteriorSampler(nn.Linear(1, 1), likelihood, 40, lr=0.01, burn_in=2, thin=1)
+
+    first = sampler().run((x, 2 * x), 2, progress=False)
+    first.save(tmp_path / "sampler.pt")
+    for going_on in (first, sampler().load(tmp_path / "sampler.pt")):
+        with pytest.raises(ValueError, match="their shapes broadcast against each other"):
+            going_on.run((x, 2 * x[:, 0]), 2, progress=False)
+        with pytest.raises(ValueError, match="the model cannot take torch.float32 inputs"):
+            going_on.run((torch.cat([x, x], 1), 2 * x), 2, progress=False)
+    with pytest.raises(ValueError, match="must return the sum over the batch and returns a mean"):
+        sampler(lambda o, t: -((o - t) ** 2).mean()).load(tmp_path / "sampler.pt").run((x, 2 * x), 2, progress=False)
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.out = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.out(self.lstm(x)[0][:, -1])
+
+
+def test_the_engine_that_was_fallen_back_to_is_kept(tmp_path):
+    data = torch.randn(50, 5, 3), torch.randint(2, (50,))
+
+    def sampler():
+        return PosteriorSampler(Recurrent(), mean_loss=F.cross_entropy, num_data=50, chains=2, burn_in=2, thin=1,
+                                lr=0.01, engine="vmap")
+
+    with pytest.warns(UserWarning, match='"loop" is used'):
+        first = sampler().run(data, 2, 10, progress=False)
+    first.save(tmp_path / "sampler.pt")
+    second = sampler().load(tmp_path / "sampler.pt")
+    assert torch.equal(second.predict(data[0]), first.predict(data[0]))
+    assert torch.equal(second.run(data, 1, 10, progress=False).draws[-1].weights["out.weight"],
+                       first.run(data, 1, 10, progress=False).draws[-1].weights["out.weight"])
+
+
+def test_another_cycle_is_another_sampler(tmp_path):
+    def sampler(*shares):
+        return PosteriorSampler(nn.Linear(1, 1), lambda o, t: -((o - t) ** 2).sum(), 40, lr=Cyclical(0.01, 50, *shares))
+
+    sampler(0.8, 0.5).save(tmp_path / "sampler.pt")
+    assert sampler(0.8, 0.5).load(tmp_path / "sampler.pt").step == 0
+    with pytest.raises(ValueError, match="saved with lr's rule"):
+        sampler(0.2, 0.0).load(tmp_path / "sampler.pt")
+
+
+@pytest.mark.parametrize("shape", [(8, 25, 100), (4, 50, 30), (2, 50, 100), (1, 100, 30)])
+def test_independent_draws_are_not_said_to_disagree(shape):
+    alarms = sum("disagree" in warning for seed in range(20) for warning in diagnose(
+        {"prediction": torch.randn(*shape, generator=torch.Generator().manual_seed(seed))}, {}, {}, 1.0).warnings)
+    assert alarms <= 1
+    apart = torch.randn(*shape) + torch.linspace(0, 3, shape[0] * shape[1]).view(*shape[:2], 1)
+    assert any("disagree" in warning for warning in diagnose({"prediction": apart}, {}, {}, 1.0).warnings)
+
+
+def test_priors_and_temperatures_without_a_gradient_are_told():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    model[0].requires_grad_(False)
+    with pytest.raises(ValueError, match="1.weight has no gradient; call backward"):
+        Normal().add_gradient(dict(model.named_parameters()))
+    chain = SGHMC([*model[1].named_parameters(), ("none", nn.Parameter(torch.zeros(0, 2)))], eta=1e-3)
+    model(torch.ones(3, 2)).sum().backward()
+    before = model[1].weight.grad.clone()
+    Normal().add_gradient(dict(model.named_parameters()), 0.5)
+    assert torch.equal(model[1].weight.grad, before + 0.5 * model[1].weight)
+    with pytest.raises(ValueError, match="no scale for parameter 1.weight"):
+        Normal(1.0, {"bias": 1.0}).add_gradient({"1.weight": model[1].weight})
+    chain.step()
+    chain.zero_grad()
+    with pytest.raises(ValueError, match=r"weight has no gradient; ask between backward\(\) and step\(\)"):
+        kinetic_temperature(chain, dict(model[1].named_parameters()))
+
+
+def test_no_chain_has_such_a_friction():
+    for alpha in (1.5, -1.0, 0.0):
+        with pytest.raises(ValueError, match=r"alpha must be in \(0, 1\]"):
+            stationary_moments(alpha, 0.1, 1.0)

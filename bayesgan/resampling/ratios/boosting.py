@@ -67,7 +67,7 @@ class Boosting:
         table = np.concatenate([columns(near, real, 0), columns(near, fake.numpy(force=True), 1)])
         # scikit-learn's bins are cut at quantiles of 200,000 random rows: its own seed fixes them
         model = HistGradientBoostingClassifier(
-            max_iter=self.trees, max_leaf_nodes=self.leaves, learning_rate=0.1, random_state=task.seed,
+            max_iter=self.trees, max_leaf_nodes=self.leaves, learning_rate=0.1, random_state=task.seed % 2**32,
             early_stopping=False, min_samples_leaf=50, l2_regularization=1.0,
         ).fit(table, np.arange(len(table)) < len(real))
         return partial(boosted, model, near, float(np.log(self.generated_per_real))), "logit"

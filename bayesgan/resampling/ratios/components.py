@@ -42,7 +42,8 @@ class Components:
         data = task.some(MOST)
         flat = task.views(task.as_stored, data, "data")
         count = max(1, min(self.components, flat.shape[1], len(flat) // 4))
-        axes = PCA(count, svd_solver="randomized" if count < flat.shape[1] else "full", random_state=task.seed)
+        axes = PCA(count, svd_solver="randomized" if count < flat.shape[1] else "full",
+                   random_state=task.seed % 2**32)
         spread = axes.fit_transform(flat.numpy(force=True)).std(0)
         spread = spread.clip(max(1e-12, 0.01 * spread.max()))
         centre, turn = (torch.from_numpy(np.asarray(part, dtype=np.float32)).to(flat)

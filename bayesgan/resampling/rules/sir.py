@@ -27,4 +27,6 @@ class ImportanceResampling:
 
     def select(self, log_w: Tensor, n: int, generator: torch.Generator, real: Tensor | None = None) -> Selection:
         groups = log_w.view(n, -1)
-        return Selection(torch.arange(n, device=log_w.device) * groups.shape[1] + categorical(groups, generator))
+        picked = torch.arange(n, device=log_w.device) * groups.shape[1] + categorical(groups, generator)
+        possible = (groups > -torch.inf).any(1)  # in the other groups one that is not is given all the same
+        return Selection(picked, possible)
