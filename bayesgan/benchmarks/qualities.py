@@ -9,7 +9,7 @@ from bayesgan.basics.randomness import keyed_generator
 from bayesgan.benchmarks.competitors import Competitor
 from bayesgan.data import Dataset, to_float
 from bayesgan.evaluation.classification import CHUNK, predictive_entropy
-from bayesgan.evaluation.clusters import cluster_shares, grid_coverage
+from bayesgan.evaluation.clusters import clusters_found, grid_coverage
 from bayesgan.evaluation.image_scores import fit, outputs
 from bayesgan.resampling import Resampler
 from bayesgan.resampling.ratio import DensityRatio
@@ -51,9 +51,7 @@ def resampled(competitor: Competitor, score: Callable, data: Dataset, method: st
 
 def clusters(data: Dataset) -> Quality:
     """Clusters that have a quarter of an even share of the samples."""
-    count = len(data.classes)
-    return lambda competitor, samples: float(
-        (cluster_shares(samples, data.train, data.train_labels, count) >= 0.25 / count).sum())
+    return lambda competitor, samples: float(clusters_found(samples, data))
 
 
 def high_quality(data: Dataset) -> Quality:

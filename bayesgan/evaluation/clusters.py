@@ -9,9 +9,10 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
+from bayesgan.data import Dataset
 from bayesgan.data.bundled import GRID_SCALE, gaussian_grid
 
-__all__ = ["GridCoverage", "cluster_shares", "grid_coverage", "plane_divergence"]
+__all__ = ["GridCoverage", "cluster_shares", "clusters_found", "grid_coverage", "plane_divergence"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ def cluster_shares(samples: Tensor, data: Tensor, labels: Tensor, clusters: int)
     """Share of samples (n, D) whose nearest real point (m, D) belongs to each cluster: (clusters,), adds up to 1."""
     classifier = KNeighborsClassifier(1).fit(data.cpu().numpy(), labels.cpu().numpy())
     return np.bincount(classifier.predict(samples.cpu().numpy()), minlength=clusters) / len(samples)
+
+
+def clusters_found(samples: Tensor, data: Dataset) -> int:
+    """How many classes of `data` have at least a quarter of an even share of samples (n, D)."""
+    count = len(data.classes)
+    return int((cluster_shares(samples, data.train, data.train_labels, count) >= 0.25 / count).sum())
 
 
 def plane_divergence(samples: Tensor, data: Tensor, cells: int = 100) -> float:

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from bayesgan.data import Dataset, to_float
-from bayesgan.evaluation.clusters import cluster_shares
+from bayesgan.evaluation.clusters import clusters_found
 from bayesgan.evaluation.image_scores import frechet
 
 __all__ = ["CRITERIA", "VERDICTS", "Verdict", "Yardstick"]
@@ -76,10 +76,8 @@ class Yardstick:
         return frechet(points, self._reference) / float(self._reference.var(0, ddof=1).sum())
 
     def _clusters(self, samples: Tensor) -> int | None:
-        data, count = self._data, len(self._data.classes)
-        if data.is_images or not count:
-            return None
-        return int((cluster_shares(samples, data.train, data.train_labels, count) >= 0.25 / count).sum())
+        vectors = not self._data.is_images and self._data.classes
+        return clusters_found(samples, self._data) if vectors else None
 
 
 def apart(points: np.ndarray) -> float:

@@ -3,9 +3,10 @@
 One joins by a registration in a module of rules/ or ratios/; its fields are its settings.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -31,18 +32,20 @@ class Selection:
     moved: Tensor | None = None
 
 
-class Rule(Protocol):
-    """What a rule of the pool kind has; rules that move in latent space are in latent.py.
+class Rule(ABC):
+    """A rule that picks from a pool; rules that move in latent space are in latent.py.
 
     Attributes:
         wants_real: The rule starts from scores of real data.
     """
 
-    wants_real: bool
+    wants_real: ClassVar[bool] = False
 
     def pool(self, n: int, budget: int) -> int:
         """How many proposals n outputs take."""
+        return n * budget
 
+    @abstractmethod
     def select(self, log_w: Tensor, n: int, generator: torch.Generator, real: Tensor | None = None) -> Selection:
         """Picks n of a pool.
 
@@ -52,22 +55,24 @@ class Rule(Protocol):
         """
 
 
-class Ratio(Protocol):
+class Ratio(ABC):
     """How a density ratio is fitted, up to its calibration.
 
     Attributes:
         learns: It is fitted to real data, so that a calibration needs others.
         smooth: It has a gradient, which latent moves need.
-        given: It looks through a function of the user's, whose faults are no reason to go on with other ratios; may be
-            left out.
+        given: It looks through a function of the user's, whose faults are no reason to go on with other ratios.
     """
 
-    learns: bool
-    smooth: bool
+    learns: ClassVar[bool] = True
+    smooth: ClassVar[bool] = True
+    given: ClassVar[bool] = False
 
     def lacks(self, task: "Task") -> str:
         """What it would need and the task has not, in words; empty where it can be fitted."""
+        return ""
 
+    @abstractmethod
     def fit(self, task: "Task") -> tuple[Callable[[Tensor], Tensor], str]:
         """score(data (n, ...)) -> (n,) or (n, K), and what kind of score that is; see `log_odds`."""
 

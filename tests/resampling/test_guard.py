@@ -9,6 +9,7 @@ import torch
 from bayesgan import Resampler
 from bayesgan.resampling import PLAIN, RATIOS
 from bayesgan.resampling.guard import Guard, energy
+from bayesgan.resampling.registry import Ratio
 
 
 def source(seed=0):
@@ -89,11 +90,8 @@ def test_ratios_that_were_not_tried_are_named_with_the_reason():
 
 
 def test_a_ratio_of_ones_own_that_says_nothing_of_a_users_function_takes_part(monkeypatch):
-    class First:
-        learns, smooth = False, True
-
-        def lacks(self, task):
-            return ""
+    class First(Ratio):
+        learns = False
 
         def fit(self, task):
             return lambda x: x[:, 0], "logit"

@@ -16,7 +16,7 @@ from bayesgan.basics.errors import InputError
 from bayesgan.basics.later import later
 from bayesgan.resampling.guard import column_scales
 from bayesgan.resampling.ratios.task import Task
-from bayesgan.resampling.registry import RATIOS
+from bayesgan.resampling.registry import RATIOS, Ratio
 
 __all__ = ["Boosting"]
 
@@ -30,7 +30,7 @@ NEAR_REAL, NEAR_FAKE = 8, 32  # which neighbour's distance is looked at
 
 @RATIOS.register("boosting")
 @dataclass(frozen=True)
-class Boosting:
+class Boosting(Ratio):
     """scikit-learn's histogram boosting (Friedman 2001; Ke et al. 2017) on x, log d_real, log d_fake, their difference.
 
     d_real is the distance to the 8th nearest of the real data that it is fitted on, d_fake to the 32nd of the
@@ -46,7 +46,6 @@ class Boosting:
     trees: int = 150
     leaves: int = 31
     generated_per_real: int = 5
-    learns: ClassVar[bool] = True
     smooth: ClassVar[bool] = False
 
     def __post_init__(self):

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
@@ -11,7 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from bayesgan.basics.errors import InputError
 from bayesgan.resampling.ratios.network import fit_network
 from bayesgan.resampling.ratios.task import Task
-from bayesgan.resampling.registry import RATIOS
+from bayesgan.resampling.registry import RATIOS, Ratio
 
 __all__ = ["Coarse"]
 
@@ -20,7 +19,7 @@ FINEST = 7  # maps of the default view, a side
 
 @RATIOS.register("coarse")
 @dataclass(frozen=True)
-class Coarse:
+class Coarse(Ratio):
     """Eight small networks on averages of the image.
 
     Attributes:
@@ -28,8 +27,6 @@ class Coarse:
     """
 
     side: int = 0
-    learns: ClassVar[bool] = True
-    smooth: ClassVar[bool] = True
 
     def lacks(self, task: Task) -> str:
         return "" if task.images else "ratio coarse averages images (n, C, H, W); for vectors use boosting"

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from bayesgan.basics.later import later
 from bayesgan.resampling.calibration import log_odds, logistic
 from bayesgan.resampling.ratios.task import Task
-from bayesgan.resampling.registry import RATIOS
+from bayesgan.resampling.registry import RATIOS, Ratio
 
 __all__ = ["Components"]
 
@@ -24,7 +23,7 @@ RIDGE = 0.1  # scikit-learn's C on standardised columns
 
 @RATIOS.register("components")
 @dataclass(frozen=True)
-class Components:
+class Components(Ratio):
     """Ridge logistic regression on the score, principal components of real data and their squares.
 
     Attributes:
@@ -32,11 +31,6 @@ class Components:
     """
 
     components: int = 32
-    learns: ClassVar[bool] = True
-    smooth: ClassVar[bool] = True
-
-    def lacks(self, task: Task) -> str:
-        return ""
 
     def fit(self, task: Task) -> tuple[Callable[[Tensor], Tensor], str]:
         data = task.some(MOST)

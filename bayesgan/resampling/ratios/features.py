@@ -9,18 +9,16 @@ from torch import Tensor
 
 from bayesgan.resampling.ratios.network import fit_network
 from bayesgan.resampling.ratios.task import Task, refuse_changing
-from bayesgan.resampling.registry import RATIOS
+from bayesgan.resampling.registry import RATIOS, Ratio
 
 __all__ = ["Features"]
 
 
 @RATIOS.register("features")
 @dataclass(frozen=True)
-class Features:
+class Features(Ratio):
     """Eight small networks on `features`: what a classifier sees is what people see, more than what a critic sees."""
 
-    learns: ClassVar[bool] = True
-    smooth: ClassVar[bool] = True
     given: ClassVar[bool] = True
 
     def lacks(self, task: Task) -> str:

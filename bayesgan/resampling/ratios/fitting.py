@@ -35,7 +35,7 @@ def fit_ratios(
     automatic = ratio == AUTO
     if automatic:
         # the user's own functions first: their faults are heard before other fits take time
-        wanted = {name: RATIOS[name]() for name in sorted(RATIOS, key=lambda name: not is_given(RATIOS[name]))}
+        wanted = {name: RATIOS[name]() for name in sorted(RATIOS, key=lambda name: not RATIOS[name].given)}
     elif isinstance(ratio, str):
         wanted = {ratio: RATIOS[ratio]()}
     else:
@@ -64,14 +64,9 @@ def fit_ratios(
             fitted[name] = DensityRatio.fit(score, rest, task.generate, kind=kind, calibration=calibration,
                                             seed=task.seed, chunk=chunk)
         except InputError as error:  # for example trees that found nothing to split on
-            if not automatic or (strict and is_given(one)):
+            if not automatic or (strict and one.given):
                 raise
             failed.append(f"ratio {name} could not be fitted: {error}")
     if not fitted:
         raise InputError(failed[-1] if failed else lacking)
     return fitted, failed
-
-
-def is_given(ratio: Ratio | type[Ratio]) -> bool:
-    """Whether it looks through a function of the user's."""
-    return getattr(ratio, "given", False)

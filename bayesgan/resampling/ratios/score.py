@@ -7,18 +7,17 @@ from typing import ClassVar
 from torch import Tensor
 
 from bayesgan.resampling.ratios.task import Task
-from bayesgan.resampling.registry import RATIOS
+from bayesgan.resampling.registry import RATIOS, Ratio
 
 __all__ = ["Score"]
 
 
 @RATIOS.register("score")
 @dataclass(frozen=True)
-class Score:
+class Score(Ratio):
     """log p/q is the discriminators' score, calibrated (Turner et al. 2019)."""
 
     learns: ClassVar[bool] = False
-    smooth: ClassVar[bool] = True
     given: ClassVar[bool] = True
 
     def lacks(self, task: Task) -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
-from bayesgan.resampling.registry import RULES, Selection
+from bayesgan.resampling.registry import RULES, Rule, Selection
 
 __all__ = ["DiscriminatorRejection"]
 
@@ -16,7 +16,7 @@ EPSILON = 1e-6
 
 @RULES.register("drs")
 @dataclass(frozen=True)
-class DiscriminatorRejection:
+class DiscriminatorRejection(Rule):
     """Accepts a proposal with probability sigmoid(F), F = l - log(1 - exp(l - eps)) - gamma, l = log w - log M.
 
     M is the largest ratio of the first 10,000 proposals, raised whenever a later one exceeds it.
@@ -27,14 +27,10 @@ class DiscriminatorRejection:
     """
 
     percentile: float = 80.0
-    wants_real = False
 
     def __post_init__(self):
         if not 0 <= self.percentile < 100:
             raise InputError(f"percentile must be in [0, 100), got {self.percentile}; 0 is without shift")
-
-    def pool(self, n: int, budget: int) -> int:
-        return n * budget
 
     def select(self, log_w: Tensor, n: int, generator: torch.Generator, real: Tensor | None = None) -> Selection:
         pilot = log_w[:PILOT]

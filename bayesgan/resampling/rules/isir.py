@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import refuse_count
-from bayesgan.resampling.registry import RULES, Selection
+from bayesgan.resampling.registry import RULES, Rule, Selection
 from bayesgan.resampling.rules.sir import categorical
 
 __all__ = ["IteratedImportanceResampling"]
@@ -17,7 +17,7 @@ __all__ = ["IteratedImportanceResampling"]
 
 @RULES.register("isir")
 @dataclass(frozen=True)
-class IteratedImportanceResampling:
+class IteratedImportanceResampling(Rule):
     """Chains started by the generator; each step chooses among its state and `candidates` fresh proposals.
 
     Attributes:
@@ -25,7 +25,6 @@ class IteratedImportanceResampling:
     """
 
     candidates: int = 10
-    wants_real = False
 
     def __post_init__(self):
         refuse_count(self.candidates, "candidates")

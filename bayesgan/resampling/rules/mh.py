@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
-from bayesgan.resampling.registry import RULES, Selection
+from bayesgan.resampling.registry import RULES, Rule, Selection
 
 __all__ = ["MetropolisHastings", "last_states", "metropolis_hastings"]
 
@@ -66,7 +66,7 @@ def last_states(log_w: np.ndarray, challenges: np.ndarray) -> np.ndarray:
 
 @RULES.register("mh")
 @dataclass(frozen=True)
-class MetropolisHastings:
+class MetropolisHastings(Rule):
     """Chains of `budget` proposals; each outputs its last state.
 
     Attributes:
@@ -92,9 +92,6 @@ class MetropolisHastings:
     @property
     def wants_real(self) -> bool:
         return self.start == "real"
-
-    def pool(self, n: int, budget: int) -> int:
-        return n * budget
 
     def select(self, log_w: Tensor, n: int, generator: torch.Generator, real: Tensor | None = None) -> Selection:
         chains = log_w.view(n, -1)  # (n, K)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bayesgan.basics.errors import InputError
-from bayesgan.resampling.registry import RULES, Selection
+from bayesgan.resampling.registry import RULES, Rule, Selection
 
 __all__ = ["BudgetedRejection", "acceptance_probabilities", "budgeted_rejection"]
 
@@ -65,13 +65,8 @@ def budgeted_rejection(log_w: Tensor, n: int, generator: torch.Generator | None 
 
 @RULES.register("obrs")
 @dataclass(frozen=True)
-class BudgetedRejection:
+class BudgetedRejection(Rule):
     """One pool of n · budget proposals, n of them accepted. No chain, no bound on w, no duplicates."""
-
-    wants_real = False
-
-    def pool(self, n: int, budget: int) -> int:
-        return n * budget
 
     def select(self, log_w: Tensor, n: int, generator: torch.Generator, real: Tensor | None = None) -> Selection:
         return Selection(budgeted_rejection(log_w, n, generator))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesgan.resampling.registry import RULES, Selection
+from bayesgan.resampling.registry import RULES, Rule, Selection
 
 __all__ = ["ImportanceResampling", "categorical"]
 
@@ -17,13 +17,8 @@ def categorical(log_w: Tensor, generator: torch.Generator) -> Tensor:
 
 @RULES.register("sir")
 @dataclass(frozen=True)
-class ImportanceResampling:
+class ImportanceResampling(Rule):
     """Independent groups of `budget` proposals, one output each."""
-
-    wants_real = False
-
-    def pool(self, n: int, budget: int) -> int:
-        return n * budget
 
     def select(self, log_w: Tensor, n: int, generator: torch.Generator, real: Tensor | None = None) -> Selection:
         groups = log_w.view(n, -1)
