@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from bayesgan.basics.devices import DEVICES, device_name, pick_device, set_arithmetic
 from bayesgan.basics.files import write_json
@@ -21,7 +20,7 @@ from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.benchmarks import teacher, train
 from bayesgan.benchmarks.registry import BENCHMARKS, Benchmark
 from bayesgan.data import Dataset
-from bayesgan.ensemble import ENGINES
+from bayesgan.ensemble import ENGINES, first_output
 from bayesgan.options import ROLES, Options, load_data, option, resolve
 from bayesgan.resampling import metropolis_hastings
 from bayesgan.sampler import SGHMC, stationary_moments
@@ -121,14 +120,10 @@ def equality(settings: Settings, device: torch.device, precision: str) -> dict[s
         for ours, theirs in zip(own.players, plain.players):
             shape = (options.z_dim,) if ours.role == "generator" else data.shape
             inputs = torch.randn(ours.ensemble.members, 16, *shape, generator=keyed_generator(0, "inputs"))
-            scores, expected = (first(e.ensemble.forward(inputs.to(e.ensemble.device), train=True)).detach().cpu()
-                                for e in (ours, theirs))
+            scores, expected = (first_output(one.forward(inputs.to(one.device), train=True)).detach().cpu()
+                                for one in (ours.ensemble, theirs.ensemble))
             found[f"{name}, {ours.group}"] = ((scores - expected).abs().max() / expected.abs().max()).item()
     return found
-
-
-def first(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
-    return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
 def same_bits(settings: Settings, device: torch.device) -> dict[str, bool]:

@@ -12,8 +12,8 @@ from bayesgan.basics.errors import InputError
 from bayesgan.basics.files import write_atomically
 from bayesgan.data import Unseen
 from bayesgan.evaluation.classification import Predictive, predictive_entropy
-from bayesgan.report.story import last_of_posterior
 from bayesgan.store import Posterior, RunFolder
+from bayesgan.store.results import last_of_posterior
 from bayesgan.training.label_spreading import together
 from bayesgan.training.teacher import spread_on_features
 

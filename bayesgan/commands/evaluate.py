@@ -16,9 +16,10 @@ from bayesgan.data import DATA_SETS, Dataset
 from bayesgan.ensemble import Ensemble
 from bayesgan.evaluation.classification import Predictive, predictive_entropy
 from bayesgan.evaluation.questions import Answers, Questions
-from bayesgan.evaluation.uncertainty import error_curve, uncertainty_figure
+from bayesgan.evaluation.uncertainty import error_figure, uncertainty_figure
 from bayesgan.options import Options, data_options
 from bayesgan.store import Posterior, RunFolder, State
+from bayesgan.store.results import CLASSIFIERS, error_curves
 from bayesgan.training.label_spreading import together
 from bayesgan.training.loop import Figures
 from bayesgan.training.supervised import train_supervised
@@ -235,8 +236,9 @@ def write(folder: RunFolder, questions: Questions, answers: dict, rows: dict) ->
     probabilities = {name: {case: one.probabilities for case, one in answer.items()}
                      for name, answer in answers.items()}
     save_figure(place / "uncertainty.png", uncertainty_figure(probabilities, questions.labels))
-    if saved := [results for results in folder.results() if "classification" in results]:  # not before the first save
-        save_figure(place / "errors.png", error_curve(saved))
+    if curves := error_curves(folder.results()):  # not before the first save
+        named = {CLASSIFIERS[name]: curve for name, curve in curves.items()}
+        save_figure(place / "errors.png", error_figure(named, len(questions.labels)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

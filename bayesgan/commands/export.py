@@ -14,14 +14,15 @@ from torch import nn
 from bayesgan.basics.errors import InputError, reason
 from bayesgan.basics.files import write_json, write_text
 from bayesgan.basics.tables import several
-from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw
+from bayesgan.ensemble import Ensemble, SampleStore, StoredDraw, first_output
 from bayesgan.evaluation.pictures import save_picture
 from bayesgan.options import GROUPS
 from bayesgan.report.mixing import kept_mixing
-from bayesgan.report.story import Story, command_of, last_of_posterior, told
+from bayesgan.report.story import Story, command_of, told
 from bayesgan.report.templates import template
 from bayesgan.store import Posterior
 from bayesgan.store.config import as_json
+from bayesgan.store.results import last_of_posterior
 from bayesgan.store.sums import write_sums
 
 __all__ = ["add_arguments", "export", "run"]
@@ -112,12 +113,12 @@ def as_programs(place: Path, posterior: Posterior) -> list[str]:
 
 def as_program(place: Path, name: str, ensemble: Ensemble, inputs: torch.Tensor, called: str, what: str) -> str:
     """The first member as NAME.pt2 and NAME.onnx, compared with itself; the ensemble is used up."""
-    expected = first(ensemble.forward_member(0, inputs))
+    expected = first_output(ensemble.forward_member(0, inputs))
     network = first_member(ensemble)
     shapes = ({0: torch.export.Dim("batch")},)
     program = torch.export.export(network, (inputs,), dynamic_shapes=shapes)
     torch.export.save(program, place / f"{name}.pt2")
-    check(first(torch.export.load(place / f"{name}.pt2").module()(inputs)), expected, f"{name}.pt2")
+    check(first_output(torch.export.load(place / f"{name}.pt2").module()(inputs)), expected, f"{name}.pt2")
     said, file = f"{name}.pt2 {what}", place / f"{name}.onnx"
     try:
         import onnxruntime
@@ -134,11 +135,6 @@ def as_program(place: Path, name: str, ensemble: Ensemble, inputs: torch.Tensor,
     except Exception as error:  # exporters raise many kinds
         file.unlink(missing_ok=True)
         return f"{said}; this one does not work as ONNX ({reason(error)})"
-
-
-def first(outputs: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Images, or of a discriminator's logits and features the former."""
-    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
 
 
 def first_member(ensemble: Ensemble) -> nn.Module:

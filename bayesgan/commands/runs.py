@@ -6,8 +6,8 @@ from pathlib import Path
 from bayesgan.basics.errors import InputError
 from bayesgan.basics.schema import read_json
 from bayesgan.basics.tables import aligned
-from bayesgan.report.story import best_errors
 from bayesgan.store import RunFolder
+from bayesgan.store.results import best_errors
 
 __all__ = ["add_arguments", "run", "table"]
 

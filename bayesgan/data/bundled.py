@@ -55,7 +55,7 @@ DATA_SETS.register("digits")(
             "n_save": 500,
             "log_every": 100,
         },
-        # what the ablation in the README found: feature matching for calibration, two discriminators, a cold posterior;
+        # see docs/few_labels.md: feature matching for calibration, two discriminators, a cold posterior;
         # on 8x8 pixels vgg is slower and no better
         semi={
             "network": "dcgan",

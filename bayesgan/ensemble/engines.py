@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 from bayesgan.basics.registry import Registry
 from bayesgan.ensemble.patches import PatchProducts
 
-__all__ = ["ENGINES", "Engine", "Outputs", "graphs_skipped", "laid_out", "make_engine", "mark_static"]
+__all__ = ["ENGINES", "Engine", "Outputs", "first_output", "graphs_skipped", "laid_out", "make_engine", "mark_static"]
 
 Weights = dict[str, Tensor]  # name -> (members, ...)
 Outputs = Tensor | tuple | list | dict  # tensors (members, ...) in the structure that the network returns
@@ -40,6 +40,11 @@ def mark_static(tensors: Iterable[Tensor]) -> None:
     """
     for tensor in tensors:
         torch._dynamo.mark_static_address(tensor, guard=False)  # on each detached view anew: no reason to compile again
+
+
+def first_output(outputs: Outputs) -> Tensor:
+    """A generator's images, or of a discriminator's logits and features the former."""
+    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
 
 
 def graphs_skipped() -> int:

@@ -8,7 +8,7 @@ from bayesgan.basics.later import later
 from bayesgan.basics.randomness import keyed_generator
 from bayesgan.evaluation.classification import predictive_entropy, reliability
 
-__all__ = ["error_curve", "shuffled", "uncertainty_figure"]
+__all__ = ["error_figure", "shuffled", "uncertainty_figure"]
 
 Figure = later("matplotlib.figure", "Figure")
 
@@ -21,24 +21,13 @@ def shuffled(data: Tensor) -> Tensor:
     return data.flatten(1)[:, order].view_as(data)
 
 
-def error_curve(results: list[dict]) -> Figure:
-    """Errors on all test data over the iterations of a run, from its results_<iter>.json in any order."""
-    results = sorted(results, key=lambda row: row["iteration"])
+def error_figure(curves: dict[str, list[tuple[int, float]]], count: int) -> Figure:
+    """Errors of several classifiers on `count` test data over the iterations of a run."""
     figure = Figure(figsize=(6, 3.6), dpi=100)
     panel = figure.subplots()
-    for name, label in (
-        ("supervised", "supervised, same labels"),
-        ("current", "current ensemble"),
-        ("averaged", "averaged weights"),
-        ("posterior", "average over draws"),
-    ):
-        rows = [
-            (row["iteration"], row["classification"][name]["errors"])
-            for row in results if row["classification"].get(name)  # older runs have none that are averaged
-        ]
-        if rows:
-            panel.plot(*zip(*rows), ".-", label=label)
-    panel.set(xlabel="iteration", ylabel=f"errors of {results[0]['classification']['test_size']}", ylim=(0, None))
+    for name, curve in curves.items():
+        panel.plot(*zip(*curve), ".-", label=name)
+    panel.set(xlabel="iteration", ylabel=f"errors of {count}", ylim=(0, None))
     panel.legend(fontsize=8)
     figure.tight_layout()
     return figure

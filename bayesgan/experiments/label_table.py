@@ -17,12 +17,13 @@ from bayesgan.experiments.cells import Cells
 from bayesgan.experiments.registry import Report
 from bayesgan.experiments.runs import device_of, last_results, run_cells, seconds
 from bayesgan.options import option
+from bayesgan.store.results import CLASSIFIERS
 from bayesgan.store.run_folder import RunFolder
 
 __all__ = ["Cell", "collect", "draws_option", "jobs_option", "report", "train_iter_option"]
 
 FIGURES = ("errors", "nll", "brier", "ece", "ece_floor")
-TRAINED = ("supervised", "current", "averaged", "posterior")  # predictors, as results_<iter>.json has them
+TRAINED = tuple(CLASSIFIERS)  # predictors, as results_<iter>.json has them
 WITH_GRAPH = ("label spreading", "posterior and spreading")  # as evaluation/figures.json has them
 ENTROPY = "entropy on "
 PANELS = {"errors": "test errors", "nll": "NLL (nats)", "ece": "ECE"}

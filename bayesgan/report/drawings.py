@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from bayesgan.evaluation.pictures import image_grid
-from bayesgan.report.story import Curve
+from bayesgan.store.results import Curve
 
 __all__ = ["grid", "lines", "picture_file", "row_pairs"]
 

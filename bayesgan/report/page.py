@@ -14,15 +14,14 @@ from bayesgan.data import Dataset, some, to_float
 from bayesgan.options import GROUPS, ROLES
 from bayesgan.report.drawings import grid, lines, picture_file, row_pairs
 from bayesgan.report.mixing import mixing, traces
-from bayesgan.report.story import Curve, Story, best_errors, command_of, read_any, told
+from bayesgan.report.story import Story, command_of, read_any, told
 from bayesgan.report.templates import template
 from bayesgan.sampler import exponential_then_constant, ramp
 from bayesgan.store import Posterior
+from bayesgan.store.results import CLASSIFIERS, Curve, best_errors, error_curves
 
 __all__ = ["page"]
 
-CLASSIFIERS = {"supervised": "supervised, same labels", "current": "present ensemble",
-               "averaged": "averaged weights", "posterior": "posterior"}
 SHOWN = 10  # members, and images of each
 COMPARED = 5000  # real images that a nearest one is looked for among
 NEAR = 256  # samples, and test images, whose distances to them are compared
@@ -158,16 +157,6 @@ def seen_and_new(results: list[dict]) -> dict[str, Curve]:
 def kinetic_curve(results: list[dict], group: str) -> Curve:
     found = [(one["iteration"], one.get("kinetic_temperature") or {}) for one in results]
     return [(iteration, values[group]["all"]) for iteration, values in found if group in values]
-
-
-def error_curves(results: list[dict]) -> dict[str, Curve]:
-    """Classifier -> errors at each save; empty without labels."""
-    found: dict[str, Curve] = {}
-    for one in results:
-        for name in CLASSIFIERS:
-            if figures := (one.get("classification") or {}).get(name):
-                found.setdefault(name, []).append((one["iteration"], figures["errors"]))
-    return found
 
 
 @torch.no_grad()

@@ -16,10 +16,9 @@ from bayesgan.options import script_name
 from bayesgan.options.flags import as_flag
 from bayesgan.options.resolve import changed
 from bayesgan.store import RunFolder
+from bayesgan.store.results import Curve
 
-__all__ = ["Curve", "Story", "best_errors", "command_of", "last_of_posterior", "read_any", "told"]
-
-Curve = list[tuple[int, float]]  # iteration, value
+__all__ = ["Story", "command_of", "read_any", "told"]
 
 
 @dataclass
@@ -136,15 +135,3 @@ def scalars(folder: Path) -> dict[str, Curve]:
                 for name in events.Tags()["scalars"]}
     except Exception:  # of many kinds, for events are never worth a report
         return {}
-
-
-def last_of_posterior(results: list[dict]) -> dict:
-    """The posterior's figures on all test data at the last save; empty without labels, or before the first draw."""
-    return ((results[-1].get("classification") or {}).get("posterior") or {}) if results else {}
-
-
-def best_errors(results: list[dict]) -> int | None:
-    """The fewest errors of the posterior on all test data at any save; None without labels."""
-    found = [one["classification"]["posterior"]["errors"] for one in results
-             if isinstance(one.get("classification"), dict) and one["classification"].get("posterior")]
-    return min(found, default=None)

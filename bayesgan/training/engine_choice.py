@@ -16,7 +16,7 @@ from bayesgan.basics.errors import reason
 from bayesgan.basics.files import user_cache, write_json
 from bayesgan.basics.timing import interleaved_seconds
 from bayesgan.data import Dataset
-from bayesgan.ensemble import ENGINES, graphs_skipped
+from bayesgan.ensemble import ENGINES, first_output, graphs_skipped
 from bayesgan.options import ROLES, Engines, Options, default_engines
 from bayesgan.training.algorithm import Trainer, begin_step
 from bayesgan.training.meetings import batch_sizes
@@ -170,10 +170,6 @@ def check_outputs(trial: Trainer, player: Player) -> None:
         error = (scores[member] - alone).abs().max() / alone.abs().max().clamp_min(1)
         if alone.isfinite().all() and not error < TOLERANCE[trial.options.precision]:
             raise ArithmeticError(f"its outputs differ by {error:.1e} from those of single networks")
-
-
-def first_output(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
-    return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
 def label(candidate: Candidate) -> str:

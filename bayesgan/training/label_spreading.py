@@ -114,7 +114,7 @@ def spread_labels(
     """
     points = side_by_side([view.points for view in views])
     search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(points) - 1), algorithm="brute").fit(points)
-    weights = edges(*search.kneighbors(), len(points))
+    weights = edges(search.kneighbors_graph(mode="distance"))
     weights = weights + weights.T
     root = 1 / np.sqrt(np.asarray(weights.sum(1)).ravel().clip(1e-12))
     scaled = diags(root) @ weights @ diags(root)
@@ -124,7 +124,7 @@ def spread_labels(
     said = np.zeros((0, classes))
     if others is not None:
         theirs = side_by_side([view.of(features) for view, features in zip(views, others, strict=True)])
-        said = edges(*search.kneighbors(theirs), len(points)) @ shares
+        said = edges(search.kneighbors_graph(theirs, mode="distance")) @ shares
         said = said / said.sum(1, keepdims=True).clip(1e-300)
     return Spread(torch.from_numpy(shares), torch.from_numpy(said), *on_hidden(system, rows, labels, classes))
 
@@ -174,8 +174,8 @@ def side_by_side(views: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(views, 1) / len(views) ** 0.5
 
 
-def edges(distances: np.ndarray, columns: np.ndarray, count: int) -> csr_matrix:
-    """Weights (m, count) between m points on the unit sphere and their nearest (m, k) of `count`."""
-    cosine = 1 - distances**2 / 2
-    rows = np.repeat(np.arange(len(columns)), columns.shape[1])
-    return csr_matrix((cosine.clip(0).ravel() ** POWER, (rows, columns.ravel())), (len(columns), count))
+def edges(graph: csr_matrix) -> csr_matrix:
+    """Weights of a graph of distances (m, n) between points on the unit sphere."""
+    graph.data = (1 - graph.data**2 / 2).clip(0) ** POWER
+    graph.sort_indices()
+    return graph

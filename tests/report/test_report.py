@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from bayesgan.house import main
-from bayesgan.report.story import best_errors, told
+from bayesgan.report.story import told
+from bayesgan.store.results import best_errors
 from tests.commands.helpers import run
 
 
