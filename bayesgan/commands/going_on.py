@@ -58,7 +58,8 @@ def continued(folder: RunFolder, given: dict) -> Options:
 def began_with(typed: list[str], name: str, value) -> bool:
     """Whether a command had this flag, for which the run then chose a value: --N all, or --num_gen beside --ml."""
     words = flag_words({name: value})
-    return "=".join(words) in typed or any(typed[at : at + len(words)] == words for at in range(len(typed)))
+    ends = (at + len(words) for at in range(len(typed)) if typed[at : at + len(words)] == words)
+    return "=".join(words) in typed or any(end == len(typed) or typed[end].startswith("--") for end in ends)
 
 
 def resume(folder: RunFolder, trainer: Trainer, set_aside: bool = True) -> None:

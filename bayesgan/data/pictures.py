@@ -146,12 +146,12 @@ def read_pictures(
                          "middle square and scales that, with --crop none all of them")
     channels, notes = one_kind([picture.pixels for picture in pictures], options.channels)
     stacked = np.stack(channels)
+    found = np.concatenate([picture.values for picture in pictures])  # scaling takes ends off
+    black, white, note = value_scale([found if len(found) else stacked], options.value_range)
     clear = sum(picture.clear for picture in pictures)
     if clear and differ and (stacked == stacked[:1]).all():
         raise InputError(f"all {len(names)} pictures are the same on {options.background}, which shows where they are "
                          "transparent; give another --background")
-    found = np.concatenate([picture.values for picture in pictures])  # scaling takes ends off
-    black, white, note = value_scale([found if len(found) else stacked], options.value_range)
     if cropped := sum(picture.cropped for picture in pictures):
         notes.append(f"{cropped} were not square and are cut to their middle square")
     if several := sum(picture.several for picture in pictures):

@@ -195,7 +195,8 @@ class Diagnostics:
             say(f"the pool is worth {self.ess_share * self.budget:.2f} independent draws an output; raise the budget, "
                 f"by this pool to about {math.ceil(1 / self.ess_share / step) * step}")
         if self.never_moved is not None and self.never_moved > 0.05 and not judged:
-            say(f"{self.never_moved:.0%} of the chains never moved; raise the budget")
+            what = "groups hold nothing that is possible" if self.method == "sir" else "chains never moved"
+            say(f"{self.never_moved:.0%} of the {what}; raise the budget")
         if self.duplicates > 0.01:
             say(f"{self.duplicates:.0%} of the outputs repeat another")
         if self.bound is not None and self.bound > 0.05 and not self.moves and not judged:

@@ -118,7 +118,8 @@ def inputs_of(data, unpack: Unpack | None) -> Tensor:
     bare = isinstance(data, (tuple, list)) and any(isinstance(part, (Tensor, np.ndarray)) for part in data)
     if not isinstance(data, Iterable) or bare:
         what = f"a {type(data).__name__} of {len(data)} arrays" if bare else type(data).__name__
-        raise InputError(f"inputs must be one array, a pair with targets, or a loader, got {what}")
+        raise InputError(f"inputs must be one array or a loader, or a tuple (inputs, targets), got {what}; give one of "
+                         "them")
     order = sampler_of(data) if sampler_of(data) is not None else getattr(data, "batch_sampler", None)
     endless = isinstance(getattr(data, "dataset", None), IterableDataset)  # which has an order of its own
     if order is not None and not endless and list(order) != list(order):

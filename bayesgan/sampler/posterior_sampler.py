@@ -1,6 +1,7 @@
 """Weight samples of any torch module: several SGHMC chains as stacked weights. See diagnostics.py for trust in them."""
 
 import copy
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -178,6 +179,7 @@ class PosteriorSampler:
         for name in padding.keys() & parameters.keys():
             self.chain.hold(self.ensemble.parameters[name], padding[name])
         self.step, self.moments = 0, None  # of the data, where they are arrays
+        self._looked_at: list = []  # the data that model and likelihood were tried on
         self.draws: list[Draw] = []
         self.store = SampleStore(Path(folder)) if folder is not None else None
 
@@ -232,7 +234,10 @@ class PosteriorSampler:
                 if self.step and moments and self.moments:
                     warn_of_other_data(moments, self.moments)
                 self.moments = moments or self.moments
-                self._use(tried(self.ensemble, self.likelihood, *batch, self.engine))
+                parts = list(data) if isinstance(data, (tuple, list)) else [data]
+                if len(parts) != len(self._looked_at) or any(map(operator.is_not, parts, self._looked_at)):
+                    self._use(tried(self.ensemble, self.likelihood, *batch, self.engine))
+                    self._looked_at = parts
             log_likelihood, kinetic = self._advance(*batch)
             if self.settings.collects(self.step):
                 draw = Draw(self.step, {n: t.cpu().clone() for n, t in self.ensemble.state().items()},

@@ -48,25 +48,28 @@ class Prior:
         Args:
             networks: Weights are (networks, ...), of so many independent ones; None is one network's (...).
         """
+        for name, weight in weights.items():
+            if weight.grad is None and weight.requires_grad:
+                raise InputError(f"{name} has no gradient; call backward() first, or freeze it with "
+                                 "requires_grad_(False)")
+        moving = {name: weight for name, weight in weights.items() if weight.grad is not None}
         if type(self).log_prob is Prior.log_prob:
-            for name, weight in weights.items():
-                if weight.grad is not None:
-                    self._add_gradient(weight.grad, weight, self._scale(name), factor)
-                elif weight.requires_grad:
-                    raise InputError(f"{name} has no gradient; call backward() first, or freeze it with "
-                                     "requires_grad_(False)")
+            for name, weight in moving.items():
+                self._add_gradient(weight.grad, weight, self._scale(name), factor)
             return
         with torch.enable_grad():
-            own = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+            own = {name: weight.detach().requires_grad_(name in moving) for name, weight in weights.items()}
             each = [own] if networks is None else [{name: weight[one] for name, weight in own.items()}
                                                    for one in range(networks)]
             total = sum(self.log_prob(one) for one in each)
             if not torch.is_tensor(total) or total.dim():
                 raise InputError(f"log_prob of {type(self).__name__} must return one number, a tensor, got {total!r}; "
                                  "sum over weights")
-            found = torch.autograd.grad(total, list(own.values()), allow_unused=True)
-        for weight, gradient in zip(weights.values(), found, strict=True):
-            if gradient is not None:  # a flat prior on what it does not name
+            if not total.requires_grad:  # a flat prior
+                return
+            found = torch.autograd.grad(total, [own[name] for name in moving], allow_unused=True)
+        for weight, gradient in zip(moving.values(), found, strict=True):
+            if gradient is not None:  # it is flat in what it does not name
                 weight.grad.sub_(gradient, alpha=factor)
 
     def _scale(self, name: str) -> float:
@@ -121,9 +124,10 @@ class StudentT(Prior):
 
     def __init__(self, scale: float = 1.0, scales: Mapping[str, float] | None = None, degrees: float = 4.0):
         super().__init__(scale, scales)
-        if not degrees > 0:
-            raise InputError(f"degrees must be positive, got {degrees}; 4 has a finite variance and heavy tails")
-        self.degrees = float(degrees)  # infinitely many are a normal density
+        if not 0 < degrees < math.inf:
+            raise InputError(f"degrees must be positive and finite, got {degrees}; 4 has a finite variance and heavy "
+                             "tails, and infinitely many are Normal")
+        self.degrees = float(degrees)
 
     def _density(self, scale):
         return torch.distributions.StudentT(torch.full_like(scale, self.degrees), torch.zeros_like(scale), scale)

@@ -122,6 +122,8 @@ def alike(stored, own) -> bool:
 def asked(schedule: Callable[[int], float], step: int) -> float | None:
     """What a function of the step says; None for a step that it knows nothing of, to which the chain may never come."""
     try:
-        return float(schedule(step))
+        with np.errstate(all="ignore"):
+            value = float(schedule(step))
     except Exception:  # a user's function may raise anything
         return None
+    return value if math.isfinite(value) else None

@@ -34,7 +34,7 @@ def peak_bytes(
 ) -> int:
     """An upper bound on what a run holds at its peak, in bytes, the interpreter and its libraries left out.
 
-        128 MiB + max(L, data + max(7 W + 2 A + P + max(2 G + 2 max(D, J), E, S),  R))
+        128 MiB + data + max(7 W + 2 A + P + max(2 G + 2 max(D, J), E, S),  R)
 
     W: weights of all members. In an iteration each has its gradient, momentum, preconditioner, second moment and, for a
     moment, its gradient a second time; one more is for holes between what is freed and what is needed next. When a run
@@ -45,7 +45,7 @@ def peak_bytes(
     they are measured. P: the class probabilities of all data that a graph has. S: features and neighbours of all data
     when labels are spread, and some more such probabilities. R, after training, with
     --resample: what training held and the system has not got back, all draws at once, training data and proposals as
-    floats, and E. L: the data while they are read, in copies (not those of a file in wider numbers than theirs).
+    floats, and E.
 
     Args:
         engines: That compute the ensembles; default: as a `Trainer` without any.
@@ -82,8 +82,7 @@ def peak_bytes(
     if options.resample is not None:
         floats = datum * (RESAMPLED + 2 * len(data.train) + 4 * len(data.calibration))
         peak = max(peak, (collected(options) + 7) * weights + floats + of_chunk)
-    read = (data.train.nbytes + data.calibration.nbytes + data.test.nbytes) * (6 if data.is_images else 9)
-    return FIXED + max(read, data.train.nbytes + peak)
+    return FIXED + data.train.nbytes + peak
 
 
 def counted(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> nn.Module:

@@ -89,6 +89,10 @@ def test_words_that_stood_for_numbers_may_be_given_again(tmp_path, capsys):
     go_on(folder, "--N", "all", "--train_iter", 12, semi=True)
     go_on(folder, "--N", 100, semi=True, code=2)
     assert "got --N 100 (the run has 1294)" in capsys.readouterr().err
+    three = run(tmp_path / "three", "--classes", 0, 1, 2)
+    go_on(three, "--classes", 0, 1, code=2)
+    assert "got --classes [0, 1] (the run has [0, 1, 2])" in capsys.readouterr().err
+    go_on(three, "--classes", 0, 1, 2, "--train_iter", 12)
     one = run(tmp_path / "ml", "--ml", "--num_gen", 7)
     go_on(one, "--ml", "--num_gen", 7, "--train_iter", 12)
 

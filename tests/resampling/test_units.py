@@ -140,6 +140,17 @@ def test_images_on_another_scale_are_refused_however_they_lie(shape):
         Resampler.calibrated(generate, lambda x: x.flatten(1).mean(1), levels / 127.5 - 1)
 
 
+@pytest.mark.parametrize("real", [
+    (torch.rand(400, 64, generator=torch.Generator().manual_seed(0)) < 0.3).float(),
+    torch.poisson(torch.full((400, 64), 4.0), generator=torch.Generator().manual_seed(0)),
+])
+def test_tables_of_whole_numbers_are_no_images(real):
+    def generate(n, source):
+        return real.mean() + 1.5 * real.std() * torch.randn(n, 64, generator=source)
+
+    assert len(Resampler.calibrated(generate, lambda x: x.mean(1), real, ratio="score").sample(10)) == 10
+
+
 @pytest.mark.parametrize("decoder, words", [
     (lambda z: z, r"decoder\(0, z \(\d+, 3\)\) failed"), (lambda member, z: z.numpy(), "must return a tensor"),
     (lambda member, z: z.sum(), "with a row a datum"), (lambda member, z: z @ torch.ones(2, 2), "the size of z, 3"),

@@ -301,9 +301,29 @@ def test_what_would_be_left_out_of_arrays_is_refused():
         sampler.run((ROWS, torch.zeros(40, dtype=torch.long)), 1, progress=False, unpack=lambda batch: batch)
     with pytest.raises(ValueError, match="unpack is for the batches of a loader"):
         sampler.predict(ROWS, unpack=lambda batch: batch)
-    with pytest.raises(ValueError, match="got a list of 2 arrays"):
+    with pytest.raises(ValueError, match=r"or a tuple \(inputs, targets\), got a list of 2 arrays"):
         sampler.predict([ROWS[:20], ROWS[20:]])
     assert len(sampler.predict([ROWS, torch.zeros(40)])) == 40  # as loaders give it
+
+
+@pytest.mark.filterwarnings("error")
+def test_schedules_that_end_are_the_same_afterwards(tmp_path):
+    def sampler():
+        return PosteriorSampler(nn.Linear(2, 3), mean_loss=F.cross_entropy, num_data=40,
+                                lr=lambda step: 0.01 * np.sqrt(1 - step / 5000))
+
+    sampler().save(tmp_path / "sampler.pt")
+    assert sampler().load(tmp_path / "sampler.pt").step == 0
+
+
+def test_the_same_data_are_looked_at_once(monkeypatch):
+    looked = []
+    monkeypatch.setattr("bayesgan.sampler.posterior_sampler.tried", lambda *given: looked.append(1) or given[-1])
+    data = (ROWS, torch.zeros(40, dtype=torch.long))
+    sampler = PosteriorSampler(nn.Linear(2, 3), mean_loss=F.cross_entropy, num_data=40, burn_in=0, thin=1)
+    for given in (data, tuple(data), list(data), (ROWS.clone(), data[1])):
+        sampler.run(given, 1, progress=False)
+    assert len(looked) == 2
 
 
 def test_schedules_that_part_late_are_told_apart(tmp_path):

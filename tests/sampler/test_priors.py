@@ -42,6 +42,8 @@ def test_contract_gradients_are_added_and_scaled(kind, scales):
 
 @pytest.mark.parametrize("kind", [Normal, Laplace, StudentT])
 def test_bad_scales(kind):
+    with pytest.raises(ValueError, match="degrees must be positive and finite"):
+        StudentT(degrees=math.inf)
     for scale in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="scale must be a positive"):
             kind(scale)
@@ -92,6 +94,22 @@ def test_a_prior_of_ones_own_is_differentiated_network_by_network():
     Around(torch.tensor(2.0), 5.0).add_gradient(weights, 0.25, networks=3)
     own = weights["w"].detach()
     assert torch.allclose(weights["w"].grad, 1 + 0.25 * (own - 2 + 5 * own.sum(1, keepdim=True)))
+
+
+class Flat(Prior):
+    def log_prob(self, weights):
+        return torch.zeros(())
+
+
+def test_a_flat_prior_adds_nothing_and_what_is_frozen_is_left_out():
+    model = nn.Sequential(nn.Linear(2, 1, bias=False), nn.Linear(1, 1, bias=False))
+    model[0].requires_grad_(False)
+    model[1].weight.grad = torch.ones(1, 1)
+    weights = dict(model.named_parameters())
+    Flat().add_gradient(weights)
+    assert model[1].weight.grad == 1
+    Around(2.0).add_gradient(weights)
+    assert torch.allclose(model[1].weight.grad, model[1].weight - 1) and model[0].weight.grad is None
 
 
 def test_a_prior_of_ones_own_is_sampled_from_saved_and_told_from_another(tmp_path):

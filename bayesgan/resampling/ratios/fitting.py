@@ -17,6 +17,11 @@ __all__ = ["AUTO", "fit_ratios"]
 AUTO = "auto"
 
 
+def is_given(ratio: Ratio | type[Ratio]) -> bool:
+    """Also of one of the user's own that is no `Ratio` by name."""
+    return getattr(ratio, "given", False)
+
+
 def fit_ratios(
     ratio: str | Ratio, task: Task, held_out: Tensor, calibration: str, chunk: int, smooth: bool, strict: bool
 ) -> tuple[dict[str, DensityRatio], list[str]]:
@@ -35,7 +40,7 @@ def fit_ratios(
     automatic = ratio == AUTO
     if automatic:
         # the user's own functions first: their faults are heard before other fits take time
-        wanted = {name: RATIOS[name]() for name in sorted(RATIOS, key=lambda name: not RATIOS[name].given)}
+        wanted = {name: RATIOS[name]() for name in sorted(RATIOS, key=lambda name: not is_given(RATIOS[name]))}
     elif isinstance(ratio, str):
         wanted = {ratio: RATIOS[ratio]()}
     else:
@@ -64,7 +69,7 @@ def fit_ratios(
             fitted[name] = DensityRatio.fit(score, rest, task.generate, kind=kind, calibration=calibration,
                                             seed=task.seed, chunk=chunk)
         except InputError as error:  # for example trees that found nothing to split on
-            if not automatic or (strict and one.given):
+            if not automatic or (strict and is_given(one)):
                 raise
             failed.append(f"ratio {name} could not be fitted: {error}")
     if not fitted:

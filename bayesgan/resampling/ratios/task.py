@@ -1,5 +1,6 @@
 """What a density ratio is fitted on: real data, a frozen generator, and what else the user has."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -128,9 +129,10 @@ def refuse_unrepeated(proposal: CallableProposal | LatentProposal, seed: int) ->
         if module.training and isinstance(module, _BatchNorm):
             in_training.add(type(module).__name__)
 
-    with register_module_forward_pre_hook(look_at):
-        fake, again, other = (proposal.decode(proposal.draw(LOOKED_AT, keyed_generator(seed, look)))
-                              for look in ("first look", "first look", "second look"))
+    fake, again = (proposal.decode(proposal.draw(LOOKED_AT, keyed_generator(seed, "first look"))) for _ in range(2))
+    with warnings.catch_warnings(), register_module_forward_pre_hook(look_at):
+        warnings.filterwarnings("ignore", message="Using `torch.compile")  # which does not see the hook
+        other = proposal.decode(proposal.draw(LOOKED_AT, keyed_generator(seed, "second look")))
     if in_training:
         warn(f"the generator's {min(in_training)} is in training mode: each sample depends on the others of its batch, "
              "and every call changes the statistics it keeps; call eval() on the network first")
@@ -157,8 +159,9 @@ def refuse_other_data(proposal: CallableProposal | LatentProposal, real: Tensor,
     tenth = (high - low) / 10
     # as of images in [0, 1] among those in [-1, 1]: white, and nothing under the middle
     bright = fake.min() >= (low + high) / 2 - tenth / 5 and fake.max() >= high - tenth
-    images = real.dim() == 4 or (real[0].numel() >= PIXELS and scale_of(real) is not None)  # also as rows of pixels
-    if images and (narrow or bright or fake.min() < low - allowed or fake.max() > high + allowed):
+    beyond = fake.min() < low - allowed or fake.max() > high + allowed
+    pixels = real[0].numel() >= PIXELS and scale_of(real) is not None  # in rows: or a table of whole numbers
+    if (real.dim() == 4 and (narrow or bright or beyond)) or (pixels and (narrow or bright)):
         raise InputError(f"generated images have values in {fake.min():.3g}..{fake.max():.3g} and real ones in "
                          f"{low:.3g}..{high:.3g}; scale both alike")
     return fake.device

@@ -24,4 +24,4 @@ class ImportanceResampling(Rule):
         groups = log_w.view(n, -1)
         picked = torch.arange(n, device=log_w.device) * groups.shape[1] + categorical(groups, generator)
         possible = (groups > -torch.inf).any(1)  # in the other groups one that is not is given all the same
-        return Selection(picked, possible)
+        return Selection(picked, None if possible.all() else possible)
