@@ -167,9 +167,9 @@ class Diagnostics:
                 f"by an artefact and cannot say which samples are better{remedy}")
         off = self.mean_weight is not None and not 0.8 <= self.mean_weight <= 1.25
         # where one weight outweighs all, the error is as large as itself; but by Markov no true ratio gets there
-        sure = off and (not self.mean_weight < IMPOSSIBLE
-                        or abs(self.mean_weight - 1) > CERTAIN * (self.mean_weight_error or 0))
-        if sure and not apart:
+        impossible = off and not self.mean_weight < IMPOSSIBLE
+        sure = off and abs(self.mean_weight - 1) > CERTAIN * (self.mean_weight_error or 0)
+        if (sure or impossible) and not apart:
             rare = self.mean_weight < 1 and self.ess_share is not None and self.ess_share < 0.05
             say(f"the mean weight is {self.mean_weight:.2f} where a density ratio has 1: " + (
                 "the few proposals that carry the weight are rare in this pool; raise the budget" if rare else
@@ -189,8 +189,7 @@ class Diagnostics:
                 "calibrated")
         if self.acceptance_by_auc is not None and self.acceptance_by_auc > 1 + max(0.02, doubt):
             say("the discriminator ranks generated data above real data; it is worse than none")
-        too_large = sure and self.mean_weight > 1  # no budget helps
-        if self.ess_share is not None and self.ess_share * self.budget < 1 and not judged and not too_large:
+        if self.ess_share is not None and self.ess_share * self.budget < 1 and not (judged or impossible):
             step = 10 ** math.floor(math.log10(1 / self.ess_share))
             say(f"the pool is worth {self.ess_share * self.budget:.2f} independent draws an output; raise the budget, "
                 f"by this pool to about {math.ceil(1 / self.ess_share / step) * step}")
