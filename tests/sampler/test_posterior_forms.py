@@ -211,7 +211,7 @@ def test_predictions_for_arrays_and_loaders():
     with pytest.raises(ValueError, match="the loader shuffles"):
         run.predict(DataLoader(TensorDataset(X, Y), 7, sampler=SubsetRandomSampler(range(50))))
     assert torch.equal(run.predict((X, Y)), wanted) and torch.equal(run.predict(TensorDataset(X, Y)), wanted)
-    with pytest.raises(ValueError, match="inputs must be one array, .*got a list of 50 arrays"):
+    with pytest.raises(ValueError, match="inputs must be one array or a loader, .*got a list of 50 arrays"):
         run.predict(list(X))
 
 
