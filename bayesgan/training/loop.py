@@ -121,7 +121,7 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                 folder.store.add(trainer.draw(), done, temperature, trainer.kinetic_temperatures(), ranks)
                 if not (saved or due.save):  # draws without any could not be gone on from
                     folder.save_checkpoint(trainer.state_dict(), ranks)
-                saved = True
+            saved |= due.collect or due.save
             if due.show:
                 mean = trainer.mean(history)
                 history.clear()
@@ -131,7 +131,6 @@ def train(trainer: Trainer, folder: RunFolder, measure: Callable[[], Figures] | 
                 if taught is not None:
                     writer.add_scalar("teacher/sure", taught, done)
             if due.save:
-                saved = True
                 figures = measure() if measure is not None else None
                 save(trainer, folder, writer, mean, temperature, figures, taught)
                 if figures is not None:
